@@ -1,0 +1,1 @@
+//! Composition root: builds the rooms, wires the channels, owns start order and shutdown.

@@ -1,0 +1,2 @@
+//! Shim, container init and pause.
+fn main() {}

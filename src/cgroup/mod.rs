@@ -1,0 +1,1 @@
+//! Control groups on v2, v1 and hybrid hosts, behind one trait.

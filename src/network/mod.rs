@@ -1,0 +1,1 @@
+//! The pod network: one bridge, a veth pair per pod, addresses from the pod CIDR, masquerade.

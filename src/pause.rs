@@ -1,0 +1,1 @@
+//! Pause: the process that holds the pod's network, IPC and UTS namespaces.

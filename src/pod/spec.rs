@@ -1,0 +1,272 @@
+//! The validated pod: ours, built from the k8s-openapi types by `pod::build`, valid by construction.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{ContainerName, PodKey, PodUid};
+
+/// A pod that passed validation, with every default filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Namespace and name.
+    pub key: PodKey,
+    /// The manifest's `metadata.uid`, or a hash of the manifest when it has none (as the kubelet does for static pods).
+    pub uid: PodUid,
+    /// `metadata.labels`.
+    pub labels: BTreeMap<String, String>,
+    /// `metadata.annotations`.
+    pub annotations: BTreeMap<String, String>,
+    /// What should run.
+    pub spec: PodSpec,
+}
+
+/// The part of a Pod's spec that is carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodSpec {
+    /// When a container that ended is started again.
+    pub restart_policy: RestartPolicy,
+    /// Time between SIGTERM and SIGKILL.
+    pub termination_grace_period: Duration,
+    /// The host name inside the pod: `spec.hostname`, else the pod's name, cut to 63 characters.
+    /// Pods with `host_network` keep the node's name instead.
+    pub hostname: String,
+    /// Share the node's network and UTS namespaces.
+    pub host_network: bool,
+    /// Run one after another, before the containers.
+    pub init_containers: Vec<ContainerSpec>,
+    /// Run together; at least one.
+    pub containers: Vec<ContainerSpec>,
+    /// Referred to by name from `ContainerSpec::volume_mounts`.
+    pub volumes: Vec<Volume>,
+    /// Supplementary groups of every container's process.
+    pub supplemental_groups: Vec<u32>,
+    /// Decides the pod's place in the cgroup tree.
+    pub qos_class: QosClass,
+}
+
+impl PodSpec {
+    /// The init container or container of that name.
+    pub fn container(&self, name: &ContainerName) -> Option<&ContainerSpec> {
+        self.init_containers.iter().chain(&self.containers).find(|c| c.name == *name)
+    }
+}
+
+/// `spec.restartPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartPolicy {
+    /// Whatever its exit code.
+    Always,
+    /// When its exit code is not 0.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// Quality of service, as Kubernetes derives it from requests and limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QosClass {
+    /// Every container has limits of cpu and memory, and requests equal to them.
+    Guaranteed,
+    /// Some container has a request or a limit.
+    Burstable,
+    /// None has.
+    BestEffort,
+}
+
+/// One init container or container.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// Unique in the pod, init containers included.
+    pub name: ContainerName,
+    /// The image as written: a name in the store, or `dir:/path`, `oci:/path`, `archive:/path.tar`.
+    pub image: String,
+    /// `imagePullPolicy`.
+    pub image_pull_policy: PullPolicy,
+    /// Replaces the image's ENTRYPOINT; not yet expanded. Empty when the manifest has none.
+    pub command: Vec<String>,
+    /// Replaces the image's CMD; not yet expanded. Empty when the manifest has none.
+    pub args: Vec<String>,
+    /// Replaces the image's WorkingDir. An absolute path.
+    pub working_dir: Option<String>,
+    /// In the manifest's order; values not yet expanded (`$(NAME)`, see `pod::env`).
+    pub env: Vec<EnvVar>,
+    /// Informational, and the names that probes may use.
+    pub ports: Vec<ContainerPort>,
+    /// Unique by `mount_path`.
+    pub volume_mounts: Vec<VolumeMount>,
+    /// Requests and limits.
+    pub resources: Resources,
+    /// Pod-level and container-level securityContext, merged: the container's word wins.
+    pub security: Security,
+    /// Restarts the container when it fails. Never set on an init container.
+    pub liveness_probe: Option<Probe>,
+}
+
+/// `imagePullPolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PullPolicy {
+    /// Ask the registry each time.
+    Always,
+    /// Ask it when the image is not in the store.
+    IfNotPresent,
+    /// Never ask.
+    Never,
+}
+
+/// An environment variable with a literal value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnvVar {
+    /// Not empty, without `=` and NUL.
+    pub name: String,
+    /// Without NUL; `$(NAME)` not yet expanded.
+    pub value: String,
+}
+
+/// An entry of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerPort {
+    /// An IANA service name, unique in the container.
+    pub name: Option<String>,
+    /// 1 to 65535.
+    pub container_port: u16,
+    /// Transport protocol.
+    pub protocol: Protocol,
+}
+
+/// Transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+/// A volume of the pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// A DNS label, unique in the pod.
+    pub name: String,
+    /// What it is made of.
+    pub source: VolumeSource,
+}
+
+/// The kinds of volume that are supported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeSource {
+    /// A directory of the pod's own, empty at first, gone with the pod.
+    EmptyDir,
+    /// A path of the node, used as it is.
+    HostPath {
+        /// Absolute, without `..`.
+        path: PathBuf,
+        /// What must be there, or is made.
+        kind: HostPathType,
+    },
+}
+
+/// `hostPath.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostPathType {
+    /// The empty string: no check.
+    Unset,
+    /// A directory; made (0755, root) when nothing is there.
+    DirectoryOrCreate,
+    /// A directory.
+    Directory,
+    /// A file; made (0644, root) when nothing is there. Its directory must exist.
+    FileOrCreate,
+    /// A regular file.
+    File,
+    /// A unix socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+}
+
+/// An entry of `volumeMounts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeMount {
+    /// Name of a volume of the pod.
+    pub volume: String,
+    /// Where in the container. Absolute (a relative one has been put below `/`), without `:`.
+    pub mount_path: PathBuf,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+/// Requests and limits; `None` is "not set".
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Thousandths of a CPU.
+    pub cpu_request_millis: Option<u64>,
+    /// Thousandths of a CPU.
+    pub cpu_limit_millis: Option<u64>,
+    /// Bytes.
+    pub memory_request: Option<u64>,
+    /// Bytes.
+    pub memory_limit: Option<u64>,
+}
+
+/// securityContext as it applies to one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// `None`: the image's USER.
+    pub run_as_user: Option<u32>,
+    /// `None`: the user's group in the image's /etc/passwd, else 0.
+    pub run_as_group: Option<u32>,
+    /// Refuse to start as uid 0, or as a user whose uid cannot be known before the start.
+    pub run_as_non_root: bool,
+    /// Without `CAP_`, upper case, known to this program; or `ALL`.
+    pub capabilities_add: Vec<String>,
+    /// Likewise.
+    pub capabilities_drop: Vec<String>,
+    /// The root filesystem is mounted read-only.
+    pub read_only_root_filesystem: bool,
+    /// False sets no_new_privs.
+    pub allow_privilege_escalation: bool,
+}
+
+/// A probe: what to ask, how often, and how many answers make a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked.
+    pub handler: ProbeHandler,
+    /// From the container's start to the first question.
+    pub initial_delay: Duration,
+    /// Between questions; at least a second.
+    pub period: Duration,
+    /// For one answer; at least a second.
+    pub timeout: Duration,
+    /// Answers in a row after a failure before it counts as a success; at least 1.
+    pub success_threshold: u32,
+    /// Failures in a row before it counts as one; at least 1.
+    pub failure_threshold: u32,
+}
+
+/// The kinds of probe that are supported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProbeHandler {
+    /// GET; a code from 200 to 399 is a success.
+    HttpGet(HttpGet),
+}
+
+/// `httpGet`, with its port name looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpGet {
+    /// Where to connect; `None` is the pod's address.
+    pub host: Option<String>,
+    /// 1 to 65535.
+    pub port: u16,
+    /// Path and query, starting with `/`.
+    pub path: String,
+    /// Certificates are not verified, as the kubelet does not either.
+    pub https: bool,
+    /// In the manifest's order; `Host` sets the Host header.
+    pub headers: Vec<(String, String)>,
+}

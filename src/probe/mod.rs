@@ -1,0 +1,1 @@
+//! Probes: one task per probe, results as data for the planner.

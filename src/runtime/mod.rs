@@ -1,0 +1,1 @@
+//! Carries the actions of `sync` out, and watches what becomes of them.

@@ -1,0 +1,2 @@
+//! The shim: one process per pod, one thread, parent of everything that the pod runs.
+pub mod protocol;

@@ -1,0 +1,195 @@
+//! The words between an agent and a shim: versioned, one JSON value a frame, over the shim's unix socket.
+//!
+//! A frame is the length of its body as a little-endian u32, then the body; file descriptors ride on its first byte
+//! (SCM_RIGHTS). The agent sends [`Request`]s; the shim answers each with one [`Message::Reply`], and sends every new
+//! [`Record`] of its journal as [`Message::Record`]. The journal is the truth: a reply only says that a request was carried out.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::container::spec::ContainerConfig;
+
+/// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too.
+pub const VERSION: u32 = 1;
+
+/// A longer body ends the connection, bytes.
+pub const MAX_FRAME: usize = 8 << 20;
+
+/// A call, with a number that its reply repeats.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the caller, increasing.
+    pub id: u64,
+    /// What to do.
+    pub call: Call,
+}
+
+/// What an agent may ask of a shim.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "camelCase")]
+pub enum Call {
+    /// The first call of a connection: send all records from number `from` on, and every later one.
+    Subscribe {
+        /// The caller's [`VERSION`].
+        version: u32,
+        /// First record wanted; the journal starts at 1.
+        from: u64,
+    },
+    /// Start pause. Answered with [`Reply::Sandbox`] and the network namespace as file descriptor (none with `host_network`).
+    /// When pause runs already this answers the same and starts nothing.
+    CreateSandbox(SandboxConfig),
+    /// Start a container. Answered when its program runs, or could not be started (`Reply::Done` either way: the record tells).
+    StartContainer(Box<ContainerConfig>),
+    /// Send a signal to the container's first process. Done when it is gone already.
+    Signal {
+        /// The container.
+        id: String,
+        /// Number of the signal.
+        signal: i32,
+    },
+    /// SIGKILL to everything in the container's cgroup. Done when it is gone already.
+    Kill {
+        /// The container.
+        id: String,
+    },
+    /// Kill what still runs, remove the cgroups below the pod's, answer, and end.
+    Shutdown,
+}
+
+/// What pause is made of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SandboxConfig {
+    /// Host name in the new UTS namespace.
+    pub hostname: String,
+    /// Stay in the host's network and UTS namespaces.
+    pub host_network: bool,
+    /// The sandbox's group, relative to the hierarchies' roots.
+    pub cgroup: std::path::PathBuf,
+    /// Size of the /dev/shm that the pod's containers share, bytes.
+    pub shm_size: u64,
+}
+
+/// What a shim says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "camelCase")]
+pub enum Message {
+    /// The answer to a request.
+    Reply {
+        /// The request's number.
+        id: u64,
+        /// What came of it, or an error in one line.
+        result: Result<Reply, String>,
+    },
+    /// A new line of the journal.
+    Record(Record),
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// Carried out.
+    Done,
+    /// To `Subscribe`: the shim's own version and process id. The records follow.
+    Subscribed {
+        /// The shim's [`VERSION`].
+        version: u32,
+        /// Its process.
+        pid: i32,
+    },
+    /// To `CreateSandbox`.
+    Sandbox {
+        /// Pause.
+        pid: i32,
+    },
+}
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts from 1, without gaps, across shims of the same pod.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What a shim saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "camelCase")]
+pub enum Event {
+    /// A shim opened the journal.
+    ShimStarted {
+        /// Its [`VERSION`].
+        version: u32,
+        /// Its process.
+        pid: i32,
+    },
+    /// Pause runs.
+    SandboxStarted {
+        /// Pause.
+        pid: i32,
+    },
+    /// Pause ended; what ran in the sandbox is killed by the shim, and reported as it ends.
+    SandboxExited {
+        /// How.
+        exit: Exit,
+    },
+    /// The container's program runs.
+    ContainerStarted {
+        /// The attempt.
+        container: Attempt,
+        /// Its first process, as the host sees it.
+        pid: i32,
+    },
+    /// The container's program could not be started.
+    ContainerStartFailed {
+        /// The attempt.
+        container: Attempt,
+        /// Why.
+        failure: StartFailure,
+    },
+    /// The container's first process ended, and with it all of the container.
+    ContainerExited {
+        /// The attempt.
+        container: Attempt,
+        /// How.
+        exit: Exit,
+    },
+}
+
+/// Names one start of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The container's id, a new one for each attempt.
+    pub id: String,
+    /// The container's name.
+    pub name: String,
+    /// Which start it was, from 0.
+    pub attempt: u32,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code; 128 + signal when a signal ended it.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// The kernel killed a process of the container for want of memory.
+    pub oom_killed: bool,
+    /// It ended while no shim watched: code 137 then stands for "not known".
+    pub lost: bool,
+}
+
+/// Why a container's program could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailure {
+    /// The step that failed, such as `execve` or `mount /proc`.
+    pub step: String,
+    /// The system's error number, where there is one.
+    pub errno: Option<i32>,
+    /// One line a person can act on.
+    pub text: String,
+}

@@ -1,0 +1,1 @@
+//! What survives on disk: versioned records, written atomically.

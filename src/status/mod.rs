@@ -1,0 +1,1 @@
+//! What a pod's status is, derived from its spec and what was observed.

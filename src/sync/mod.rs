@@ -1,0 +1,1 @@
+//! The decision: which action a pod needs next, one task per pod UID.

@@ -1,0 +1,1 @@
+//! Volumes of a pod: one file per kind, one table of handlers.
