@@ -96,6 +96,8 @@ pub enum Reply {
         version: u32,
         /// Its process.
         pid: i32,
+        /// Number of the journal's newest record: with it the caller has caught up. 0 when there is none.
+        last: u64,
     },
     /// To `CreateSandbox`.
     Sandbox {
