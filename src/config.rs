@@ -131,7 +131,13 @@ impl Layout {
     }
 
     /// One attempt's log.
-    pub fn container_log(&self, key: &PodKey, uid: &PodUid, container: &ContainerName, attempt: u32) -> PathBuf {
+    pub fn container_log(
+        &self,
+        key: &PodKey,
+        uid: &PodUid,
+        container: &ContainerName,
+        attempt: u32,
+    ) -> PathBuf {
         self.pod_logs(key, uid).join(container.as_str()).join(format!("{attempt}.log"))
     }
 }

@@ -1,2 +1,10 @@
 //! System calls that the crates we use do not wrap. The only room that may contain unsafe code.
+//!
+//! Every function here is a thin, safe wrapper that takes and gives owned or borrowed file descriptors, and reports the
+//! kernel's errno as it is. Nothing here knows what a container is.
 #![allow(unsafe_code)]
+
+pub mod clone;
+pub mod fd_passing;
+pub mod mount_api;
+pub mod process;

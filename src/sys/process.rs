@@ -1,0 +1,64 @@
+//! What a process does to itself: signals, descriptors, keyring, leaving.
+
+use std::io;
+
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
+
+/// Ends the process at once: no destructors, no flushing of buffers that belong to the parent.
+pub fn exit_now(code: i32) -> ! {
+    // JUSTIFICATION: std::process::exit runs exit handlers, which in a cloned child are the parent's.
+    // SAFETY: _exit has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Ignores the signals, in this process and in what it executes.
+pub fn ignore_signals(signals: &[Signal]) -> io::Result<()> {
+    signals.iter().try_for_each(|s| set_handler(*s, SigHandler::SigIgn))
+}
+
+/// Gives every signal its default action and unblocks all, as a program expects to find them at its start.
+pub fn reset_signals() -> io::Result<()> {
+    for one in Signal::iterator().filter(|s| !matches!(s, Signal::SIGKILL | Signal::SIGSTOP)) {
+        set_handler(one, SigHandler::SigDfl)?;
+    }
+    SigSet::empty().thread_set_mask().map_err(io::Error::from)
+}
+
+/// Marks every descriptor from `first` on close-on-exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes every descriptor from `first` on. Whoever owned them must not use them again: only for a process that from
+/// here on owns none.
+pub fn close_from(first: u32) -> io::Result<()> {
+    close_range(first, 0)
+}
+
+/// Joins a new, empty session keyring, so that the agent's is out of reach (keyctl(2)). Fine on kernels without keyrings.
+pub fn new_session_keyring() -> io::Result<()> {
+    // SAFETY: KEYCTL_JOIN_SESSION_KEYRING with a null name makes an anonymous keyring and reads no memory of ours.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
+    };
+    match result {
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+            error => Err(error),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn set_handler(which: Signal, handler: SigHandler) -> io::Result<()> {
+    // SAFETY: only SIG_IGN and SIG_DFL are ever set here, so no code of ours runs in signal context.
+    unsafe { signal(which, handler) }.map(drop).map_err(io::Error::from)
+}
+
+fn close_range(first: u32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: the call takes integers only; what closing means for owners of descriptors is said at `close_from`.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
