@@ -2,8 +2,13 @@
 //!
 //! Past this room nothing asks whether a port is in range or a name may become a path: the types say so.
 
+mod decode;
+pub mod env;
 pub mod id;
+pub mod problem;
 pub mod spec;
 
+pub use decode::decode;
 pub use id::{ContainerName, PodKey, PodUid};
+pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};

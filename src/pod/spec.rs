@@ -270,3 +270,34 @@ pub struct HttpGet {
     /// In the manifest's order; `Host` sets the Host header.
     pub headers: Vec<(String, String)>,
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A container with nothing but a name and an image: what tests of other rooms start from.
+    pub(crate) fn container(name: &str) -> ContainerSpec {
+        ContainerSpec {
+            name: name.parse().unwrap(),
+            image: "nginx".to_owned(),
+            image_pull_policy: PullPolicy::IfNotPresent,
+            command: Vec::new(),
+            args: Vec::new(),
+            working_dir: None,
+            env: Vec::new(),
+            ports: Vec::new(),
+            volume_mounts: Vec::new(),
+            resources: Resources::default(),
+            security: Security {
+                run_as_user: None,
+                run_as_group: None,
+                run_as_non_root: false,
+                capabilities_add: Vec::new(),
+                capabilities_drop: Vec::new(),
+                read_only_root_filesystem: false,
+                allow_privilege_escalation: true,
+            },
+            liveness_probe: None,
+        }
+    }
+}
