@@ -1,0 +1,62 @@
+# mkubelet: everything a person does with a checkout, as root on a Debian system with Rust. `make` lists it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# .cargo/config.toml names the host as the target, so the binaries are below its triple.
+TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET := $(or $(CARGO_TARGET_DIR),target)/$(TRIPLE)
+RELEASE := $(TARGET)/release
+PREFIX := /usr/local
+
+# End-to-end tests wait more than they compute.
+export RUST_TEST_THREADS ?= $(shell echo $$(( $$(nproc) * 4 )))
+
+.PHONY: help
+help: ## Show this list.
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do printf '%-12s %s\n' "$$name" "$$text"; done
+
+.PHONY: run
+run: root rootfs build ## Run examples/pod-nginx.yaml, show its IP and its page, and end it on Ctrl-C.
+	@exec scripts/run-example $(RELEASE)
+
+.PHONY: test
+test: root rootfs ## Run every test, from units to whole pods on this machine's kernel.
+	@scripts/install-packages test
+	cargo test
+
+.PHONY: test-long
+test-long: root rootfs ## The same, and the tests that repeat and shuffle for minutes.
+	@scripts/install-packages test
+	cargo test -- --include-ignored
+
+.PHONY: bench
+bench: root rootfs build ## Measure mkubelet against the kernel floor and podman.
+	@scripts/install-packages bench
+	benches/run
+
+.PHONY: lint
+lint: ## Check format, clippy, and the dependencies.
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	scripts/check-dependencies
+
+.PHONY: build
+build: ## Build the release binaries.
+	@scripts/install-packages build
+	cargo build --release --locked
+
+.PHONY: rootfs
+rootfs: ## Build the example images below rootfs/out out of Debian packages.
+	@scripts/install-packages run
+	rootfs/build nginx busybox
+
+.PHONY: install
+install: root build ## Install both binaries and the systemd unit below PREFIX (/usr/local).
+	install -D --mode=0755 --target-directory=$(DESTDIR)$(PREFIX)/bin $(RELEASE)/mkubelet $(RELEASE)/mkubelet-shim
+	install -D --mode=0644 --target-directory=$(DESTDIR)$(PREFIX)/lib/systemd/system systemd/mkubelet@.service
+	sed --in-place 's|/usr/local|$(PREFIX)|' $(DESTDIR)$(PREFIX)/lib/systemd/system/mkubelet@.service
+
+.PHONY: root
+root:
+	@[[ $$EUID -eq 0 ]] || { echo "make: mount, network and cgroup work needs root" >&2; exit 1; }
