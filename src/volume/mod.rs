@@ -1,1 +1,47 @@
-//! Volumes of a pod: one file per kind, one table of handlers.
+//! Volumes of a pod, made ready on the host: one file per kind, one table of handlers.
+//!
+//! Preparing is idempotent: an agent that takes a pod over prepares its volumes again and finds what is there. A volume
+//! of the pod's own lives below the pod's directory and is removed with it; a path of the node is never removed.
+//! Mounting into a container is not done here: a volume comes out as a path on the host.
+
+mod empty_dir;
+mod host_path;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Layout;
+use crate::pod::PodUid;
+use crate::pod::spec::{Volume, VolumeSource};
+
+/// Why a volume cannot be used. The wording of type checks is the kubelet's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What is at the path of a hostPath volume is not what its `type` asks for.
+    #[error("hostPath type check failed: {} is not {expected}", path.display())]
+    HostPathType {
+        /// The volume's path.
+        path: PathBuf,
+        /// With its article: `a directory`, `a socket file`.
+        expected: &'static str,
+    },
+    /// A system call on the host failed.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// An infinitive, such as `create the directory`.
+        action: &'static str,
+        /// What it was done to.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Makes a volume ready, and returns the file or directory of the host that the pod's containers get to see.
+pub fn prepare(layout: &Layout, uid: &PodUid, volume: &Volume) -> Result<PathBuf, Error> {
+    match &volume.source {
+        VolumeSource::EmptyDir => empty_dir::prepare(layout, uid, &volume.name),
+        VolumeSource::HostPath { path, kind } => host_path::prepare(path, *kind),
+    }
+}
