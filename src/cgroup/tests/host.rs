@@ -1,0 +1,204 @@
+//! On the host's own hierarchies, as root; without root these tests say SKIPPED.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{geteuid, write};
+use oci_spec::runtime::LinuxResources;
+use serde_json::{Value, json};
+
+use crate::cgroup::hierarchy::Hierarchy as _;
+use crate::cgroup::kill::by_signals;
+use crate::cgroup::{Cgroups, Error, v2};
+
+/// A group of a test's own with the processes in it, all of which are gone at the end.
+struct Scratch {
+    cgroups: Cgroups,
+    group: PathBuf,
+    children: Vec<Child>,
+}
+
+impl Scratch {
+    fn new(limits: Value) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        if !geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "these tests need root");
+            eprintln!("SKIPPED: needs root");
+            return None;
+        }
+        let cgroups = Cgroups::detect(Path::new("/sys/fs/cgroup")).unwrap();
+        let name = format!("mkubelet-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let group = Path::new(&name).join("pod/container");
+        let limits: LinuxResources = serde_json::from_value(limits).unwrap();
+        let scratch = Self { cgroups, group, children: Vec::new() };
+        scratch.cgroups.create(&scratch.group, &limits).unwrap();
+        Some(scratch)
+    }
+
+    /// Starts a shell script in `group`; it begins only once it is there.
+    fn run(&mut self, group: &Path, script: &str) -> &mut Child {
+        let script = format!("read go; {script}");
+        let mut shell = Command::new("sh");
+        let mut child =
+            shell.args(["-c", &script]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let pid = child.id().to_string();
+        let join = self.cgroups.join(group).unwrap();
+        let unified =
+            join.into.iter().map(|d| openat(d, "cgroup.procs", OFlag::O_WRONLY, Mode::empty()).unwrap());
+        for procs in unified.chain(join.procs) {
+            write(procs, pid.as_bytes()).unwrap();
+        }
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        self.children.push(child);
+        self.children.last_mut().unwrap()
+    }
+
+    fn top(&self) -> &Path {
+        self.group.iter().next().map(Path::new).unwrap()
+    }
+
+    fn exists(&self) -> bool {
+        self.cgroups.hierarchies().any(|h| h.mount().join(self.top()).exists())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let killed = self.cgroups.kill(self.top());
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let removed = self.cgroups.remove(self.top());
+        if !std::thread::panicking() {
+            killed.unwrap();
+            removed.unwrap();
+            assert!(!self.exists());
+        }
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_group_takes_processes_in_kills_them_all_and_goes() {
+    let Some(mut scratch) = Scratch::new(json!({})) else { return };
+    let group = scratch.group.clone();
+    assert!(!scratch.cgroups.is_populated(&group).unwrap());
+    let pid = scratch.run(&group, "sleep 1000 & sleep 1000 & wait").id();
+    eventually("three processes", || scratch.cgroups.processes(scratch.top()).unwrap().len() == 3);
+    assert!(scratch.cgroups.processes(&group).unwrap().contains(&i32::try_from(pid).unwrap()));
+    assert!(scratch.cgroups.is_populated(scratch.top()).unwrap());
+
+    scratch.cgroups.remove_if_empty(&group).unwrap();
+    assert!(scratch.exists(), "not empty");
+    scratch.cgroups.kill(scratch.top()).unwrap();
+    assert_eq!(scratch.children[0].wait().unwrap().signal(), Some(9));
+    eventually("empty", || !scratch.cgroups.is_populated(scratch.top()).unwrap());
+    scratch.cgroups.remove(&group).unwrap();
+    scratch.cgroups.remove_if_empty(group.parent().unwrap()).unwrap();
+    scratch.cgroups.remove_if_empty(scratch.top()).unwrap();
+    assert!(!scratch.exists());
+}
+
+#[test]
+fn what_is_absent_is_killed_removed_and_counted_without_error() {
+    let Some(scratch) = Scratch::new(json!({})) else { return };
+    let none = scratch.top().join("none/at/all");
+    scratch.cgroups.kill(&none).unwrap();
+    scratch.cgroups.remove(&none).unwrap();
+    scratch.cgroups.remove_if_empty(&none).unwrap();
+    assert_eq!(scratch.cgroups.oom_kills(&none).unwrap(), 0);
+    assert!(!scratch.cgroups.is_populated(&none).unwrap());
+    assert!(matches!(scratch.cgroups.join(&none), Err(error) if error.errno() == Some(libc::ENOENT)));
+}
+
+#[test]
+fn a_removal_that_must_give_up_names_who_stays() {
+    let Some(mut scratch) = Scratch::new(json!({})) else { return };
+    let group = scratch.group.clone();
+    let pid = scratch.run(&group, "exec sleep 1000").id();
+    eventually("sleep", || std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap() == "sleep\n");
+    let error = scratch.cgroups.remove(scratch.top()).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }));
+    assert!(error.to_string().ends_with(&format!("still in it after 2 s: {pid} (sleep)")), "{error}");
+}
+
+#[test]
+fn a_removal_waits_for_those_who_are_about_to_leave() {
+    let Some(mut scratch) = Scratch::new(json!({})) else { return };
+    let group = scratch.group.clone();
+    scratch.run(&group, "sleep 0.3");
+    scratch.cgroups.remove(scratch.top()).unwrap();
+    assert!(!scratch.exists());
+}
+
+#[test]
+fn a_fork_loop_ends_at_the_pids_limit_and_dies_in_the_kill() {
+    let Some(mut scratch) = Scratch::new(json!({"pids": {"limit": 20}})) else { return };
+    let group = scratch.group.clone();
+    scratch.run(&group, "f() { f & f; }; f");
+    eventually("a process", || scratch.cgroups.is_populated(&group).unwrap());
+    for _ in 0..20 {
+        assert!(scratch.cgroups.processes(&group).unwrap().len() <= 20);
+        sleep(Duration::from_millis(5));
+    }
+    scratch.cgroups.kill(&group).unwrap();
+    eventually("empty", || !scratch.cgroups.is_populated(&group).unwrap());
+}
+
+#[test]
+fn a_process_beyond_the_memory_limit_is_killed_and_counted() {
+    let Some(mut scratch) = Scratch::new(json!({"memory": {"limit": 16 << 20}})) else { return };
+    let group = scratch.group.clone();
+    assert_eq!(scratch.cgroups.oom_kills(&group).unwrap(), 0);
+    let status = scratch.run(&group, "exec tail /dev/zero").wait().unwrap();
+    assert_eq!(status.signal(), Some(9));
+    assert_eq!(scratch.cgroups.oom_kills(&group).unwrap(), 1);
+}
+
+#[test]
+fn a_fork_loop_dies_where_the_kernel_cannot_kill_a_group() {
+    let Some(mut scratch) = Scratch::new(json!({"pids": {"limit": 40}})) else { return };
+    let Some(unified) = scratch.cgroups.unified.as_ref().map(|v2| v2.mount().to_owned()) else { return };
+    let group = scratch.group.clone();
+    scratch.run(&group, "f() { f & f; }; f");
+    eventually("a process", || scratch.cgroups.is_populated(&group).unwrap());
+    let v2 = v2::Hierarchy::open(unified).unwrap();
+    by_signals(&v2, crate::cgroup::group::Group::new(&group).unwrap(), v2::FREEZER).unwrap();
+    assert!(scratch.cgroups.processes(&group).unwrap().is_empty());
+}
+
+#[test]
+fn the_v1_freezer_kills_a_fork_loop_too() {
+    let Some(mut scratch) = Scratch::new(json!({"pids": {"limit": 40}})) else { return };
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let without_v2: String =
+        mountinfo.lines().filter(|line| !line.contains(" - cgroup2 ")).map(|l| format!("{l}\n")).collect();
+    let Ok(legacy) = crate::cgroup::detect::detect(&without_v2, Path::new("/sys/fs/cgroup")) else {
+        eprintln!("SKIPPED: this host has no v1 hierarchies");
+        return;
+    };
+    let both = std::mem::replace(&mut scratch.cgroups, legacy);
+    scratch.cgroups.create(&scratch.group, &LinuxResources::default()).unwrap();
+    let group = scratch.group.clone();
+    scratch.run(&group, "f() { f & f; }; f");
+    eventually("a process", || scratch.cgroups.is_populated(&group).unwrap());
+    scratch.cgroups.kill(&group).unwrap();
+    assert!(!scratch.cgroups.is_populated(&group).unwrap());
+    scratch.cgroups.remove(scratch.top()).unwrap();
+    both.remove(scratch.top()).unwrap();
+}

@@ -1,0 +1,55 @@
+//! Memory on v1: a limit, and one for memory and swap together.
+
+use std::path::Path;
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::{Result, file};
+
+/// The controller.
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings };
+
+/// How many processes of this very group were killed for want of memory.
+pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
+    file::count(&directory.join("memory.oom_control"), "oom_kill")
+}
+
+fn settings(limits: &LinuxResources) -> Vec<Setting> {
+    let Some(limit) = limits.memory().and_then(|memory| memory.limit()).filter(|limit| *limit != 0) else {
+        return Vec::new();
+    };
+    // Without a word about swap there is none: memory and swap together are then limited to the same figure.
+    let together = limits.memory().and_then(|memory| memory.swap()).unwrap_or(limit);
+    vec![
+        Setting::new("memory.limit_in_bytes", limit.max(-1)),
+        // Missing where the kernel does not account swap.
+        Setting::optional("memory.memsw.limit_in_bytes", together.max(-1)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::tests::written;
+    use serde_json::json;
+
+    #[test]
+    fn a_memory_limit_leaves_no_swap_unless_some_is_given() {
+        for (limits, expected) in [
+            (json!({}), ""),
+            (json!({"memory": {"limit": 0}}), ""),
+            (
+                json!({"memory": {"limit": 1048576}}),
+                "memory.limit_in_bytes=1048576 memory.memsw.limit_in_bytes=1048576?",
+            ),
+            (
+                json!({"memory": {"limit": 10, "swap": 15}}),
+                "memory.limit_in_bytes=10 memory.memsw.limit_in_bytes=15?",
+            ),
+            (json!({"memory": {"limit": -1}}), "memory.limit_in_bytes=-1 memory.memsw.limit_in_bytes=-1?"),
+        ] {
+            assert_eq!(written(&CONTROLLER, &limits), expected, "{limits}");
+        }
+    }
+}

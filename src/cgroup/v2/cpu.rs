@@ -1,0 +1,63 @@
+//! CPU time on v2: a weight, and a quota per period.
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::cgroup::controller::{Controller, Setting};
+
+/// The controller.
+pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings };
+
+/// The kernel's default, microseconds.
+const DEFAULT_PERIOD: u64 = 100_000;
+
+fn settings(limits: &LinuxResources) -> Vec<Setting> {
+    let Some(cpu) = limits.cpu() else { return Vec::new() };
+    let mut settings = Vec::new();
+    if let Some(shares) = cpu.shares().filter(|shares| *shares > 0) {
+        settings.push(Setting::optional("cpu.weight", weight(shares)));
+    }
+    let quota = cpu.quota().filter(|quota| *quota != 0);
+    let period = cpu.period().filter(|period| *period > 0);
+    if quota.is_some() || period.is_some() {
+        let quota =
+            quota.filter(|quota| *quota > 0).map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+        settings.push(Setting::new("cpu.max", format!("{quota} {}", period.unwrap_or(DEFAULT_PERIOD))));
+    }
+    settings
+}
+
+/// Shares (2 to 262144) as a weight (1 to 10000): the straight line of Kubernetes' KEP-2254.
+fn weight(shares: u64) -> u64 {
+    1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::tests::written;
+    use serde_json::json;
+
+    #[test]
+    fn shares_become_a_weight_on_a_straight_line() {
+        for (shares, expected) in
+            [(1, 1), (2, 1), (102, 4), (512, 20), (1024, 39), (262_144, 10_000), (u64::MAX, 10_000)]
+        {
+            assert_eq!(weight(shares), expected, "{shares}");
+        }
+    }
+
+    #[test]
+    fn quota_and_period_go_to_one_file() {
+        for (limits, expected) in [
+            (json!({}), ""),
+            (json!({"cpu": {"shares": 0, "quota": 0, "period": 0}}), ""),
+            (json!({"cpu": {"shares": 1024}}), "cpu.weight=39?"),
+            (json!({"cpu": {"quota": 50000}}), "cpu.max=50000 100000"),
+            (json!({"cpu": {"quota": 50000, "period": 20000}}), "cpu.max=50000 20000"),
+            (json!({"cpu": {"quota": -1, "period": 20000}}), "cpu.max=max 20000"),
+            (json!({"cpu": {"period": 20000}}), "cpu.max=max 20000"),
+        ] {
+            assert_eq!(written(&CONTROLLER, &limits), expected, "{limits}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Memory on v2: a limit, and one for swap beside it.
+
+use std::path::Path;
+
+use oci_spec::runtime::LinuxResources;
+
+use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::{Result, file};
+
+/// The controller.
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings };
+
+/// How many processes of this group and those below were killed for want of memory.
+pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
+    file::count(&directory.join("memory.events"), "oom_kill")
+}
+
+fn settings(limits: &LinuxResources) -> Vec<Setting> {
+    let Some(limit) = limits.memory().and_then(|memory| memory.limit()).filter(|limit| *limit != 0) else {
+        return Vec::new();
+    };
+    // OCI's figure is memory and swap together, v2's is swap alone. Without a word about it there is no swap.
+    let swap = match limits.memory().and_then(|memory| memory.swap()) {
+        Some(together) if together < 0 => -1,
+        Some(together) if limit > 0 => together.saturating_sub(limit).max(0),
+        _ if limit < 0 => -1,
+        _ => 0,
+    };
+    vec![
+        Setting::new("memory.max", bytes(limit)),
+        // Missing where the kernel does not account swap.
+        Setting::optional("memory.swap.max", bytes(swap)),
+    ]
+}
+
+fn bytes(limit: i64) -> String {
+    if limit < 0 { "max".to_owned() } else { limit.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cgroup::tests::written;
+    use serde_json::json;
+
+    #[test]
+    fn a_memory_limit_leaves_no_swap_unless_some_is_given() {
+        for (limits, expected) in [
+            (json!({}), ""),
+            (json!({"memory": {"limit": 0}}), ""),
+            (json!({"memory": {"limit": 1048576}}), "memory.max=1048576 memory.swap.max=0?"),
+            (json!({"memory": {"limit": 10, "swap": 15}}), "memory.max=10 memory.swap.max=5?"),
+            (json!({"memory": {"limit": 10, "swap": 5}}), "memory.max=10 memory.swap.max=0?"),
+            (json!({"memory": {"limit": 10, "swap": -1}}), "memory.max=10 memory.swap.max=max?"),
+            (json!({"memory": {"limit": -1}}), "memory.max=max memory.swap.max=max?"),
+        ] {
+            assert_eq!(written(&CONTROLLER, &limits), expected, "{limits}");
+        }
+    }
+}

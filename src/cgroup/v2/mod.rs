@@ -1,0 +1,100 @@
+//! Version 2: one hierarchy, whose controllers are enabled from the root down.
+
+pub(crate) mod cpu;
+pub(crate) mod memory;
+pub(crate) mod pids;
+
+use std::path::{Path, PathBuf};
+
+use super::controller::Controller;
+use super::group::Group;
+use super::hierarchy::{self, Hierarchy as _};
+use super::kill::{Freezer, by_signals};
+use super::{Error, Result, file};
+
+/// The controllers whose limits can be set.
+const CONTROLLERS: [&Controller; 3] = [&cpu::CONTROLLER, &memory::CONTROLLER, &pids::CONTROLLER];
+
+pub(super) const FREEZER: Freezer = Freezer { file: "cgroup.freeze", frozen: "1", thawed: "0" };
+
+/// The mounted v2 hierarchy.
+#[derive(Debug)]
+pub(crate) struct Hierarchy {
+    mount: PathBuf,
+    controllers: Vec<&'static Controller>,
+    /// What is written to cgroup.subtree_control: `+cpu +memory`; empty without controllers.
+    enable: String,
+}
+
+impl Hierarchy {
+    /// The hierarchy mounted at `mount`, with those controllers that no v1 hierarchy has taken.
+    pub(crate) fn open(mount: PathBuf) -> Result<Self> {
+        let available = file::read(&mount.join("cgroup.controllers"))?;
+        let has = |controller: &&Controller| available.split_whitespace().any(|name| name == controller.name);
+        let controllers: Vec<_> = CONTROLLERS.into_iter().filter(has).collect();
+        let enable = controllers.iter().map(|c| format!("+{}", c.name)).collect::<Vec<_>>().join(" ");
+        Ok(Self { mount, controllers, enable })
+    }
+
+    /// SIGKILL to everything in `group` and below it.
+    pub(crate) fn kill(&self, group: Group<'_>) -> Result<()> {
+        match file::write(&self.directory(group).join("cgroup.kill"), "1") {
+            // Either there is no such group, and the slow way finds nobody in it, or the kernel is older than 5.14.
+            Err(error) if error.is_absent() => by_signals(self, group, FREEZER),
+            other => other,
+        }
+    }
+
+    /// True if there is a process in `group` or below it.
+    pub(crate) fn is_populated(&self, group: Group<'_>) -> Result<bool> {
+        Ok(file::count(&self.directory(group).join("cgroup.events"), "populated")? > 0)
+    }
+
+    /// Enables the controllers in one group for those below it.
+    fn enable(&self, directory: &Path) -> Result<()> {
+        match file::write(&directory.join("cgroup.subtree_control"), &self.enable) {
+            Err(error) if error.errno() == Some(libc::EBUSY) => {
+                Err(Error::InnerProcesses(directory.to_owned()))
+            }
+            other => other,
+        }
+    }
+
+    /// Enables what is to be had, one by one: a group above may have been left without some controller.
+    fn enable_each(&self, directory: &Path) -> Result<()> {
+        for controller in &self.controllers {
+            match file::write(&directory.join("cgroup.subtree_control"), &format!("+{}", controller.name)) {
+                Err(error) if error.is_absent() => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl hierarchy::Hierarchy for Hierarchy {
+    fn mount(&self) -> &Path {
+        &self.mount
+    }
+
+    fn controllers(&self) -> &[&'static Controller] {
+        &self.controllers
+    }
+
+    fn open_to_children(&self, directory: &Path) -> Result<()> {
+        if self.enable.is_empty() {
+            return Ok(());
+        }
+        match self.enable(directory) {
+            // A group can hand on only what the one above hands to it.
+            Err(error) if error.is_absent() => match directory.parent().filter(|_| directory != self.mount) {
+                Some(parent) => {
+                    self.open_to_children(parent)?;
+                    self.enable_each(directory)
+                }
+                None => self.enable_each(directory),
+            },
+            other => other,
+        }
+    }
+}
