@@ -1,1 +1,5 @@
 //! The decision: which action a pod needs next, one task per pod UID.
+
+pub mod outcome;
+pub mod plan;
+pub mod restart;

@@ -1,0 +1,127 @@
+//! Pods and histories for the tests of the rooms that decide.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::observe::Observed;
+use crate::pod::spec::{PodSpec, PullPolicy, QosClass, Resources, RestartPolicy, Security};
+use crate::pod::{ContainerName, ContainerSpec, Pod, PodKey};
+use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
+
+/// `default/web` with the given init containers and containers.
+pub(crate) fn pod(policy: RestartPolicy, init: &[&str], containers: &[&str]) -> Pod {
+    Pod {
+        key: PodKey { namespace: "default".into(), name: "web".into() },
+        uid: "uid-1".parse().unwrap(),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        spec: PodSpec {
+            restart_policy: policy,
+            termination_grace_period: Duration::from_secs(30),
+            hostname: "web".into(),
+            host_network: false,
+            init_containers: init.iter().map(|n| container(n)).collect(),
+            containers: containers.iter().map(|n| container(n)).collect(),
+            volumes: vec![],
+            supplemental_groups: vec![],
+            qos_class: QosClass::BestEffort,
+        },
+    }
+}
+
+pub(crate) fn container(name: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: self::name(name),
+        image: "busybox".into(),
+        image_pull_policy: PullPolicy::IfNotPresent,
+        command: vec![],
+        args: vec![],
+        working_dir: None,
+        env: vec![],
+        ports: vec![],
+        volume_mounts: vec![],
+        resources: Resources::default(),
+        security: Security {
+            run_as_user: None,
+            run_as_group: None,
+            run_as_non_root: false,
+            capabilities_add: vec![],
+            capabilities_drop: vec![],
+            read_only_root_filesystem: false,
+            allow_privilege_escalation: true,
+        },
+        liveness_probe: None,
+    }
+}
+
+pub(crate) fn name(text: &str) -> ContainerName {
+    text.parse().unwrap()
+}
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+/// Writes a journal and folds it as it goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct History {
+    pub(crate) observed: Observed,
+}
+
+impl History {
+    /// A history that begins with a sandbox at second 0.
+    pub(crate) fn ready() -> Self {
+        let mut history = Self::default();
+        history.sandbox(0);
+        history
+    }
+
+    pub(crate) fn sandbox(&mut self, second: i64) -> &mut Self {
+        self.observed.creating = false;
+        self.event(second, Event::SandboxStarted { pid: 7 })
+    }
+
+    pub(crate) fn sandbox_exit(&mut self, second: i64) -> &mut Self {
+        self.event(second, Event::SandboxExited { exit: exit(137) })
+    }
+
+    pub(crate) fn start(&mut self, second: i64, container: &str) -> &mut Self {
+        let attempt = self.attempt(container, self.attempts(container));
+        self.event(second, Event::ContainerStarted { container: attempt, pid: 100 })
+    }
+
+    pub(crate) fn start_fails(&mut self, second: i64, container: &str) -> &mut Self {
+        let attempt = self.attempt(container, self.attempts(container));
+        let text = "execve(\"/nope\"): no such file or directory".into();
+        let failure = StartFailure { step: "execve".into(), errno: Some(2), text };
+        self.event(second, Event::ContainerStartFailed { container: attempt, failure })
+    }
+
+    pub(crate) fn exit(&mut self, second: i64, container: &str, code: i32) -> &mut Self {
+        self.exits(second, container, exit(code))
+    }
+
+    pub(crate) fn exits(&mut self, second: i64, container: &str, exit: Exit) -> &mut Self {
+        let attempt = self.attempt(container, self.attempts(container) - 1);
+        self.event(second, Event::ContainerExited { container: attempt, exit })
+    }
+
+    fn attempts(&self, container: &str) -> u32 {
+        self.observed.container(&name(container)).attempts
+    }
+
+    fn attempt(&self, container: &str, attempt: u32) -> Attempt {
+        Attempt { id: format!("{container}-{attempt}"), name: container.into(), attempt }
+    }
+
+    fn event(&mut self, second: i64, event: Event) -> &mut Self {
+        self.observed.fold(Record { seq: self.observed.last_seq + 1, at: at(second), event });
+        self
+    }
+}
+
+pub(crate) fn exit(code: i32) -> Exit {
+    Exit { code, signal: None, oom_killed: false, lost: false }
+}

@@ -1,0 +1,473 @@
+//! What is known of one pod: the shim's journal folded into a value, and what the worker has asked for meanwhile. Pure.
+//!
+//! Everything that must outlast the agent comes from the journal alone (attempts, exits, back-off); the rest (a start under
+//! way, a stop under way, an image not found, a probe's verdict) is found out again by a new agent within a moment.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::pod::ContainerName;
+use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
+use crate::sync::restart;
+
+/// All that is known of one pod.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// Number of the newest record folded in.
+    pub last_seq: u64,
+    /// The pod's namespaces.
+    pub sandbox: Sandbox,
+    /// How many sandboxes there have been.
+    pub sandboxes: u32,
+    /// Sandboxes made anew since the last one that lived long.
+    pub sandbox_restarts: u32,
+    /// A sandbox is being made.
+    pub creating: bool,
+    /// The last attempt to make a sandbox that failed.
+    pub sandbox_failure: Option<Held>,
+    /// The pod's address, once it has one.
+    pub address: Option<Ipv4Addr>,
+    containers: BTreeMap<ContainerName, Container>,
+}
+
+/// The pod's namespaces, held by pause.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Sandbox {
+    /// There has been none.
+    #[default]
+    Absent,
+    /// Pause runs.
+    Ready {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Pause or the shim is gone.
+    Lost {
+        /// Since when.
+        at: Timestamp,
+    },
+}
+
+/// What is known of one container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Container {
+    /// Where it stands.
+    pub state: State,
+    /// How the attempt before the newest ended.
+    pub previous: Option<Ended>,
+    /// Starts so far: the number of the next attempt.
+    pub attempts: u32,
+    /// Restarts since the last good run: decides the back-off.
+    pub restarts_in_a_row: u32,
+    /// A start has been asked for and not been answered.
+    pub starting: bool,
+    /// It could not be asked for: the image is missing, say.
+    pub held: Option<Held>,
+    /// It has been told to end.
+    pub stopping: Option<Stopping>,
+    /// What its liveness probe says is wrong.
+    pub unhealthy: Option<String>,
+}
+
+/// Where a container stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum State {
+    /// Never started.
+    #[default]
+    Absent,
+    /// Its program runs.
+    Running(Running),
+    /// It ended, or could not be started.
+    Ended(Ended),
+}
+
+/// A running container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The container's id.
+    pub id: String,
+    /// Its first process.
+    pub pid: i32,
+    /// Since when.
+    pub started_at: Timestamp,
+    /// In which of the pod's sandboxes, counted from 1.
+    pub sandbox: u32,
+}
+
+/// A container that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The container's id.
+    pub id: String,
+    /// When it was started; for a failed start, when it failed.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// In which of the pod's sandboxes, counted from 1.
+    pub sandbox: u32,
+    /// How.
+    pub how: Ending,
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// Its first process ended.
+    Exit(Exit),
+    /// Its program could not be started.
+    StartFailed(StartFailure),
+}
+
+/// Something that could not be asked for, to be tried again later.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// In Kubernetes' words, such as `ErrImagePull`.
+    pub reason: String,
+    /// One line a person can act on.
+    pub message: String,
+    /// Tries that failed.
+    pub failures: u32,
+    /// When the last one did.
+    pub at: Timestamp,
+}
+
+/// A container that has been told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopping {
+    /// SIGKILL follows then.
+    pub deadline: Timestamp,
+    /// SIGKILL has been sent.
+    pub killed: bool,
+}
+
+impl Observed {
+    /// What is known of a container; nothing, at first.
+    pub fn container(&self, name: &ContainerName) -> &Container {
+        static UNKNOWN: Container = Container::UNKNOWN;
+        self.containers.get(name).unwrap_or(&UNKNOWN)
+    }
+
+    /// The same, to be changed.
+    pub fn container_mut(&mut self, name: &ContainerName) -> &mut Container {
+        self.containers.entry(name.clone()).or_default()
+    }
+
+    /// Containers that run.
+    pub fn running(&self) -> impl Iterator<Item = (&ContainerName, &Running)> {
+        self.containers.iter().filter_map(|(name, container)| Some((name, container.running()?)))
+    }
+
+    /// True while an action that starts something is under way.
+    pub fn is_starting(&self) -> bool {
+        self.creating || self.containers.values().any(|c| c.starting)
+    }
+
+    /// Takes one record of the journal in. Records come in order; one that was taken in already changes nothing.
+    pub fn fold(&mut self, record: Record) {
+        if record.seq <= self.last_seq {
+            return;
+        }
+        self.last_seq = record.seq;
+        let at = record.at;
+        match record.event {
+            Event::ShimStarted { .. } => {}
+            Event::SandboxStarted { .. } => self.sandbox_started(at),
+            Event::SandboxExited { .. } => self.sandbox_lost(at),
+            Event::ContainerStarted { container, pid } => self.container_started(container, pid, at),
+            Event::ContainerStartFailed { container, failure } => {
+                self.container_ended(container, Ending::StartFailed(failure), at);
+            }
+            Event::ContainerExited { container, exit } => {
+                self.container_ended(container, Ending::Exit(exit), at)
+            }
+        }
+    }
+
+    /// The shim is gone, and with it all that ran. Its successor will put the same into the journal.
+    pub fn shim_lost(&mut self, at: Timestamp) {
+        self.sandbox_lost(at);
+        for container in self.containers.values_mut() {
+            container.starting = false;
+            if let State::Running(running) = &container.state {
+                let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
+                container.state = State::Ended(running.ended(Ending::Exit(exit), at));
+                container.stopping = None;
+                container.unhealthy = None;
+            }
+        }
+    }
+
+    fn sandbox_started(&mut self, at: Timestamp) {
+        self.sandbox = Sandbox::Ready { since: at };
+        self.sandbox_failure = None;
+        self.sandboxes += 1;
+        if self.sandboxes > 1 {
+            self.sandbox_restarts += 1;
+        }
+    }
+
+    fn sandbox_lost(&mut self, at: Timestamp) {
+        if let Sandbox::Ready { since } = self.sandbox {
+            if restart::was_good_run(since, at) {
+                self.sandbox_restarts = 0;
+            }
+            self.sandbox = Sandbox::Lost { at };
+        }
+    }
+
+    fn container_started(&mut self, attempt: Attempt, pid: i32, at: Timestamp) {
+        let sandbox = self.sandboxes;
+        let Some(container) = self.begin(&attempt) else { return };
+        container.state = State::Running(Running { id: attempt.id, pid, started_at: at, sandbox });
+    }
+
+    fn container_ended(&mut self, attempt: Attempt, how: Ending, at: Timestamp) {
+        let sandbox = self.sandboxes;
+        let Some(container) = self.begin(&attempt) else { return };
+        container.state = State::Ended(match &container.state {
+            State::Running(running) if running.id == attempt.id => running.ended(how, at),
+            // The end had been concluded from the loss of the shim: the journal knows no better moment.
+            State::Ended(ended) if ended.id == attempt.id => return,
+            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how },
+        });
+        container.stopping = None;
+        container.unhealthy = None;
+    }
+
+    /// The container of that attempt, moved on to it if it is a new one.
+    fn begin(&mut self, attempt: &Attempt) -> Option<&mut Container> {
+        // A shim is only ever given valid names.
+        let name: ContainerName = attempt.name.parse().ok()?;
+        let sandbox = self.sandboxes;
+        let container = self.containers.entry(name).or_default();
+        if attempt.attempt >= container.attempts {
+            if let State::Ended(ended) = &container.state {
+                container.restarts_in_a_row = container.restarts_then(ended, sandbox);
+                container.previous = Some(ended.clone());
+            }
+            container.attempts = attempt.attempt + 1;
+            container.starting = false;
+            container.held = None;
+            container.stopping = None;
+            container.unhealthy = None;
+        }
+        Some(container)
+    }
+}
+
+impl Container {
+    /// A container of which nothing is known.
+    const UNKNOWN: Self = Self {
+        state: State::Absent,
+        previous: None,
+        attempts: 0,
+        restarts_in_a_row: 0,
+        starting: false,
+        held: None,
+        stopping: None,
+        unhealthy: None,
+    };
+
+    /// The running attempt.
+    pub fn running(&self) -> Option<&Running> {
+        match &self.state {
+            State::Running(running) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// The newest attempt, if it has ended.
+    pub fn ended(&self) -> Option<&Ended> {
+        match &self.state {
+            State::Ended(ended) => Some(ended),
+            _ => None,
+        }
+    }
+
+    /// Starts after the first.
+    pub fn restarts(&self) -> u32 {
+        self.attempts.saturating_sub(1)
+    }
+
+    /// When the next start in that sandbox is due, and how long a wait that is; `None`: at once.
+    ///
+    /// What ended in an earlier sandbox is started in the new one at once: it went down with the old one, or, having
+    /// prepared it, must prepare the new one.
+    pub fn due(&self, sandbox: u32) -> Option<(Timestamp, Duration)> {
+        let restart = self.ended().filter(|ended| ended.sandbox == sandbox).map(|ended| {
+            let restarts = if ended.was_good_run() { 0 } else { self.restarts_in_a_row };
+            let delay = restart::container_delay(restarts);
+            (restart::after(ended.finished_at, delay), delay)
+        });
+        let retry = self.held.as_ref().map(|held| (held.due(), restart::container_delay(held.failures)));
+        restart.max(retry)
+    }
+
+    /// What `restarts_in_a_row` becomes by the restart in `sandbox` that follows `ended`.
+    fn restarts_then(&self, ended: &Ended, sandbox: u32) -> u32 {
+        match ended {
+            _ if ended.sandbox != sandbox => self.restarts_in_a_row,
+            _ if ended.was_good_run() => 1,
+            _ => self.restarts_in_a_row + 1,
+        }
+    }
+}
+
+impl Running {
+    fn ended(&self, how: Ending, at: Timestamp) -> Ended {
+        Ended {
+            id: self.id.clone(),
+            started_at: self.started_at,
+            finished_at: at,
+            sandbox: self.sandbox,
+            how,
+        }
+    }
+}
+
+impl Ended {
+    /// Exit code; 128 when the program could not be started.
+    pub fn code(&self) -> i32 {
+        match &self.how {
+            Ending::Exit(exit) => exit.code,
+            Ending::StartFailed(_) => 128,
+        }
+    }
+
+    fn was_good_run(&self) -> bool {
+        restart::was_good_run(self.started_at, self.finished_at)
+    }
+}
+
+impl Held {
+    /// A first failure, or one more after `before`.
+    pub fn again(before: Option<&Held>, reason: &str, message: String, at: Timestamp) -> Self {
+        let failures = before.map_or(0, |held| held.failures).saturating_add(1);
+        Self { reason: reason.to_owned(), message, failures, at }
+    }
+
+    /// When to try again.
+    pub fn due(&self) -> Timestamp {
+        restart::after(self.at, restart::container_delay(self.failures))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn attempt(n: u32) -> Attempt {
+        Attempt { id: format!("id{n}"), name: "web".into(), attempt: n }
+    }
+
+    fn exit(code: i32) -> Exit {
+        Exit { code, signal: None, oom_killed: false, lost: false }
+    }
+
+    /// Folds events at given seconds, numbered from 1.
+    fn folded(events: Vec<(i64, Event)>) -> Observed {
+        let mut observed = Observed::default();
+        for (seq, (second, event)) in events.into_iter().enumerate() {
+            observed.fold(Record { seq: seq as u64 + 1, at: at(second), event });
+        }
+        observed
+    }
+
+    fn web(observed: &Observed) -> &Container {
+        observed.container(&"web".parse().unwrap())
+    }
+
+    fn started(n: u32) -> Event {
+        Event::ContainerStarted { container: attempt(n), pid: 100 }
+    }
+
+    fn exited(n: u32, code: i32) -> Event {
+        Event::ContainerExited { container: attempt(n), exit: exit(code) }
+    }
+
+    #[test]
+    fn a_crash_loop_is_counted_from_the_journal_alone() {
+        let sandbox = Event::SandboxStarted { pid: 1 };
+        let mut events = vec![(0, sandbox)];
+        let mut due = Vec::new();
+        for n in 0..4 {
+            events.push((n * 100, started(n as u32)));
+            events.push((n * 100 + 1, exited(n as u32, 1)));
+            due.push(web(&folded(events.clone())).due(1).unwrap().1.as_secs());
+        }
+        assert_eq!(due, [0, 10, 20, 40]);
+        let observed = folded(events);
+        assert_eq!(web(&observed).restarts(), 3);
+        assert_eq!(web(&observed).previous.as_ref().unwrap().id, "id2");
+    }
+
+    #[test]
+    fn a_good_run_clears_the_back_off() {
+        let observed = folded(vec![
+            (0, Event::SandboxStarted { pid: 1 }),
+            (0, started(0)),
+            (1, exited(0, 1)),
+            (1, started(1)),
+            (2, exited(1, 1)),
+            (12, started(2)),
+            (1000, exited(2, 1)),
+        ]);
+        assert_eq!(web(&observed).due(1).unwrap(), (at(1000), Duration::ZERO));
+    }
+
+    #[test]
+    fn containers_that_fall_with_the_sandbox_are_not_made_to_wait() {
+        let observed = folded(vec![
+            (0, Event::SandboxStarted { pid: 1 }),
+            (0, started(0)),
+            (1, exited(0, 1)),
+            (1, started(1)),
+            (5, Event::SandboxExited { exit: exit(137) }),
+            (5, exited(1, 137)),
+        ]);
+        assert_eq!(observed.sandbox, Sandbox::Lost { at: at(5) });
+        assert_eq!(web(&observed).due(2), None);
+    }
+
+    #[test]
+    fn a_lost_shim_ends_what_ran_and_its_successors_records_change_nothing() {
+        let mut observed = folded(vec![(0, Event::SandboxStarted { pid: 1 }), (0, started(0))]);
+        observed.shim_lost(at(7));
+        let before = web(&observed).clone();
+        assert_eq!(before.ended().unwrap().code(), 137);
+        let lost = Exit { code: 137, signal: None, oom_killed: false, lost: true };
+        observed.fold(Record {
+            seq: 3,
+            at: at(8),
+            event: Event::ContainerExited { container: attempt(0), exit: lost },
+        });
+        assert_eq!(*web(&observed), before);
+        assert_eq!(observed.sandbox, Sandbox::Lost { at: at(7) });
+    }
+
+    #[test]
+    fn a_record_is_taken_in_once() {
+        let mut observed = folded(vec![(0, Event::SandboxStarted { pid: 1 })]);
+        observed.fold(Record { seq: 1, at: at(9), event: Event::SandboxStarted { pid: 1 } });
+        assert_eq!(observed.sandboxes, 1);
+    }
+
+    #[test]
+    fn a_failed_start_counts_as_an_attempt() {
+        let failure = StartFailure { step: "execve".into(), errno: Some(2), text: "no such file".into() };
+        let observed = folded(vec![(
+            3,
+            Event::ContainerStartFailed { container: attempt(0), failure: failure.clone() },
+        )]);
+        let ended = web(&observed).ended().unwrap();
+        assert_eq!((ended.code(), ended.started_at), (128, at(3)));
+        assert_eq!(web(&observed).attempts, 1);
+    }
+}
