@@ -28,6 +28,8 @@ pub struct Observed {
     pub creating: bool,
     /// The last attempt to make a sandbox that failed.
     pub sandbox_failure: Option<Held>,
+    /// When the first shim of the pod began its journal.
+    pub began: Option<Timestamp>,
     /// The pod's address, once it has one.
     pub address: Option<Ipv4Addr>,
     containers: BTreeMap<ContainerName, Container>,
@@ -62,6 +64,8 @@ pub struct Container {
     pub attempts: u32,
     /// Restarts since the last good run: decides the back-off.
     pub restarts_in_a_row: u32,
+    /// Digest of the image it was last started from, once known.
+    pub image_id: Option<String>,
     /// A start has been asked for and not been answered.
     pub starting: bool,
     /// It could not be asked for: the image is missing, say.
@@ -172,6 +176,7 @@ impl Observed {
         }
         self.last_seq = record.seq;
         let at = record.at;
+        self.began.get_or_insert(at);
         match record.event {
             Event::ShimStarted { .. } => {}
             Event::SandboxStarted { .. } => self.sandbox_started(at),
@@ -265,6 +270,7 @@ impl Container {
         previous: None,
         attempts: 0,
         restarts_in_a_row: 0,
+        image_id: None,
         starting: false,
         held: None,
         stopping: None,

@@ -1,1 +1,4 @@
 //! What survives on disk: versioned records, written atomically.
+
+pub mod record;
+pub mod store;

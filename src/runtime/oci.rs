@@ -1,0 +1,278 @@
+//! From a container's spec and its image to what the shim is told: an OCI runtime configuration. Pure.
+//!
+//! Everything that isolates a container and can be said in OCI's words is decided here: mounts, masks, capabilities, limits.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{
+    Capability, Linux, LinuxCapabilities, Mount, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec,
+};
+
+use super::resources;
+use crate::config::Layout;
+use crate::container::spec::{ContainerConfig, Rootfs, UserRequest};
+use crate::image::Image;
+use crate::pod::spec::Security;
+use crate::pod::{ContainerSpec, Pod, env};
+
+/// PATH of a container whose image and manifest say nothing of it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What a container may do when its manifest does not say otherwise.
+const DEFAULT_CAPABILITIES: [Capability; 11] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::Fsetid,
+    Capability::Fowner,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::Setfcap,
+    Capability::NetBindService,
+    Capability::SysChroot,
+    Capability::Kill,
+];
+
+/// Files that tell of, or change, the whole machine: hidden.
+const MASKED: [&str; 11] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+
+/// Likewise, with a path that is long.
+const MASKED_POWERCAP: &str = "/sys/devices/virtual/powercap";
+
+/// Files that programs need to read, and must not write.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Open files: soft and hard limit.
+const OPEN_FILES: (u64, u64) = (1024, 524_288);
+
+/// Why a container cannot be described.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// Neither the manifest nor the image names a program.
+    #[error("no command specified: the container has none, and image {image} has neither Entrypoint nor Cmd")]
+    NoCommand {
+        /// The image as it was asked for.
+        image: String,
+    },
+    /// A mount of a volume that was not prepared.
+    #[error("volume {volume} is not ready")]
+    Volume {
+        /// The volume's name.
+        volume: String,
+    },
+}
+
+/// What is true of the node, and goes into every container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeFacts {
+    /// Its host name, which pods with `hostNetwork` share.
+    pub hostname: String,
+    /// Its memory, bytes.
+    pub memory: u64,
+    /// Files of sysfs that tell of its processors' heat, and through it what others do: hidden.
+    pub thermal: Vec<String>,
+}
+
+/// One attempt to start a container.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The pod.
+    pub pod: &'a Pod,
+    /// Its container.
+    pub spec: &'a ContainerSpec,
+    /// The container's image.
+    pub image: &'a Image,
+    /// A new id.
+    pub id: &'a str,
+    /// Which start it is, from 0.
+    pub attempt: u32,
+    /// The pod's group, relative to the hierarchies' roots.
+    pub pod_group: &'a Path,
+    /// The host's files and directories behind the pod's volumes.
+    pub volumes: &'a BTreeMap<String, PathBuf>,
+}
+
+/// Describes the container to the shim.
+pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<ContainerConfig, Error> {
+    let Start { pod, spec, image, id, attempt, .. } = start;
+    Ok(ContainerConfig {
+        id: id.to_owned(),
+        name: spec.name.to_string(),
+        attempt,
+        oci: oci(start, layout, node)?,
+        rootfs: Rootfs {
+            lower: image.layers.clone(),
+            attempt_dir: layout.attempt(&pod.uid, &spec.name, attempt),
+        },
+        user: UserRequest {
+            image_user: image.config.user().clone().unwrap_or_default(),
+            uid: spec.security.run_as_user,
+            gid: spec.security.run_as_group,
+            supplemental_groups: pod.spec.supplemental_groups.clone(),
+            non_root: spec.security.run_as_non_root,
+        },
+        log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
+    })
+}
+
+/// The pod's host name, inside.
+pub fn hostname<'a>(pod: &'a Pod, node: &'a NodeFacts) -> &'a str {
+    if pod.spec.host_network { &node.hostname } else { &pod.spec.hostname }
+}
+
+fn oci(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Spec, Error> {
+    let mut root = Root::default();
+    // The root filesystem is the overlay of `ContainerConfig::rootfs`.
+    root.set_path(PathBuf::from("rootfs"));
+    root.set_readonly(Some(start.spec.security.read_only_root_filesystem));
+
+    let mut linux = Linux::default();
+    let masked = MASKED.into_iter().chain([MASKED_POWERCAP]).map(str::to_owned);
+    linux.set_masked_paths(Some(masked.chain(node.thermal.iter().cloned()).collect()));
+    linux.set_readonly_paths(Some(READ_ONLY.map(str::to_owned).to_vec()));
+    linux.set_cgroups_path(Some(start.pod_group.join(start.id)));
+    linux.set_resources(Some(resources::of_container(&start.spec.resources)));
+    linux.set_namespaces(None);
+    linux.set_devices(None);
+    linux.set_rootfs_propagation(None);
+
+    let mut oci = Spec::default();
+    oci.set_root(Some(root));
+    oci.set_hostname(None);
+    oci.set_annotations(None);
+    oci.set_process(Some(process(start, node)?));
+    oci.set_mounts(Some(mounts(start, layout)?));
+    oci.set_linux(Some(linux));
+    Ok(oci)
+}
+
+fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
+    let Start { pod, spec, image, .. } = start;
+    let words = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
+    let manifest_env = env::resolve(&spec.env);
+    let args = env::argv(spec, &words(image.config.entrypoint()), &words(image.config.cmd()), &manifest_env);
+    if args.is_empty() {
+        return Err(Error::NoCommand { image: spec.image.clone() });
+    }
+    let image_cwd = image.config.working_dir().clone().unwrap_or_default();
+    let cwd = Path::new("/").join(spec.working_dir.as_ref().unwrap_or(&image_cwd));
+
+    let open_files = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile);
+    let open_files = open_files.soft(OPEN_FILES.0).hard(OPEN_FILES.1).build();
+
+    let mut process = Process::default();
+    process.set_terminal(None);
+    process.set_args(Some(args));
+    process.set_env(Some(environment(&words(image.config.env()), hostname(pod, node), &manifest_env)));
+    process.set_cwd(cwd);
+    process.set_capabilities(Some(capabilities(&spec.security)));
+    // Every field has a default: building it cannot fail.
+    process.set_rlimits(Some(open_files.into_iter().collect()));
+    process.set_no_new_privileges(Some(!spec.security.allow_privilege_escalation));
+    process.set_oom_score_adj(Some(resources::oom_score_adj(pod, spec, node.memory)));
+    Ok(process)
+}
+
+/// The image's variables, then HOSTNAME, then the manifest's; a later one replaces an earlier one in its place.
+fn environment(image: &[String], hostname: &str, manifest: &[(String, String)]) -> Vec<String> {
+    let mut variables: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH)];
+    let image = image.iter().filter_map(|variable| variable.split_once('='));
+    let manifest = manifest.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    for (name, value) in image.chain([("HOSTNAME", hostname)]).chain(manifest) {
+        match variables.iter_mut().find(|(known, _)| *known == name) {
+            Some(variable) => variable.1 = value,
+            None => variables.push((name, value)),
+        }
+    }
+    variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The defaults and what is added, less what is dropped; `ALL` comes before single names. Nothing is inheritable or ambient.
+fn capabilities(security: &Security) -> LinuxCapabilities {
+    let is_all = |name: &String| name == "ALL";
+    let named =
+        |names: &[String]| -> Vec<Capability> { names.iter().filter_map(|name| name.parse().ok()).collect() };
+    let mut set: HashSet<Capability> = match () {
+        () if security.capabilities_drop.iter().any(is_all) => HashSet::new(),
+        () if security.capabilities_add.iter().any(is_all) => every_capability(),
+        () => DEFAULT_CAPABILITIES.into(),
+    };
+    set.extend(named(&security.capabilities_add));
+    for dropped in named(&security.capabilities_drop) {
+        set.remove(&dropped);
+    }
+    let mut capabilities = LinuxCapabilities::default();
+    capabilities.set_bounding(Some(set.clone()));
+    capabilities.set_effective(Some(set.clone()));
+    capabilities.set_permitted(Some(set));
+    capabilities.set_inheritable(Some(HashSet::new()));
+    capabilities.set_ambient(Some(HashSet::new()));
+    capabilities
+}
+
+fn every_capability() -> HashSet<Capability> {
+    let names = caps::all().into_iter().map(|capability| capability.to_string());
+    names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect()
+}
+
+/// In the order in which they are to be mounted: parents before children, and the pod's own files last.
+fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
+    let Start { pod, spec, .. } = start;
+    let shm = layout.shm(&pod.uid);
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid,noexec,strictatime,mode=755,size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        mount("/dev/shm", "bind", &shm, "rbind,rprivate,nosuid,noexec,nodev"),
+        mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
+        mount("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
+    ];
+
+    let mut volumes: Vec<_> = spec.volume_mounts.iter().collect();
+    volumes.sort_by(|a, b| a.mount_path.cmp(&b.mount_path));
+    for volume in volumes {
+        let source = start.volumes.get(&volume.volume);
+        let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
+        let options = if volume.read_only { "rbind,rprivate,ro" } else { "rbind,rprivate,rw" };
+        mounts.push(mount(&volume.mount_path, "bind", source, options));
+    }
+
+    let taken = |path: &str| spec.volume_mounts.iter().any(|volume| volume.mount_path == Path::new(path));
+    let own_files = [
+        ("/etc/hosts", layout.etc_hosts(&pod.uid)),
+        ("/etc/hostname", layout.etc_hostname(&pod.uid)),
+        ("/etc/resolv.conf", layout.resolv_conf(&pod.uid)),
+    ];
+    let access = if spec.security.read_only_root_filesystem { "ro" } else { "rw" };
+    for (path, source) in own_files.iter().filter(|(path, _)| !taken(path)) {
+        mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}")));
+    }
+    Ok(mounts)
+}
+
+fn mount(destination: impl AsRef<Path>, kind: &str, source: impl AsRef<Path>, options: &str) -> Mount {
+    let mut mount = Mount::default();
+    mount.set_destination(destination.as_ref().to_owned());
+    mount.set_typ(Some(kind.to_owned()));
+    mount.set_source(Some(source.as_ref().to_owned()));
+    mount.set_options(Some(options.split(',').map(str::to_owned).collect()));
+    mount
+}
+
+#[cfg(test)]
+mod tests;

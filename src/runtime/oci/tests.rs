@@ -1,0 +1,205 @@
+//! What the shim is told, word by word.
+
+use oci_spec::image::Config as ImageConfig;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::pod::spec::{EnvVar, RestartPolicy, VolumeMount};
+use crate::runtime::fixture;
+
+fn image(config: Value) -> Image {
+    let config: ImageConfig = serde_json::from_value(config).unwrap();
+    Image {
+        id: "sha256:1".into(),
+        reference: "busybox".into(),
+        layers: vec!["/l2".into(), "/l1".into()],
+        config,
+    }
+}
+
+fn node() -> NodeFacts {
+    NodeFacts { hostname: "node1".into(), memory: 1 << 30, thermal: vec!["/sys/hot".into()] }
+}
+
+fn strings(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The configuration of the first container of `pod`.
+fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
+    let volumes = BTreeMap::from([("data".to_owned(), PathBuf::from("/v/data"))]);
+    let start = Start {
+        pod,
+        spec: &pod.spec.containers[0],
+        image,
+        id: "c0ffee",
+        attempt: 2,
+        pod_group: Path::new("kubepods/besteffort/poduid-1"),
+        volumes: &volumes,
+    };
+    config(start, &Layout::new("/root", "/run", "/log"), &node())
+}
+
+fn oci_of(pod: &Pod, image: &Image) -> Value {
+    serde_json::to_value(configured(pod, image).unwrap().oci).unwrap()
+}
+
+fn a_pod() -> Pod {
+    fixture::pod(RestartPolicy::Always, &[], &["a"])
+}
+
+#[test]
+fn a_plain_container_is_told_in_full() {
+    let image = image(json!({"Cmd": ["sh"], "Env": ["A=1"], "User": "www", "WorkingDir": "/srv"}));
+    let config = configured(&a_pod(), &image).unwrap();
+    assert_eq!(config.rootfs.lower, image.layers);
+    assert_eq!(config.rootfs.attempt_dir, Path::new("/root/pods/uid-1/containers/a/2"));
+    assert_eq!(config.log_path, Path::new("/log/default_web_uid-1/a/2.log"));
+    assert_eq!(config.user.image_user, "www");
+
+    let mut oci = serde_json::to_value(&config.oci).unwrap();
+    let capabilities = oci["process"]["capabilities"].take();
+    assert_eq!(
+        oci,
+        json!({
+            "ociVersion": config.oci.version(),
+            "root": {"path": "rootfs", "readonly": false},
+            "process": {
+                "user": {"uid": 0, "gid": 0},
+                "args": ["sh"],
+                "env": [format!("PATH={DEFAULT_PATH}"), "A=1", "HOSTNAME=web"],
+                "cwd": "/srv",
+                "capabilities": null,
+                "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 524_288, "soft": 1024}],
+                "noNewPrivileges": false,
+                "oomScoreAdj": 1000,
+            },
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
+                 "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"]},
+                {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+                 "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+                {"destination": "/dev/shm", "type": "bind", "source": "/run/pods/uid-1/shm",
+                 "options": ["rbind", "rprivate", "nosuid", "noexec", "nodev"]},
+                {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue",
+                 "options": ["nosuid", "noexec", "nodev"]},
+                {"destination": "/sys", "type": "sysfs", "source": "sysfs",
+                 "options": ["nosuid", "noexec", "nodev", "ro"]},
+                {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                 "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
+                {"destination": "/etc/hosts", "type": "bind", "source": "/root/pods/uid-1/etc-hosts",
+                 "options": ["rbind", "rprivate", "rw"]},
+                {"destination": "/etc/hostname", "type": "bind", "source": "/root/pods/uid-1/etc-hostname",
+                 "options": ["rbind", "rprivate", "rw"]},
+                {"destination": "/etc/resolv.conf", "type": "bind", "source": "/root/pods/uid-1/resolv.conf",
+                 "options": ["rbind", "rprivate", "rw"]},
+            ],
+            "linux": {
+                "resources": {"cpu": {"shares": 2}},
+                "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
+                "maskedPaths": MASKED.iter().copied().chain([MASKED_POWERCAP, "/sys/hot"]).collect::<Vec<_>>(),
+                "readonlyPaths": READ_ONLY,
+            },
+        })
+    );
+    for set in ["bounding", "effective", "permitted"] {
+        assert_eq!(capabilities[set].as_array().unwrap().len(), 11, "{set}");
+    }
+    for set in ["inheritable", "ambient"] {
+        assert_eq!(capabilities[set], json!([]), "{set}");
+    }
+}
+
+#[test]
+fn command_and_args_follow_the_kubernetes_table() {
+    let image = image(json!({"Entrypoint": ["e"], "Cmd": ["c"]}));
+    for (command, args, want) in [
+        (&[][..], &[][..], &["e", "c"][..]),
+        (&["x"], &[], &["x"]),
+        (&[], &["$(V)"], &["e", "1"]),
+        (&["x"], &["y"], &["x", "y"]),
+    ] {
+        let mut pod = a_pod();
+        pod.spec.containers[0].command = strings(command);
+        pod.spec.containers[0].args = strings(args);
+        pod.spec.containers[0].env = vec![EnvVar { name: "V".into(), value: "1".into() }];
+        assert_eq!(oci_of(&pod, &image)["process"]["args"], json!(want));
+    }
+}
+
+#[test]
+fn an_image_without_a_command_is_said_to_have_none() {
+    let error = configured(&a_pod(), &image(json!({}))).unwrap_err();
+    assert_eq!(error, Error::NoCommand { image: "busybox".into() });
+}
+
+#[test]
+fn the_manifest_wins_over_hostname_and_these_over_the_image() {
+    let mut pod = a_pod();
+    pod.spec.containers[0].env = vec![
+        EnvVar { name: "A".into(), value: "manifest".into() },
+        EnvVar { name: "HOSTNAME".into(), value: "mine".into() },
+    ];
+    let image = image(json!({"Cmd": ["c"], "Env": ["PATH=/bin", "A=image", "B=image", "HOSTNAME=image"]}));
+    assert_eq!(
+        oci_of(&pod, &image)["process"]["env"],
+        json!(["PATH=/bin", "A=manifest", "B=image", "HOSTNAME=mine"])
+    );
+}
+
+#[test]
+fn a_pod_on_the_hosts_network_has_the_nodes_name() {
+    let mut pod = a_pod();
+    pod.spec.host_network = true;
+    let env = oci_of(&pod, &image(json!({"Cmd": ["c"]})))["process"]["env"].take();
+    assert!(env.as_array().unwrap().contains(&json!("HOSTNAME=node1")), "{env}");
+}
+
+#[test]
+fn capabilities_are_added_and_dropped_as_in_kubernetes() {
+    let all = every_capability().len();
+    for (add, drop, has, has_not, count) in [
+        (&[][..], &["ALL"][..], &[][..], &["CAP_CHOWN"][..], 0),
+        (&["NET_ADMIN"], &["ALL"], &["CAP_NET_ADMIN"], &["CAP_CHOWN"], 1),
+        (&["ALL"], &["CHOWN"], &["CAP_SYS_ADMIN"], &["CAP_CHOWN"], all - 1),
+        (&["SYS_PTRACE"], &["KILL", "SETUID"], &["CAP_SYS_PTRACE"], &["CAP_KILL", "CAP_SETUID"], 10),
+        (&["KILL"], &["KILL"], &[], &["CAP_KILL"], 10),
+    ] {
+        let mut pod = a_pod();
+        pod.spec.containers[0].security.capabilities_add = strings(add);
+        pod.spec.containers[0].security.capabilities_drop = strings(drop);
+        let bounding =
+            oci_of(&pod, &image(json!({"Cmd": ["c"]})))["process"]["capabilities"]["bounding"].take();
+        let bounding: Vec<&str> = bounding.as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
+        assert_eq!(bounding.len(), count, "+{add:?} -{drop:?}: {bounding:?}");
+        assert!(has.iter().all(|c| bounding.contains(c)), "+{add:?} -{drop:?}: {bounding:?}");
+        assert!(!has_not.iter().any(|c| bounding.contains(c)), "+{add:?} -{drop:?}: {bounding:?}");
+    }
+}
+
+#[test]
+fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() {
+    let mut pod = a_pod();
+    let at =
+        |path: &str, read_only| VolumeMount { volume: "data".into(), mount_path: path.into(), read_only };
+    pod.spec.containers[0].volume_mounts =
+        vec![at("/srv/a/b", false), at("/srv/a", true), at("/etc/hosts", false), at("/srv/a-b", false)];
+    let oci = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap().oci;
+    let mounts = &oci.mounts().as_ref().unwrap()[7..];
+    let paths: Vec<_> = mounts.iter().map(|m| m.destination().to_str().unwrap()).collect();
+    assert_eq!(paths, ["/etc/hosts", "/srv/a", "/srv/a/b", "/srv/a-b", "/etc/hostname", "/etc/resolv.conf"]);
+    assert_eq!(mounts[1].options().as_ref().unwrap(), &strings(&["rbind", "rprivate", "ro"]));
+    assert_eq!(mounts[0].source().as_deref(), Some(Path::new("/v/data")));
+}
+
+#[test]
+fn a_read_only_root_makes_the_pods_files_read_only_too() {
+    let mut pod = a_pod();
+    pod.spec.containers[0].security.read_only_root_filesystem = true;
+    pod.spec.containers[0].security.allow_privilege_escalation = false;
+    let oci = oci_of(&pod, &image(json!({"Cmd": ["c"]})));
+    assert_eq!(oci["root"]["readonly"], true);
+    assert_eq!(oci["process"]["noNewPrivileges"], true);
+    assert_eq!(oci["mounts"][7]["options"][2], "ro");
+}

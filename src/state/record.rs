@@ -1,0 +1,54 @@
+//! Records as they are on disk, each with its version. They are read by later releases, so a field is only ever added.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pod::Pod;
+
+/// Version of [`PodRecord`] that is written. Others are not understood.
+const VERSION: u32 = 1;
+
+/// `pod.json`: a pod that is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PodRecord {
+    version: u32,
+    /// The pod.
+    pub pod: Pod,
+}
+
+/// A record of a version that this program does not know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("version {0} is not understood")]
+pub struct UnknownVersion(u32);
+
+impl PodRecord {
+    /// The record of a pod.
+    pub fn new(pod: Pod) -> Self {
+        Self { version: VERSION, pod }
+    }
+
+    /// The pod, if the record's version is known.
+    pub fn into_pod(self) -> Result<Pod, UnknownVersion> {
+        if self.version == VERSION { Ok(self.pod) } else { Err(UnknownVersion(self.version)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture::pod;
+
+    #[test]
+    fn a_pod_comes_back_as_it_was() {
+        let pod = pod(RestartPolicy::Always, &["i"], &["a"]);
+        let text = serde_json::to_string(&PodRecord::new(pod.clone())).unwrap();
+        assert!(text.starts_with("{\"version\":1,\"pod\":{"), "{text}");
+        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().into_pod().unwrap(), pod);
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_refused() {
+        let record = PodRecord { version: 2, pod: pod(RestartPolicy::Always, &[], &["a"]) };
+        assert_eq!(record.into_pod(), Err(UnknownVersion(2)));
+    }
+}

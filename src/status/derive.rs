@@ -1,0 +1,241 @@
+//! From what was asked and what is known to a Pod's status, in Kubernetes' words. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    PodIP, PodStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use super::conditions::{self, Fact};
+use crate::pod::spec::QosClass;
+use crate::pod::{ContainerSpec, Pod};
+use crate::runtime::observe::{Container, Ended, Ending, Observed, Sandbox, State};
+use crate::sync::outcome::{Outcome, next_init, outcome};
+use crate::sync::plan::Intent;
+
+/// The status of `pod` at the time `now`; `before` is the last one, whose times are carried over.
+pub fn derive(
+    pod: &Pod,
+    observed: &Observed,
+    intent: Intent,
+    before: Option<&PodStatus>,
+    now: Timestamp,
+) -> PodStatus {
+    let view = View { pod, observed, intent, now };
+    let phase = view.phase();
+    let old_conditions = before.and_then(|before| before.conditions.as_deref()).unwrap_or_default();
+    let start_time = before.and_then(|before| before.start_time.clone());
+    let init = &pod.spec.init_containers;
+    PodStatus {
+        phase: Some(phase.to_owned()),
+        conditions: Some(conditions::dated(view.facts(phase), old_conditions, now)),
+        container_statuses: Some(pod.spec.containers.iter().map(|c| view.container(c, false)).collect()),
+        init_container_statuses: (!init.is_empty())
+            .then(|| init.iter().map(|c| view.container(c, true)).collect()),
+        pod_ip: observed.address.map(|ip| ip.to_string()),
+        pod_ips: observed.address.map(|ip| vec![PodIP { ip: ip.to_string() }]),
+        qos_class: Some(qos_class(pod.spec.qos_class).to_owned()),
+        start_time: start_time.or(Some(Time(observed.began.unwrap_or(now)))),
+        ..PodStatus::default()
+    }
+}
+
+fn qos_class(class: QosClass) -> &'static str {
+    match class {
+        QosClass::Guaranteed => "Guaranteed",
+        QosClass::Burstable => "Burstable",
+        QosClass::BestEffort => "BestEffort",
+    }
+}
+
+/// One moment of one pod.
+struct View<'a> {
+    pod: &'a Pod,
+    observed: &'a Observed,
+    intent: Intent,
+    now: Timestamp,
+}
+
+impl View<'_> {
+    fn phase(&self) -> &'static str {
+        match outcome(self.pod, self.observed) {
+            Some(Outcome::Succeeded) => return "Succeeded",
+            Some(Outcome::Failed) => return "Failed",
+            None => {}
+        }
+        let mut containers = self.pod.spec.containers.iter().map(|c| self.observed.container(&c.name));
+        if self.intent != Intent::Run && self.observed.running().next().is_none() {
+            // A pod that is going does not restart anything: what its containers ended with is the last word.
+            let all_well = containers.all(|c| c.ended().is_some_and(|ended| ended.code() == 0));
+            return if all_well { "Succeeded" } else { "Failed" };
+        }
+        let waits_for_first_start = containers.any(|c| c.state == State::Absent);
+        if waits_for_first_start || !self.is_initialized() { "Pending" } else { "Running" }
+    }
+
+    fn facts(&self, phase: &str) -> Vec<Fact> {
+        let unready = |c: &&ContainerSpec| self.observed.container(&c.name).running().is_none();
+        let unready: Vec<_> =
+            self.pod.spec.containers.iter().filter(unready).map(|c| c.name.as_str()).collect();
+        let ready = |kind| match phase {
+            "Succeeded" => Fact::because(kind, "PodCompleted", "unready", &[]),
+            "Failed" => Fact::because(kind, "PodFailed", "unready", &[]),
+            _ if unready.is_empty() => Fact::yes(kind),
+            _ => Fact::because(kind, "ContainersNotReady", "unready", &unready),
+        };
+        let has_sandbox = matches!(self.observed.sandbox, Sandbox::Ready { .. })
+            && (self.pod.spec.host_network || self.observed.address.is_some());
+        let sandbox = if has_sandbox { Fact::yes } else { Fact::no };
+        vec![
+            sandbox("PodReadyToStartContainers"),
+            self.initialized(),
+            ready("Ready"),
+            ready("ContainersReady"),
+            Fact::yes("PodScheduled"),
+        ]
+    }
+
+    fn initialized(&self) -> Fact {
+        if self.is_initialized() {
+            return Fact::yes("Initialized");
+        }
+        let next = next_init(self.pod, self.observed).map(|c| &c.name);
+        let incomplete = self.pod.spec.init_containers.iter().skip_while(|c| Some(&c.name) != next);
+        let incomplete: Vec<_> = incomplete.map(|c| c.name.as_str()).collect();
+        Fact::because("Initialized", "ContainersNotInitialized", "incomplete", &incomplete)
+    }
+
+    fn is_initialized(&self) -> bool {
+        next_init(self.pod, self.observed).is_none()
+    }
+
+    fn container(&self, spec: &ContainerSpec, is_init: bool) -> ContainerStatus {
+        let known = self.observed.container(&spec.name);
+        let waiting = self.waiting(spec, known, is_init);
+        let last = match &known.state {
+            // While it waits to be started again, how it ended is the past.
+            State::Ended(ended) if waiting.is_some() => Some(ended),
+            _ => known.previous.as_ref(),
+        };
+        let running = known.running();
+        let id = running.map(|r| &r.id).or(known.ended().map(|e| &e.id));
+        let ready = if is_init {
+            known.ended().is_some_and(|ended| ended.code() == 0) && waiting.is_none()
+        } else {
+            running.is_some()
+        };
+        let state = match (&known.state, waiting) {
+            (State::Running(running), _) => ContainerState {
+                running: Some(ContainerStateRunning { started_at: Some(Time(running.started_at)) }),
+                ..ContainerState::default()
+            },
+            (_, Some(waiting)) => ContainerState { waiting: Some(waiting), ..ContainerState::default() },
+            (State::Ended(ended), None) => terminated(ended),
+            (State::Absent, None) => ContainerState::default(),
+        };
+        ContainerStatus {
+            name: spec.name.to_string(),
+            image: spec.image.clone(),
+            image_id: known.image_id.clone().unwrap_or_default(),
+            container_id: id.map(|id| container_id(id)),
+            state: Some(state),
+            last_state: last.map(terminated),
+            ready,
+            started: Some(running.is_some()),
+            restart_count: i32::try_from(known.restarts()).unwrap_or(i32::MAX),
+            ..ContainerStatus::default()
+        }
+    }
+
+    /// What a container that does not run waits for; `None` when it runs, or has ended and that is it.
+    fn waiting(
+        &self,
+        spec: &ContainerSpec,
+        known: &Container,
+        is_init: bool,
+    ) -> Option<ContainerStateWaiting> {
+        let waiting = |reason: &str, message: Option<String>| {
+            Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message })
+        };
+        if known.running().is_some() {
+            return None;
+        }
+        if let Some(held) = &known.held {
+            return waiting(&held.reason, Some(held.message.clone()));
+        }
+        match &known.state {
+            State::Ended(ended) => {
+                let delay = self.back_off(spec, known, ended)?;
+                waiting("CrashLoopBackOff", Some(self.back_off_message(spec, delay)))
+            }
+            _ if !is_init && !self.is_initialized() => waiting("PodInitializing", None),
+            _ => {
+                let failure = self.observed.sandbox_failure.as_ref();
+                waiting("ContainerCreating", failure.map(|held| held.message.clone()))
+            }
+        }
+    }
+
+    /// The wait that a container is in before it is started again.
+    fn back_off(&self, spec: &ContainerSpec, known: &Container, ended: &Ended) -> Option<Duration> {
+        let is_over = self.intent != Intent::Run || outcome(self.pod, self.observed).is_some();
+        let is_done = match self.pod.spec.init_containers.iter().any(|c| c.name == spec.name) {
+            true => ended.code() == 0,
+            false => !crate::sync::restart::wanted(self.pod.spec.restart_policy, ended.code()),
+        };
+        if is_over || is_done {
+            return None;
+        }
+        known.due(self.observed.sandboxes).filter(|(due, _)| self.now < *due).map(|(_, delay)| delay)
+    }
+
+    fn back_off_message(&self, spec: &ContainerSpec, delay: Duration) -> String {
+        let Pod { key, uid, .. } = self.pod;
+        let delay = go_duration(delay);
+        format!(
+            "back-off {delay} restarting failed container={} pod={}_{}({uid})",
+            spec.name, key.name, key.namespace
+        )
+    }
+}
+
+fn terminated(ended: &Ended) -> ContainerState {
+    let (reason, message, signal) = match &ended.how {
+        Ending::StartFailed(failure) => ("StartError", Some(failure.text.clone()), None),
+        Ending::Exit(exit) if exit.lost => {
+            let message = "it ended while nobody watched: its shim was gone".to_owned();
+            ("ContainerStatusUnknown", Some(message), None)
+        }
+        Ending::Exit(exit) if exit.oom_killed => ("OOMKilled", None, exit.signal),
+        Ending::Exit(exit) if exit.code == 0 => ("Completed", None, None),
+        Ending::Exit(exit) => ("Error", None, exit.signal),
+    };
+    let terminated = ContainerStateTerminated {
+        container_id: Some(container_id(&ended.id)),
+        exit_code: ended.code(),
+        reason: Some(reason.to_owned()),
+        message,
+        signal,
+        started_at: Some(Time(ended.started_at)),
+        finished_at: Some(Time(ended.finished_at)),
+    };
+    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+}
+
+fn container_id(id: &str) -> String {
+    format!("mkubelet://{id}")
+}
+
+/// Whole seconds as Go prints them: `10s`, `1m20s`, `5m0s`.
+fn go_duration(duration: Duration) -> String {
+    match (duration.as_secs() / 60, duration.as_secs() % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! What a person is told about a pod, situation by situation.
+
+use super::*;
+use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
+use crate::runtime::fixture::{History, at, exit, name, pod};
+use crate::runtime::observe::Held;
+use crate::shim::protocol::Exit;
+
+fn status(pod: &Pod, h: &History, now: i64) -> PodStatus {
+    derive(pod, &h.observed, Intent::Run, None, at(now))
+}
+
+/// A container's state in a few words.
+fn said(status: &ContainerStatus) -> String {
+    let state = status.state.as_ref().unwrap();
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    if state.running.is_some() {
+        "Running".into()
+    } else if let Some(waiting) = &state.waiting {
+        format!("Waiting {} {}", text(&waiting.reason), text(&waiting.message)).trim_end().into()
+    } else if let Some(ended) = &state.terminated {
+        format!("Terminated {} {} {}", text(&ended.reason), ended.exit_code, text(&ended.message))
+            .trim_end()
+            .into()
+    } else {
+        "nothing".into()
+    }
+}
+
+/// Phase, then each container's state, init containers first.
+fn summary(status: &PodStatus) -> Vec<String> {
+    let init = status.init_container_statuses.iter().flatten();
+    let containers = status.container_statuses.iter().flatten();
+    [status.phase.clone().unwrap()].into_iter().chain(init.chain(containers).map(said)).collect()
+}
+
+#[track_caller]
+fn check(policy: RestartPolicy, init: &[&str], h: &History, now: i64, want: &[&str]) {
+    assert_eq!(summary(&status(&pod(policy, init, &["a"]), h, now)), want);
+}
+
+#[test]
+fn a_pod_that_begins_is_pending() {
+    let h = History::default();
+    check(Always, &[], &h, 0, &["Pending", "Waiting ContainerCreating"]);
+    check(Always, &["i"], &h, 0, &["Pending", "Waiting ContainerCreating", "Waiting PodInitializing"]);
+}
+
+#[test]
+fn init_containers_keep_a_pod_pending() {
+    let mut h = History::ready();
+    h.start(0, "i");
+    check(Always, &["i"], &h, 1, &["Pending", "Running", "Waiting PodInitializing"]);
+    h.exit(1, "i", 0);
+    check(Always, &["i"], &h, 1, &["Pending", "Terminated Completed 0", "Waiting ContainerCreating"]);
+    h.start(1, "a");
+    check(Always, &["i"], &h, 1, &["Running", "Terminated Completed 0", "Running"]);
+}
+
+#[test]
+fn a_failed_init_container_fails_a_pod_that_must_not_restart() {
+    let mut h = History::ready();
+    h.start(0, "i").exit(1, "i", 2);
+    check(Never, &["i"], &h, 1, &["Failed", "Terminated Error 2", "Waiting PodInitializing"]);
+}
+
+#[test]
+fn a_crash_loop_is_running_and_waiting() {
+    let mut h = History::ready();
+    h.start(0, "a").exit(1, "a", 1);
+    check(Always, &[], &h, 1, &["Running", "Terminated Error 1"]);
+    h.start(1, "a").exit(2, "a", 1);
+    let back_off =
+        "Waiting CrashLoopBackOff back-off 10s restarting failed container=a pod=web_default(uid-1)";
+    check(Always, &[], &h, 2, &["Running", back_off]);
+    check(Always, &[], &h, 12, &["Running", "Terminated Error 1"]);
+    let status = status(&pod(Always, &[], &["a"]), &h, 2);
+    let container = &status.container_statuses.unwrap()[0];
+    let last = container.last_state.as_ref().unwrap().terminated.as_ref().unwrap();
+    assert_eq!(last.container_id.as_deref(), Some("mkubelet://a-1"));
+    assert_eq!((container.restart_count, container.ready), (1, false));
+}
+
+#[test]
+fn the_end_is_told_by_policy_and_exit_codes() {
+    for (policy, code, want) in [
+        (Never, 0, ["Succeeded", "Terminated Completed 0"]),
+        (Never, 3, ["Failed", "Terminated Error 3"]),
+        (OnFailure, 0, ["Succeeded", "Terminated Completed 0"]),
+        (OnFailure, 3, ["Running", "Terminated Error 3"]),
+        (Always, 0, ["Running", "Terminated Completed 0"]),
+    ] {
+        let mut h = History::ready();
+        h.start(0, "a").exit(1, "a", code);
+        check(policy, &[], &h, 1, &want);
+    }
+}
+
+#[test]
+fn every_kind_of_end_has_its_reason() {
+    let oom = Exit { signal: Some(9), oom_killed: true, ..exit(137) };
+    let lost = Exit { lost: true, ..exit(137) };
+    for (exit, want) in [
+        (oom, "Terminated OOMKilled 137"),
+        (lost, "Terminated ContainerStatusUnknown 137 it ended while nobody watched: its shim was gone"),
+        (Exit { signal: Some(15), ..exit(143) }, "Terminated Error 143"),
+    ] {
+        let mut h = History::ready();
+        h.start(0, "a").exits(1, "a", exit);
+        check(Never, &[], &h, 1, &["Failed", want]);
+    }
+    let mut h = History::ready();
+    h.start_fails(0, "a");
+    check(
+        Never,
+        &[],
+        &h,
+        1,
+        &["Failed", "Terminated StartError 128 execve(\"/nope\"): no such file or directory"],
+    );
+}
+
+#[test]
+fn a_missing_image_is_waited_for() {
+    let mut h = History::ready();
+    let held = Held::again(None, "ErrImagePull", "image \"x\" is not there".into(), at(0));
+    h.observed.container_mut(&name("a")).held = Some(held);
+    check(Never, &[], &h, 1, &["Pending", "Waiting ErrImagePull image \"x\" is not there"]);
+}
+
+#[test]
+fn a_pod_that_is_told_to_go_ends_as_its_containers_did() {
+    for (code, phase) in [(0, "Succeeded"), (143, "Failed")] {
+        let pod = pod(Always, &[], &["a"]);
+        let intent = Intent::Terminate { deadline: at(30) };
+        let mut h = History::ready();
+        h.start(0, "a");
+        assert_eq!(derive(&pod, &h.observed, intent, None, at(1)).phase.unwrap(), "Running");
+        h.exit(1, "a", code);
+        assert_eq!(derive(&pod, &h.observed, intent, None, at(1)).phase.unwrap(), phase);
+    }
+}
+
+#[test]
+fn conditions_tell_how_far_a_pod_has_come() {
+    let conditions = |pod: &Pod, h: &History| -> String {
+        let conditions = status(pod, h, 9).conditions.unwrap();
+        let short = |c: &k8s_openapi::api::core::v1::PodCondition| {
+            format!("{}={}", c.type_, c.reason.clone().unwrap_or(c.status.clone()))
+        };
+        conditions.iter().map(short).collect::<Vec<_>>().join(" ")
+    };
+    let pod = pod(Never, &["i"], &["a"]);
+    let mut h = History::default();
+    let check = |h: &History, want: &str| assert_eq!(conditions(&pod, h), want);
+    check(
+        &h,
+        "PodReadyToStartContainers=False Initialized=ContainersNotInitialized Ready=ContainersNotReady \
+         ContainersReady=ContainersNotReady PodScheduled=True",
+    );
+    h.sandbox(0).start(0, "i").exit(1, "i", 0).start(1, "a");
+    h.observed.address = Some([10, 85, 0, 2].into());
+    check(
+        &h,
+        "PodReadyToStartContainers=True Initialized=True Ready=True ContainersReady=True PodScheduled=True",
+    );
+    h.exit(2, "a", 0);
+    check(
+        &h,
+        "PodReadyToStartContainers=True Initialized=True Ready=PodCompleted ContainersReady=PodCompleted \
+         PodScheduled=True",
+    );
+}
+
+#[test]
+fn start_time_is_set_once() {
+    let pod = pod(Always, &[], &["a"]);
+    let first = derive(&pod, &Observed::default(), Intent::Run, None, at(5));
+    let second = derive(&pod, &History::ready().observed, Intent::Run, Some(&first), at(9));
+    assert_eq!(second.start_time.unwrap().0, at(5));
+}
+
+#[test]
+fn durations_are_written_as_go_does() {
+    for (seconds, want) in [(10, "10s"), (80, "1m20s"), (160, "2m40s"), (300, "5m0s")] {
+        assert_eq!(go_duration(Duration::from_secs(seconds)), want);
+    }
+}

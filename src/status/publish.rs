@@ -1,0 +1,75 @@
+//! The single writer of pod status: keeps the last one, and tells of every change.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
+use tokio::sync::mpsc;
+
+use super::derive::derive;
+use crate::pod::Pod;
+use crate::runtime::observe::Observed;
+use crate::sync::plan::Intent;
+
+/// Something to tell about a pod.
+#[derive(Debug, Clone)]
+pub struct Update {
+    /// Which pod.
+    pub pod: Arc<Pod>,
+    /// What.
+    pub change: Change,
+}
+
+/// What there is to tell.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// Its status is another than before.
+    Status(Box<PodStatus>),
+    /// It has been told to end, within that time.
+    Terminating {
+        /// Time to SIGKILL.
+        grace: Duration,
+    },
+    /// It is gone from the node. Nothing follows.
+    Deleted,
+}
+
+/// Writes one pod's status.
+#[derive(Debug)]
+pub struct Publisher {
+    pod: Arc<Pod>,
+    last: Option<PodStatus>,
+    updates: mpsc::UnboundedSender<Update>,
+}
+
+impl Publisher {
+    /// A publisher for `pod`. Who listens may stop at any time.
+    pub fn new(pod: Arc<Pod>, updates: mpsc::UnboundedSender<Update>) -> Self {
+        Self { pod, last: None, updates }
+    }
+
+    /// Derives the status, and tells it if it changed.
+    pub fn status(&mut self, observed: &Observed, intent: Intent, now: Timestamp) {
+        let status = derive(&self.pod, observed, intent, self.last.as_ref(), now);
+        if self.last.as_ref() != Some(&status) {
+            self.last = Some(status.clone());
+            self.send(Change::Status(Box::new(status)));
+        }
+    }
+
+    /// Tells that the pod ends within `grace`.
+    pub fn terminating(&self, grace: Duration) {
+        self.send(Change::Terminating { grace });
+    }
+
+    /// Tells that the pod is gone.
+    pub fn deleted(self) {
+        self.send(Change::Deleted);
+    }
+
+    fn send(&self, change: Change) {
+        // Nobody listening is no reason to stop looking after the pod.
+        let _ = self.updates.send(Update { pod: Arc::clone(&self.pod), change });
+    }
+}
