@@ -1,0 +1,180 @@
+//! kill -9 of the agent, the shim and pause: no exit is lost, nothing is left behind, and the pod comes back.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::world::{Pod, World, http_get, kill, until, world};
+
+/// A pod of two containers that serve.
+fn pair(world: &World, name: &str) -> Pod {
+    world.pod(name, [world.container("a", &["serve=80", "wait"]), world.container("b", &["term=0", "wait"])])
+}
+
+#[test]
+fn a_new_agent_takes_over_what_a_killed_one_left_without_touching_it() {
+    world(|world| {
+        let pod = pair(world, "orphan");
+        let run = world.run(&pod);
+        let ip = run.ip("orphan");
+        run.expect("pod default/orphan: Running");
+        let (a, b) = (world.pid_of("a"), world.pid_of("b"));
+        run.kill();
+        assert_eq!(http_get(ip, 80, "/").1, "a", "the pod lives on without an agent");
+
+        let run = world.run(&pod);
+        run.expect("pod default/orphan: Running");
+        assert_eq!(run.ip("orphan"), ip);
+        assert_eq!((world.pid_of("a"), world.pid_of("b")), (a, b));
+        run.stop();
+        assert_eq!((world.ledger().starts("a"), world.ledger().starts("b")), (1, 1));
+    });
+}
+
+#[test]
+fn an_exit_while_no_agent_lived_is_not_lost() {
+    world(|world| {
+        let pod = world
+            .pod("alone", [world.container("a", &["until=/ledger/go", "exit=5"])])
+            .restart_policy("Never");
+        let run = world.run(&pod);
+        run.expect_running("alone", "a", 0);
+        run.kill();
+        world.touch("go");
+        until("the container to end", || (world.ledger().ends("a") == [Some(5)]).then_some(()));
+        world.run(&pod).wait().code(5).printed("container default/alone/a: Terminated (Error, exit code 5)");
+        assert_eq!(world.ledger().starts("a"), 1);
+    });
+}
+
+#[test]
+fn a_killed_agent_can_be_replaced_any_number_of_times() {
+    world(|world| {
+        let pod = pair(world, "often");
+        for _ in 0..5 {
+            let run = world.run(&pod);
+            run.expect("pod default/often: Running");
+            run.kill();
+        }
+        let run = world.run(&pod);
+        run.expect("pod default/often: Running");
+        run.stop();
+        assert_eq!((world.ledger().starts("a"), world.ledger().starts("b")), (1, 1));
+    });
+}
+
+#[test]
+fn a_changed_manifest_ends_the_old_pod_before_the_new_one_starts() {
+    world(|world| {
+        let run = world.run(&world.pod("changes", [world.container("old", &["term=0", "report", "wait"])]));
+        world.answer("old", "report").unwrap();
+        run.kill();
+        let run = world.run(&world.pod("changes", [world.container("new", &["wait"])]));
+        run.expect_running("changes", "new", 0);
+        assert_eq!(world.ledger().ends("old"), [Some(0)]);
+        assert!(world.ledger().time("old", "end") < world.ledger().time("new", "start"));
+        run.stop();
+    });
+}
+
+#[test]
+fn containers_of_a_killed_shim_are_started_again_and_nothing_is_orphaned() {
+    world(|world| {
+        let run = world.run(&pair(world, "bereft"));
+        let ip = run.ip("bereft");
+        run.expect("pod default/bereft: Running");
+        let old = [world.shim_pid(), world.pause_pid(), world.pid_of("a"), world.pid_of("b")];
+        kill(old[0]);
+        until("both containers to be back", || {
+            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
+        });
+        assert_eq!(http_get(ip, 80, "/").1, "a", "under the same address");
+        until("what the old shim left to be gone", || {
+            world.processes().iter().all(|process| !old.contains(&process.pid)).then_some(())
+        });
+        run.stop();
+    });
+}
+
+#[test]
+fn a_killed_pause_brings_the_sandbox_back_with_the_same_ip() {
+    world(|world| {
+        let run = world.run(&pair(world, "awake"));
+        let ip = run.ip("awake");
+        run.expect("pod default/awake: Running");
+        let pause = world.pause_pid();
+        kill(pause);
+        until("another pause", || (world.pause_pid() != pause).then_some(()));
+        until("both containers to be back", || {
+            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
+        });
+        assert_eq!(http_get(ip, 80, "/").1, "a");
+        run.stop();
+    });
+}
+
+#[test]
+fn agent_and_shim_killed_together_leave_nothing_that_the_next_run_does_not_clear() {
+    world(|world| {
+        let pod = pair(world, "gone");
+        let run = world.run(&pod);
+        run.expect("pod default/gone: Running");
+        let shim = world.shim_pid();
+        run.kill();
+        kill(shim);
+
+        let run = world.run(&pod);
+        until("both containers to be back", || {
+            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
+        });
+        assert_eq!(http_get(run.ip("gone"), 80, "/").1, "a");
+        run.stop();
+    });
+}
+
+#[test]
+fn a_stop_while_the_shim_is_dead_still_cleans_up() {
+    world(|world| {
+        let run = world.run(&pair(world, "both"));
+        run.expect("pod default/both: Running");
+        kill(world.shim_pid());
+        run.signal(Signal::SIGTERM);
+        run.wait().printed("pod default/both: deleted");
+    });
+}
+
+#[test]
+fn everything_killed_at_any_moment_of_the_start_is_cleared_by_the_next_run() {
+    world(|world| kill_while_starting(world, (0..12).map(|step| step * 5)));
+}
+
+#[test]
+#[ignore = "takes minutes; `make test-long` runs it"]
+fn everything_killed_at_any_moment_of_the_start_is_cleared_by_the_next_run_for_a_long_time() {
+    world(|world| kill_while_starting(world, (0..400).map(|step| step % 100)));
+}
+
+/// Kills agent, shim, pause and containers, in an order that differs from time to time, so many milliseconds after the
+/// start; then runs the same pod again and ends it.
+fn kill_while_starting(world: &World, delays: impl Iterator<Item = u64>) {
+    for (round, milliseconds) in delays.enumerate() {
+        let name = format!("chaos{round}");
+        let pod = pair(world, &name).grace(5);
+        let run = world.run(&pod);
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let mut victims: Vec<i32> = world.processes().iter().map(|process| process.pid).collect();
+        let turn = round % victims.len().max(1);
+        victims.rotate_left(turn);
+        // Sometimes some survive.
+        let spared = if round % 3 == 0 { victims.len() / 2 } else { 0 };
+        victims.iter().skip(spared).for_each(|pid| kill(*pid));
+        run.kill();
+
+        let run = world.run(&pod);
+        run.expect(&format!("pod default/{name}: Running"));
+        assert_eq!(http_get(run.ip(&name), 80, "/").1, "a", "round {round}, after {milliseconds} ms");
+        let ended = run.stop();
+        let left = world.processes();
+        assert!(left.is_empty(), "round {round}, after {milliseconds} ms: {left:?}\n{}", ended.transcript());
+    }
+}

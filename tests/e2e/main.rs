@@ -1,0 +1,25 @@
+//! End-to-end tests: the real binaries, as root, on the kernel of this machine. See docs/testing.md.
+//!
+//! Each test is named after the promise it keeps, and lives in a [`world::World`] of its own: directories, bridge,
+//! addresses and cgroups. When it ends, two oracles speak: the leak snapshot and the ledger.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod world;
+
+mod crash;
+mod exit_status;
+mod images;
+mod init;
+mod isolation;
+mod liveness;
+mod logs;
+mod manifests;
+mod network;
+mod nginx;
+mod output;
+mod restart;
+mod several;
+mod sharing;
+mod stop;
+mod volumes;

@@ -1,0 +1,189 @@
+//! The first oracle: what the host looks like before and after a test. The difference must be nothing.
+//!
+//! Tests run side by side, so what bears another test's name is left out. What bears nobody's name counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::process::{Process, namespace};
+use super::slot::{Owner, Slot};
+
+/// Kind of thing -> the things.
+pub(super) struct Snapshot(BTreeMap<&'static str, BTreeSet<String>>);
+
+impl Snapshot {
+    pub(super) fn take(slot: &Slot) -> Self {
+        let not_of_others = |things: Vec<String>| -> BTreeSet<String> {
+            things.into_iter().filter(|thing| slot.owner(thing) != Some(Owner::AnotherTest)).collect()
+        };
+        let (zombies, processes): (Vec<Process>, Vec<Process>) = Process::all()
+            .into_iter()
+            .filter(|process| {
+                slot.owns(process) || (process.is_ours() && slot.owner(&process.traces).is_none())
+            })
+            .filter(|process| !belongs_to_another(slot, process))
+            .partition(Process::is_zombie);
+        Self(BTreeMap::from([
+            ("mount", not_of_others(mounts())),
+            ("link", not_of_others(links())),
+            ("cgroup", not_of_others(cgroups())),
+            ("nft table", not_of_others(nft_tables())),
+            ("namespace", processes.iter().flat_map(namespaces).collect()),
+            ("process", processes.iter().map(describe).collect()),
+            ("zombie", zombies.iter().map(describe).collect()),
+            ("file", files(slot.dir()).into_iter().collect()),
+        ]))
+    }
+
+    /// A line for each thing that came (+) or went (-); `None` when nothing did.
+    pub(super) fn difference(&self, after: &Self) -> Option<String> {
+        let mut lines = Vec::new();
+        for (kind, before) in &self.0 {
+            let after = &after.0[kind];
+            lines.extend(after.difference(before).map(|thing| format!("+ {kind}: {thing}")));
+            // A process or a link of nobody's that went away was on its way out already.
+            if ["mount", "cgroup", "nft table"].contains(kind) {
+                lines.extend(before.difference(after).map(|thing| format!("- {kind}: {thing}")));
+            }
+        }
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// The host's mount table, without the numbers that change by themselves.
+fn mounts() -> Vec<String> {
+    mount_table().into_iter().map(|fields| fields[3..].join(" ")).collect()
+}
+
+/// The mount points, in the order of the table.
+pub(super) fn mount_points() -> Vec<String> {
+    mount_table().into_iter().map(|fields| fields[4].clone()).collect()
+}
+
+fn mount_table() -> Vec<Vec<String>> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    table.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+}
+
+/// Network links of the host, each with its bridge.
+pub(super) fn links() -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/net").unwrap().flatten();
+    entries
+        .map(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let master = fs::read_link(entry.path().join("master")).ok();
+            let master = master
+                .as_deref()
+                .and_then(Path::file_name)
+                .map(|bridge| bridge.to_string_lossy().into_owned());
+            master.map_or(name.clone(), |bridge| format!("{name} on {bridge}"))
+        })
+        .collect()
+}
+
+/// Groups that a test or mkubelet by default would make, in every hierarchy, parents first.
+pub(super) fn cgroups() -> Vec<String> {
+    let hierarchies = mount_table()
+        .into_iter()
+        .filter(|fields| {
+            fields
+                .iter()
+                .skip_while(|field| *field != "-")
+                .nth(1)
+                .is_some_and(|kind| kind.starts_with("cgroup"))
+        })
+        .map(|fields| PathBuf::from(&fields[4]));
+    let mut found = Vec::new();
+    for hierarchy in hierarchies {
+        for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if entry.path().is_dir() && (name.starts_with("mkubelet") || name.starts_with("kubepods")) {
+                directories(&entry.path(), &mut found);
+            }
+        }
+    }
+    found
+}
+
+fn directories(path: &Path, found: &mut Vec<String>) {
+    found.push(path.display().to_string());
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            directories(&entry.path(), found);
+        }
+    }
+}
+
+/// Each nftables table with its contents, asked of a program that is not ours.
+pub(super) fn nft_tables() -> Vec<String> {
+    let output =
+        Command::new("nft").args(["list", "ruleset"]).output().expect("the program nft (package nftables)");
+    let ruleset = String::from_utf8_lossy(&output.stdout);
+    ruleset
+        .split_inclusive("\n}\n")
+        .map(|table| table.trim().to_owned())
+        .filter(|table| !table.is_empty())
+        .collect()
+}
+
+fn namespaces(process: &Process) -> Vec<String> {
+    ["cgroup", "ipc", "mnt", "net", "pid", "uts"]
+        .into_iter()
+        .map(|kind| namespace(process.pid, kind))
+        .filter(|found| !found.is_empty() && !is_the_hosts(found))
+        .collect()
+}
+
+fn is_the_hosts(found: &str) -> bool {
+    found.split_once(':').is_some_and(|(kind, _)| {
+        namespace(1, kind) == found || namespace(std::process::id() as i32, kind) == found
+    })
+}
+
+fn describe(process: &Process) -> String {
+    format!("{} {}, child of {}", process.pid, process.name, process.parent())
+}
+
+/// True if the process has no trace of its own, and one of its parents bears another test's name: a zombie, or a child
+/// that has not come to its cgroup yet.
+fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
+    let mut current = process.clone();
+    while let Some(parent) = Process::of(current.parent()) {
+        match slot.owner(&parent.traces) {
+            Some(Owner::AnotherTest) => return true,
+            Some(Owner::This) => return false,
+            None => current = parent,
+        }
+    }
+    false
+}
+
+/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the lock.
+fn files(world: &Path) -> Vec<String> {
+    const STAYS: [&str; 6] = ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock"];
+    let mut found = Vec::new();
+    for name in ["root", "run", "log", "root-b", "run-b", "log-b"] {
+        walk(&world.join(name), &mut found);
+    }
+    let stays = |path: &Path| {
+        let relative = path.strip_prefix(world).unwrap_or(path).display().to_string().replacen("-b", "", 1);
+        STAYS.contains(&relative.as_str()) || relative == "log" || relative.starts_with("root/images")
+    };
+    found.into_iter().filter(|path| !stays(path)).map(|path| path.display().to_string()).collect()
+}
+
+fn walk(path: &Path, found: &mut Vec<PathBuf>) {
+    if path.symlink_metadata().is_err() {
+        return;
+    }
+    found.push(path.to_owned());
+    if path.is_symlink() {
+        return;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        walk(&entry.path(), found);
+    }
+}

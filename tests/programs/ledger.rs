@@ -1,0 +1,320 @@
+//! The workload of the end-to-end tests: carries out a script of steps, and writes its life into a ledger on a volume.
+//!
+//! `ledger NAME STEP...`, where a step is `verb` or `verb=value`; see [`step`]. The volume is mounted at /ledger:
+//! - `NAME.lock` is locked for as long as the process lives, so that a second living copy shows as a `duplicate`;
+//! - `records` gets one JSON line for each start, signal and end;
+//! - `NAME.answers` gets one JSON line for each step that asks something: `{"step": ..., "ok": ...}` or `"error"`.
+//!
+//! A process that is killed leaves a start without an end. That is how a lost exit and a kill are told from an end.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{SigSet, Signal};
+use serde_json::{Value, json};
+
+const LEDGER: &str = "/ledger";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    // Before anything else is opened: what was inherited.
+    let descriptors = descriptors();
+    let mut args = std::env::args().skip(1);
+    let Some(name) = args.next() else { return ExitCode::from(2) };
+
+    let lock = open(&format!("{name}.lock"));
+    let life = Life { instance: format!("{}-{}", nanoseconds(), std::process::id()), name };
+    let Ok(_lock) = Flock::lock(lock, FlockArg::LockExclusiveNonblock) else {
+        life.record(json!({"event": "duplicate"}));
+        return ExitCode::from(99);
+    };
+    life.record(json!({"event": "start", "pid": std::process::id()}));
+
+    let steps: Vec<String> = args.collect();
+    obey_signals(&life, &steps);
+    for text in &steps {
+        step(&life, text, &descriptors);
+    }
+    life.end("done", 0)
+}
+
+/// Carries out one step.
+fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
+    let (verb, value) = text.split_once('=').unwrap_or((text, ""));
+    match verb {
+        // How to react to SIGTERM and the like: `ignore`, or an exit code. Without it: 128 + the signal.
+        "term" => {}
+        // Answers HTTP on a port: its own name, or on /healthz 500 while /ledger/NAME.sick exists.
+        "serve" => serve(life, value),
+        "print" => say(format!("{value}\n").as_bytes()),
+        // Without a newline.
+        "mutter" => say(value.as_bytes()),
+        "complain" => drop(io::stderr().write_all(format!("{value}\n").as_bytes())),
+        // One line of so many bytes.
+        "print-bytes" => say(&[vec![b'x'; number(value)], vec![b'\n']].concat()),
+        "print-lines" => (0..number(value)).for_each(|line| say(format!("line {line}\n").as_bytes())),
+        "flood" => loop {
+            say(&[b'.'; 1023]);
+            say(b"\n");
+        },
+        "sleep" => thread::sleep(Duration::from_millis(number(value) as u64)),
+        // Waits until a file is there.
+        "until" => until(Path::new(value)),
+        // Starts another process of the container, which nobody waits for: `child=NAME`.
+        "child" => {
+            let started = Command::new("/proc/self/exe").args([value, "wait"]).spawn();
+            life.answer(text, started.map(|child| json!(child.id())));
+        }
+        "report" => life.answer(text, Ok(report(descriptors))),
+        "read" => life.answer(text, read(value)),
+        "list" => life.answer(text, list(value)),
+        "write" => life.answer(text, fs::write(value, b"written\n").map(|()| json!(null))),
+        "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
+        "get" => life.answer(text, get(value)),
+        "exit" => life.end("exit", number(value) as u8),
+        "abort" => {
+            life.record(json!({"event": "abort"}));
+            std::process::abort();
+        }
+        "wait" => loop {
+            thread::park();
+        },
+        _ => {
+            life.record(json!({"event": "nonsense", "step": text}));
+            life.end("nonsense", 98)
+        }
+    }
+}
+
+/// One run of the program.
+#[derive(Clone)]
+struct Life {
+    name: String,
+    instance: String,
+}
+
+impl Life {
+    /// Appends to the common records. One write, so lines of several containers never mix.
+    fn record(&self, mut record: Value) {
+        record["at"] = json!(nanoseconds());
+        record["name"] = json!(self.name);
+        record["instance"] = json!(self.instance);
+        append("records", &record);
+    }
+
+    fn answer(&self, step: &str, result: io::Result<Value>) {
+        let line = match result {
+            Ok(value) => json!({"step": step, "ok": value}),
+            Err(error) => {
+                let name = error.raw_os_error().map(|code| format!("{:?}", Errno::from_raw(code)));
+                json!({"step": step, "error": name.unwrap_or_else(|| error.to_string())})
+            }
+        };
+        append(&format!("{}.answers", self.name), &line);
+    }
+
+    /// Records the end, once, and ends.
+    fn end(&self, reason: &str, code: u8) -> ! {
+        static ENDING: Mutex<()> = Mutex::new(());
+        let _for_ever = ENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.record(json!({"event": "end", "reason": reason, "code": code}));
+        std::process::exit(code.into())
+    }
+}
+
+/// Waits for signals in a thread. As PID 1 the program would not even be told of those that it leaves alone.
+fn obey_signals(life: &Life, steps: &[String]) {
+    use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+    let mut signals = SigSet::empty();
+    signals.extend([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH]);
+    if signals.thread_block().is_err() {
+        life.end("cannot block signals", 97);
+    }
+    let reaction = steps.iter().find_map(|step| step.strip_prefix("term=")).map(str::to_owned);
+    let life = life.clone();
+    thread::spawn(move || {
+        while let Ok(signal) = signals.wait() {
+            life.record(json!({"event": "signal", "signal": signal.as_str()}));
+            match reaction.as_deref() {
+                Some("ignore") => {}
+                Some(code) => life.end(signal.as_str(), number(code) as u8),
+                None => life.end(signal.as_str(), 128 + signal as i32 as u8),
+            }
+        }
+    });
+}
+
+fn serve(life: &Life, port: &str) {
+    let listener = match TcpListener::bind(("0.0.0.0", number(port) as u16)) {
+        Ok(listener) => listener,
+        Err(error) => {
+            life.answer(&format!("serve={port}"), Err(error));
+            life.end("cannot listen", 96)
+        }
+    };
+    let name = life.name.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that hangs up is its own business.
+            drop(answer_request(stream, &name));
+        }
+    });
+}
+
+fn answer_request(mut stream: TcpStream, name: &str) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut request = String::new();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    reader.read_line(&mut request)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    let sick = request.contains(" /healthz ") && Path::new(LEDGER).join(format!("{name}.sick")).exists();
+    let status = if sick { "500 Internal Server Error" } else { "200 OK" };
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len())
+}
+
+/// GET of `HOST:PORT/PATH`; waits for a server that does not listen yet.
+fn get(value: &str) -> io::Result<Value> {
+    let (address, path) = value.split_once('/').unwrap_or((value, ""));
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = loop {
+        match TcpStream::connect(address) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            other => break other?,
+        }
+    };
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET /{path} HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(json!(answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, body)| body)))
+}
+
+/// What the process finds itself to be.
+fn report(descriptors: &BTreeMap<u32, String>) -> Value {
+    let namespaces: BTreeMap<&str, String> = ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"]
+        .into_iter()
+        .map(|kind| (kind, link(&format!("/proc/self/ns/{kind}"))))
+        .collect();
+    let status: BTreeMap<String, String> = text("/proc/self/status")
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(key, value)| (key.to_owned(), value.split_whitespace().collect::<Vec<_>>().join(" ")))
+        .collect();
+    json!({
+        "pid": std::process::id(),
+        "hostname": nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        "args": std::env::args().collect::<Vec<_>>(),
+        "env": std::env::vars().collect::<BTreeMap<_, _>>(),
+        "cwd": std::env::current_dir().unwrap_or_default(),
+        "namespaces": namespaces,
+        "status": status,
+        "descriptors": descriptors,
+        "mounts": text("/proc/self/mountinfo").lines().collect::<Vec<_>>(),
+        "limits": text("/proc/self/limits").lines().collect::<Vec<_>>(),
+        "cgroup": text("/proc/self/cgroup").lines().collect::<Vec<_>>(),
+        "oom_score_adj": text("/proc/self/oom_score_adj").trim(),
+        "routes": text("/proc/net/route").lines().collect::<Vec<_>>(),
+        "addresses": addresses(&text("/proc/net/fib_trie")),
+        "processes": numbers("/proc"),
+    })
+}
+
+/// The local addresses, out of /proc/net/fib_trie: an address is on the line before its `host LOCAL`.
+fn addresses(trie: &str) -> Vec<String> {
+    let lines: Vec<&str> = trie.lines().collect();
+    let mut found: Vec<String> = lines
+        .windows(2)
+        .filter(|pair| pair[1].contains("host LOCAL"))
+        .filter_map(|pair| pair[0].rsplit(' ').next().map(str::to_owned))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Open file descriptors and what they are, without the one that this takes to find out.
+fn descriptors() -> BTreeMap<u32, String> {
+    let own = format!("/proc/{}/fd", std::process::id());
+    numbers("/proc/self/fd")
+        .into_iter()
+        .map(|fd| (fd, link(&format!("/proc/self/fd/{fd}"))))
+        .filter(|(_, target)| !target.is_empty() && *target != own)
+        .collect()
+}
+
+fn numbers(directory: &str) -> Vec<u32> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The first 64 KiB, as text.
+fn read(path: &str) -> io::Result<Value> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(64 << 10).read_to_end(&mut bytes)?;
+    Ok(json!(String::from_utf8_lossy(&bytes)))
+}
+
+fn list(path: &str) -> io::Result<Value> {
+    let entries: io::Result<Vec<_>> =
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();
+    let mut entries = entries?;
+    entries.sort();
+    Ok(json!(entries))
+}
+
+fn until(path: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while !path.exists() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn say(bytes: &[u8]) {
+    drop(io::stdout().write_all(bytes));
+}
+
+fn append(file: &str, line: &Value) {
+    drop(open(file).write_all(format!("{line}\n").as_bytes()));
+}
+
+/// Opens a file of the ledger. Without one there is nothing to test.
+fn open(file: &str) -> File {
+    let path = Path::new(LEDGER).join(file);
+    OpenOptions::new().append(true).create(true).open(&path).unwrap_or_else(|error| {
+        drop(writeln!(io::stderr(), "ledger: open {}: {error}", path.display()));
+        std::process::exit(95)
+    })
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+fn link(path: &str) -> String {
+    fs::read_link(path).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn number(text: &str) -> usize {
+    text.parse().unwrap_or_default()
+}
+
+fn nanoseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_nanos() as u64).unwrap_or_default()
+}
