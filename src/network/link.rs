@@ -1,6 +1,8 @@
 //! Interfaces: find, list, delete.
 
-use netlink_bindings::rt_link::{Ifinfomsg, IterableLinkAttrs, Request};
+use std::fmt::Display;
+
+use netlink_bindings::rt_link::{Ifinfomsg, IterableLinkAttrs, OpGetlinkDo, Request};
 use nix::errno::Errno;
 
 use super::Error;
@@ -29,12 +31,14 @@ pub(super) struct Link {
 pub(super) fn by_name(socket: &mut Socket, name: &str) -> Result<Option<Link>, Error> {
     let mut request = Request::new().op_getlink_do(&Ifinfomsg::default());
     request.encode().push_ifname_bytes(name.as_bytes()).push_ext_mask(SKIP_STATS);
-    let mut found = None;
-    match socket.ask(&request, |(header, attributes)| found = Some(decode(&header, &attributes))) {
-        Err(Errno::ENODEV) => Ok(None),
-        Err(errno) => Err(Error::kernel(format!("get interface {name}"))(errno)),
-        Ok(()) => Ok(found),
-    }
+    get(socket, &request, name)
+}
+
+/// The interface of this index, if there is one.
+pub(super) fn by_index(socket: &mut Socket, index: i32) -> Result<Option<Link>, Error> {
+    let mut request = Request::new().op_getlink_do(&Ifinfomsg { ifi_index: index, ..Ifinfomsg::default() });
+    request.encode().push_ext_mask(SKIP_STATS);
+    get(socket, &request, index)
 }
 
 /// All interfaces.
@@ -62,6 +66,15 @@ pub(super) fn delete(socket: &mut Socket, name: &str) -> Result<(), Error> {
 pub(super) fn up(index: i32) -> Ifinfomsg {
     let up = libc::IFF_UP as u32;
     Ifinfomsg { ifi_index: index, ifi_flags: up, ifi_change: up, ..Ifinfomsg::default() }
+}
+
+fn get(socket: &mut Socket, request: &OpGetlinkDo<'_>, which: impl Display) -> Result<Option<Link>, Error> {
+    let mut found = None;
+    match socket.ask(request, |(header, attributes)| found = Some(decode(&header, &attributes))) {
+        Err(Errno::ENODEV) => Ok(None),
+        Err(errno) => Err(Error::kernel(format!("get interface {which}"))(errno)),
+        Ok(()) => Ok(found),
+    }
 }
 
 fn decode(header: &Ifinfomsg, attributes: &IterableLinkAttrs<'_>) -> Link {

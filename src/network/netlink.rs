@@ -24,14 +24,15 @@ const NLM_F_ACK: u16 = 0x4;
 const NLM_F_DUMP: u16 = 0x300;
 const HEADER: usize = 16;
 
-/// The kernel never sends more than this at once in answer to a dump (NLMSG_GOODSIZE and the 32 KiB of newer kernels).
-const REPLY_MAX: usize = 64 * 1024;
+/// The kernel never sends more than this at once (netlink_dump() in net/netlink/af_netlink.c).
+const REPLY_MAX: usize = 32 * 1024;
 
 /// A socket of one netlink family, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(super) struct Socket {
     fd: OwnedFd,
     sequence: u32,
+    buffer: Vec<u8>,
 }
 
 /// Requests that the kernel gets in one system call and carries out in order.
@@ -106,7 +107,7 @@ impl Socket {
         let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
         // Answers are there when send(2) returns. Should one be lost, an error is better than a thread that hangs.
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(5))?;
-        Ok(Self { fd, sequence: 1 })
+        Ok(Self { fd, sequence: 1, buffer: vec![0; REPLY_MAX] })
     }
 
     /// Numbers the messages at `offsets` and sends all; returns the first number.
@@ -129,11 +130,10 @@ impl Socket {
         mut answer: impl FnMut(&[u8]),
     ) -> Result<(), (usize, Errno)> {
         let sent = self.sequence.wrapping_sub(first);
-        let mut buffer = vec![0; REPLY_MAX];
         while expected > 0 {
-            let length =
-                retry(|| recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::empty())).map_err(|e| (0, e))?;
-            for message in messages(&buffer[..length]) {
+            let length = retry(|| recv(self.fd.as_raw_fd(), &mut self.buffer, MsgFlags::empty()))
+                .map_err(|e| (0, e))?;
+            for message in messages(&self.buffer[..length]) {
                 // What is left of a batch that was refused earlier.
                 if message.sequence.wrapping_sub(first) >= sent {
                     continue;

@@ -99,15 +99,16 @@ impl Pair<'_> {
         pod.execute(batch)
     }
 
-    /// The kernel tells both ends that there is a carrier from a work queue; until then they drop what is sent, and a
-    /// lost first ARP request or SYN costs its sender a second. Since Linux 6.8 asking for an interface does that work
-    /// on the spot; on older ones it takes a moment.
+    /// The kernel tells both ends, and a bridge that had no port, that there is a carrier from a work queue; until then
+    /// they drop what is sent, and a lost first ARP request or SYN costs its sender a second. Since Linux 6.8 asking for
+    /// an interface does that work on the spot; on older ones it takes a moment.
     fn wait(&self, host: &mut Socket, pod: &mut Socket) -> Result<(), Error> {
         let start = Instant::now();
         loop {
             let inside = link::by_name(pod, INSIDE)?;
             let outside = link::by_name(host, self.host)?;
-            if inside.is_some_and(|it| it.running) && outside.is_some_and(|it| it.running) {
+            let bridge = link::by_index(host, self.bridge)?;
+            if [inside, outside, bridge].iter().flatten().filter(|link| link.running).count() == 3 {
                 return Ok(());
             }
             if start.elapsed() > Duration::from_secs(2) {
