@@ -1,10 +1,14 @@
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::*;
+
+/// Puts something where /etc/passwd should be.
+type Make = fn(&Path);
 
 const PASSWD_TEXT: &str = "\
 # a comment: and: 1: 2
@@ -175,7 +179,7 @@ fn missing_files_matter_to_names_alone() {
 #[test]
 fn hostile_files_are_an_error_at_once() {
     let started = Instant::now();
-    let make: [(&str, fn(&std::path::Path)); 8] = [
+    let cases: [(&str, Make); 8] = [
         ("the container's /etc/passwd is not a regular file", |path| {
             nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         }),
@@ -193,7 +197,7 @@ fn hostile_files_are_an_error_at_once() {
         ("1000 0 [0] -", |path| fs::write(path, vec![0xff; 1 << 20]).unwrap()),
         ("1000 0 [0] -", |path| fs::write(path, vec![b':'; 1 << 20]).unwrap()),
     ];
-    for (expected, make) in make {
+    for (expected, make) in cases {
         let root = container(None, None);
         make(&root.path().join("etc/passwd"));
         assert_eq!(verdict(&root, &image("1000")), expected);
