@@ -1,12 +1,27 @@
 //! The model of a Pod: what was asked, parsed once and valid from then on. No I/O, no clock.
 //!
-//! Past this room nothing asks whether a port is in range or a name may become a path: the types say so.
+//! Past this room nothing asks whether a port is in range or a name may become a path: the types say so. The way in:
+//!
+//! ```text
+//! bytes -> yaml (tree with positions) -> typed (Kubernetes' types) -> supported -> defaults -> validate -> Pod
+//!                                    every problem on the way -> report -> Problems
+//! ```
 
 mod decode;
+mod defaults;
 pub mod env;
 pub mod id;
+mod path;
 pub mod problem;
+pub mod quantity;
+mod report;
+pub mod resources;
 pub mod spec;
+mod supported;
+mod typed;
+mod uid;
+mod validate;
+mod yaml;
 
 pub use decode::decode;
 pub use id::{ContainerName, PodKey, PodUid};

@@ -59,6 +59,10 @@ impl Problems {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
+    pub(crate) fn push(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
     /// One after another.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.0.iter()

@@ -1,0 +1,107 @@
+//! What the API server writes into a Pod where the manifest is silent. In Go an empty string and a zero are silence too.
+
+use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+/// Images that are in a place of the node's file system rather than in a registry begin with one of these.
+const LOCAL_IMAGES: [&str; 3] = ["dir:", "oci:", "archive:"];
+
+/// Fills in what is not given.
+pub(super) fn apply(metadata: &mut ObjectMeta, spec: &mut k8s::PodSpec) {
+    text(&mut metadata.namespace, "default");
+    text(&mut spec.restart_policy, "Always");
+    text(&mut spec.dns_policy, "ClusterFirst");
+    text(&mut spec.scheduler_name, "default-scheduler");
+    spec.termination_grace_period_seconds.get_or_insert(30);
+    spec.enable_service_links.get_or_insert(true);
+    spec.security_context.get_or_insert_default();
+    let host_network = spec.host_network == Some(true);
+    for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
+        apply_to_container(container, host_network);
+    }
+    for volume in spec.volumes.iter_mut().flatten() {
+        if let Some(host_path) = &mut volume.host_path {
+            host_path.type_.get_or_insert_default();
+        }
+    }
+}
+
+fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
+    let image = container.image.as_deref().unwrap_or_default();
+    text(&mut container.image_pull_policy, pull_policy(image));
+    text(&mut container.termination_message_path, "/dev/termination-log");
+    text(&mut container.termination_message_policy, "File");
+    for port in container.ports.iter_mut().flatten() {
+        text(&mut port.protocol, "TCP");
+        if host_network && port.host_port.unwrap_or(0) == 0 {
+            port.host_port = Some(port.container_port);
+        }
+    }
+    let resources = container.resources.get_or_insert_default();
+    for (name, limit) in resources.limits.iter().flatten() {
+        let requests = resources.requests.get_or_insert_default();
+        requests.entry(name.clone()).or_insert_with(|| limit.clone());
+    }
+    if let Some(probe) = &mut container.liveness_probe {
+        apply_to_probe(probe);
+    }
+}
+
+fn apply_to_probe(probe: &mut k8s::Probe) {
+    number(&mut probe.timeout_seconds, 1);
+    number(&mut probe.period_seconds, 10);
+    number(&mut probe.success_threshold, 1);
+    number(&mut probe.failure_threshold, 3);
+    if let Some(http_get) = &mut probe.http_get {
+        text(&mut http_get.path, "/");
+        text(&mut http_get.scheme, "HTTP");
+    }
+}
+
+/// Without a tag an image is the latest, and the latest can have changed. What is on the node needs no pull.
+fn pull_policy(image: &str) -> &'static str {
+    if LOCAL_IMAGES.iter().any(|prefix| image.starts_with(prefix)) {
+        return "IfNotPresent";
+    }
+    let (name, digest) = image.split_once('@').map_or((image, None), |(name, digest)| (name, Some(digest)));
+    let last = name.rsplit('/').next().unwrap_or(name);
+    match (last.split_once(':'), digest) {
+        (Some((_, "latest")), _) | (None, None) => "Always",
+        _ => "IfNotPresent",
+    }
+}
+
+fn text(field: &mut Option<String>, default: &str) {
+    if field.as_deref().unwrap_or_default().is_empty() {
+        *field = Some(default.to_owned());
+    }
+}
+
+fn number(field: &mut Option<i32>, default: i32) {
+    if field.unwrap_or(0) == 0 {
+        *field = Some(default);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_image_is_always_pulled_and_others_when_missing() {
+        for (image, expected) in [
+            ("nginx", "Always"),
+            ("nginx:latest", "Always"),
+            ("nginx:1.14", "IfNotPresent"),
+            ("localhost:5000/nginx", "Always"),
+            ("localhost:5000/nginx:1", "IfNotPresent"),
+            ("nginx@sha256:0123", "IfNotPresent"),
+            ("nginx:latest@sha256:0123", "Always"),
+            ("dir:/srv/rootfs", "IfNotPresent"),
+            ("oci:/srv/layout", "IfNotPresent"),
+            ("archive:/srv/image.tar", "IfNotPresent"),
+        ] {
+            assert_eq!(pull_policy(image), expected, "{image:?}");
+        }
+    }
+}

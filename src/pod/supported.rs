@@ -1,0 +1,210 @@
+//! Which fields of a Pod are carried out. Whatever Kubernetes knows beyond these tables is refused by name, never ignored.
+//!
+//! To support a field, give it its row here, and a check in `validate`.
+
+use super::path::Path;
+use super::report::Document;
+use super::yaml::{Node, Value};
+
+/// What may be written in a field. A null is always allowed: to Kubernetes it is as good as absent.
+enum Rule {
+    /// Anything that passes validation.
+    Any,
+    /// Anything, and nothing follows from it: as with the static pods of a kubelet, it is the scheduler's business, or
+    /// a cluster's that this node is not part of.
+    NoEffect,
+    /// An object with these fields.
+    Object(&'static Table),
+    /// A list of objects with these fields.
+    List(&'static Table),
+    /// These values, which ask for what happens anyway.
+    Only(&'static [&'static str]),
+    /// An empty list, object or string.
+    Empty,
+}
+
+use Rule::{Any, Empty, List, NoEffect, Object, Only};
+
+type Table = [(&'static str, Rule)];
+
+const POD: &Table =
+    &[("apiVersion", Any), ("kind", Any), ("metadata", Any), ("spec", Object(SPEC)), ("status", NoEffect)];
+
+const SPEC: &Table = &[
+    ("containers", List(CONTAINER)),
+    ("hostNetwork", Any),
+    ("hostname", Any),
+    ("initContainers", List(CONTAINER)),
+    ("restartPolicy", Any),
+    ("securityContext", Object(POD_SECURITY_CONTEXT)),
+    ("terminationGracePeriodSeconds", Any),
+    ("volumes", List(VOLUME)),
+    // For the scheduler.
+    ("affinity", NoEffect),
+    ("nodeName", NoEffect),
+    ("nodeSelector", NoEffect),
+    ("preemptionPolicy", NoEffect),
+    ("priority", NoEffect),
+    ("priorityClassName", NoEffect),
+    ("schedulerName", NoEffect),
+    ("schedulingGroup", NoEffect),
+    ("tolerations", NoEffect),
+    ("topologySpreadConstraints", NoEffect),
+    // There are no Services whose variables could be set.
+    ("enableServiceLinks", NoEffect),
+    // What happens anyway. Without a cluster's DNS, ClusterFirst means Default, to a kubelet too.
+    ("automountServiceAccountToken", Only(&["false"])),
+    ("dnsConfig", Empty),
+    ("dnsPolicy", Only(&["ClusterFirst", "ClusterFirstWithHostNet", "Default"])),
+    ("ephemeralContainers", Empty),
+    ("evictionResponders", Empty),
+    ("hostAliases", Empty),
+    ("hostIPC", Only(&["false"])),
+    ("hostPID", Only(&["false"])),
+    ("hostUsers", Only(&["true"])),
+    ("imagePullSecrets", Empty),
+    ("os", Object(&[("name", Only(&["linux"]))])),
+    ("overhead", Empty),
+    ("readinessGates", Empty),
+    ("resourceClaims", Empty),
+    ("resources", Empty),
+    ("schedulingGates", Empty),
+    ("serviceAccount", Only(&["", "default"])),
+    ("serviceAccountName", Only(&["", "default"])),
+    ("setHostnameAsFQDN", Only(&["false"])),
+    ("shareProcessNamespace", Only(&["false"])),
+    ("subdomain", Empty),
+];
+
+/// Of init containers too; what only these may not have is a matter of validation.
+const CONTAINER: &Table = &[
+    ("args", Any),
+    ("command", Any),
+    ("env", List(&[("name", Any), ("value", Any)])),
+    ("image", Any),
+    ("imagePullPolicy", Any),
+    ("livenessProbe", Object(PROBE)),
+    ("name", Any),
+    ("ports", List(PORT)),
+    ("resources", Object(&[("claims", Empty), ("limits", Any), ("requests", Any)])),
+    ("securityContext", Object(SECURITY_CONTEXT)),
+    ("volumeMounts", List(VOLUME_MOUNT)),
+    ("workingDir", Any),
+    // Nothing is ever resized.
+    ("resizePolicy", NoEffect),
+    ("envFrom", Empty),
+    ("lifecycle", Empty),
+    ("restartPolicyRules", Empty),
+    ("stdin", Only(&["false"])),
+    ("stdinOnce", Only(&["false"])),
+    ("terminationMessagePath", Only(&["", "/dev/termination-log"])),
+    ("terminationMessagePolicy", Only(&["", "File"])),
+    ("tty", Only(&["false"])),
+    ("volumeDevices", Empty),
+];
+
+/// `hostIP` and `hostPort` depend on `hostNetwork`, so validation has their rule.
+const PORT: &Table =
+    &[("containerPort", Any), ("hostIP", Any), ("hostPort", Any), ("name", Any), ("protocol", Any)];
+
+const VOLUME_MOUNT: &Table = &[
+    ("mountPath", Any),
+    ("name", Any),
+    ("readOnly", Any),
+    ("bindMountOptions", Empty),
+    ("mountPropagation", Only(&["", "None"])),
+    ("recursiveReadOnly", Only(&["", "Disabled"])),
+    ("subPath", Empty),
+    ("subPathExpr", Empty),
+];
+
+const POD_SECURITY_CONTEXT: &Table = &[
+    ("runAsGroup", Any),
+    ("runAsNonRoot", Any),
+    ("runAsUser", Any),
+    ("supplementalGroups", Any),
+    ("appArmorProfile", Object(UNCONFINED)),
+    ("seLinuxOptions", Empty),
+    ("seccompProfile", Object(UNCONFINED)),
+    ("supplementalGroupsPolicy", Only(&["", "Merge"])),
+    ("sysctls", Empty),
+];
+
+const SECURITY_CONTEXT: &Table = &[
+    ("allowPrivilegeEscalation", Any),
+    ("capabilities", Any),
+    ("readOnlyRootFilesystem", Any),
+    ("runAsGroup", Any),
+    ("runAsNonRoot", Any),
+    ("runAsUser", Any),
+    ("appArmorProfile", Object(UNCONFINED)),
+    ("privileged", Only(&["false"])),
+    ("procMount", Only(&["", "Default"])),
+    ("seLinuxOptions", Empty),
+    ("seccompProfile", Object(UNCONFINED)),
+];
+
+/// A profile that asks for no confinement, of which there is none yet.
+const UNCONFINED: &Table = &[("type", Only(&["Unconfined"]))];
+
+const PROBE: &Table = &[
+    ("failureThreshold", Any),
+    ("httpGet", Object(HTTP_GET)),
+    ("initialDelaySeconds", Any),
+    ("periodSeconds", Any),
+    ("successThreshold", Any),
+    ("timeoutSeconds", Any),
+];
+
+const HTTP_GET: &Table =
+    &[("host", Any), ("httpHeaders", Any), ("path", Any), ("port", Any), ("scheme", Any)];
+
+const VOLUME: &Table = &[("emptyDir", Object(&[("medium", Empty)])), ("hostPath", Any), ("name", Any)];
+
+/// Reports every field of the Pod at `path` that is not carried out.
+pub(super) fn check(pod: &Node, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    object(pod, POD, path, document);
+}
+
+fn object(node: &Node, table: &Table, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    for entry in node.entries() {
+        let path = path.field(&entry.key);
+        let supported = match table.iter().find(|(name, _)| *name == entry.key) {
+            _ if entry.value.value == Value::Null => true,
+            None => false,
+            Some((_, Any | NoEffect)) => true,
+            Some((_, Only(values))) => is_one_of(&entry.value.value, values),
+            Some((_, Empty)) => is_empty(&entry.value.value),
+            Some((_, Object(table))) => {
+                object(&entry.value, table, &path, document);
+                true
+            }
+            Some((_, List(table))) => {
+                for (index, element) in entry.value.elements().iter().enumerate() {
+                    object(element, table, &path.index(index), document);
+                }
+                true
+            }
+        };
+        if !supported {
+            document.not_yet(entry.position, &path);
+        }
+    }
+}
+
+fn is_one_of(value: &Value, allowed: &[&str]) -> bool {
+    match value {
+        Value::Bool(truth) => allowed.contains(&if *truth { "true" } else { "false" }),
+        Value::String(text) => allowed.contains(&text.as_str()),
+        _ => false,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Sequence(nodes) => nodes.is_empty(),
+        Value::Mapping(entries) => entries.is_empty(),
+        Value::String(text) => text.is_empty(),
+        _ => false,
+    }
+}

@@ -1,0 +1,169 @@
+//! Containers and init containers, but for the parts that have a file of their own.
+
+use std::collections::HashSet;
+
+use k8s_openapi::api::core::v1 as k8s;
+
+use super::{all_invalid, names, one_of, ports, probe, resources, security, volumes, without_nul};
+use crate::pod::path::Path;
+use crate::pod::report::Document;
+use crate::pod::spec::{ContainerSpec, EnvVar, PullPolicy};
+
+/// What a container's checks need to know of its pod.
+pub(super) struct Surroundings<'a> {
+    pub(super) volumes: &'a volumes::Declared<'a>,
+    pub(super) security: &'a k8s::PodSecurityContext,
+    pub(super) host_network: bool,
+}
+
+/// The init containers and the containers of the spec at `path`.
+pub(super) fn check_all(
+    spec: &k8s::PodSpec,
+    pod: &Surroundings<'_>,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> (Vec<ContainerSpec>, Vec<ContainerSpec>) {
+    let containers_path = path.field("containers");
+    if spec.containers.is_empty() {
+        document.required(&containers_path);
+    }
+    // As the API server does it: containers first, so that the init container is the duplicate.
+    let mut seen = HashSet::new();
+    let containers = check_list(&spec.containers, pod, &mut seen, &containers_path, document);
+    ports::check_host_ports(&spec.containers, pod.host_network, &containers_path, document);
+
+    let init_path = path.field("initContainers");
+    let init_containers = spec.init_containers.as_deref().unwrap_or_default();
+    for (index, container) in init_containers.iter().enumerate() {
+        if container.liveness_probe.is_some() {
+            document.forbidden(
+                &init_path.index(index).field("livenessProbe"),
+                "may not be set for init containers without restartPolicy=Always",
+            );
+        }
+    }
+    let init_containers = check_list(init_containers, pod, &mut seen, &init_path, document);
+    (init_containers, containers)
+}
+
+fn check_list<'a>(
+    containers: &'a [k8s::Container],
+    pod: &Surroundings<'_>,
+    seen: &mut HashSet<&'a str>,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Vec<ContainerSpec> {
+    let mut checked = Vec::with_capacity(containers.len());
+    for (index, container) in containers.iter().enumerate() {
+        let path = path.index(index);
+        if !container.name.is_empty() && !seen.insert(&container.name) {
+            document.duplicate(&path.field("name"), &container.name);
+        }
+        checked.extend(check(container, pod, &path, document));
+    }
+    checked
+}
+
+fn check(
+    container: &k8s::Container,
+    pod: &Surroundings<'_>,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<ContainerSpec> {
+    let name_path = path.field("name");
+    if container.name.is_empty() {
+        document.required(&name_path);
+    } else {
+        all_invalid(&name_path, &container.name, names::dns_label(&container.name), document);
+    }
+    let image = image(container.image.as_deref().unwrap_or_default(), &path.field("image"), document);
+    let pull_policy = pull_policy(
+        container.image_pull_policy.as_deref().unwrap_or_default(),
+        &path.field("imagePullPolicy"),
+        document,
+    );
+    let command = words(container.command.as_deref(), &path.field("command"), document);
+    let args = words(container.args.as_deref(), &path.field("args"), document);
+    let working_dir = working_dir(container.working_dir.as_deref(), &path.field("workingDir"), document);
+    let env = env(container.env.as_deref().unwrap_or_default(), &path.field("env"), document);
+    let declared = container.ports.as_deref().unwrap_or_default();
+    let ports = ports::check(declared, pod.host_network, &path.field("ports"), document);
+    let mounts = container.volume_mounts.as_deref().unwrap_or_default();
+    let volume_mounts = volumes::check_mounts(mounts, pod.volumes, &path.field("volumeMounts"), document);
+    let requirements = container.resources.clone().unwrap_or_default();
+    let resources = resources::check(&requirements, &path.field("resources"), document);
+    let security_path = path.field("securityContext");
+    let security =
+        security::check(container.security_context.as_ref(), pod.security, &security_path, document);
+    let liveness_probe = container
+        .liveness_probe
+        .as_ref()
+        .and_then(|probe| probe::check_liveness(probe, declared, &path.field("livenessProbe"), document));
+    Some(ContainerSpec {
+        name: container.name.parse().ok()?,
+        image,
+        image_pull_policy: pull_policy?,
+        command,
+        args,
+        working_dir,
+        env,
+        ports,
+        volume_mounts,
+        resources,
+        security,
+        liveness_probe,
+    })
+}
+
+fn image(image: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> String {
+    if image.is_empty() {
+        document.required(path);
+    } else if image.trim() != image {
+        document.invalid(path, image, "must not have leading or trailing whitespace");
+    } else {
+        without_nul(path, image, document);
+    }
+    image.to_owned()
+}
+
+fn pull_policy(policy: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<PullPolicy> {
+    const POLICIES: [(&str, PullPolicy); 3] = [
+        ("Always", PullPolicy::Always),
+        ("IfNotPresent", PullPolicy::IfNotPresent),
+        ("Never", PullPolicy::Never),
+    ];
+    one_of(policy, &POLICIES, path, document)
+}
+
+fn words(words: Option<&[String]>, path: &Path<'_>, document: &mut Document<'_, '_>) -> Vec<String> {
+    let words = words.unwrap_or_default();
+    for (index, word) in words.iter().enumerate() {
+        without_nul(&path.index(index), word, document);
+    }
+    words.to_vec()
+}
+
+fn working_dir(dir: Option<&str>, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<String> {
+    let dir = dir.filter(|dir| !dir.is_empty())?;
+    if without_nul(path, dir, document) && !dir.starts_with('/') {
+        document.invalid(path, dir, "must be an absolute path");
+    }
+    Some(dir.to_owned())
+}
+
+fn env(vars: &[k8s::EnvVar], path: &Path<'_>, document: &mut Document<'_, '_>) -> Vec<EnvVar> {
+    let mut checked = Vec::with_capacity(vars.len());
+    for (index, var) in vars.iter().enumerate() {
+        let path = path.index(index);
+        let name_path = path.field("name");
+        if var.name.is_empty() {
+            document.required(&name_path);
+        } else if let Some(why) = names::env_name(&var.name) {
+            document.invalid(&name_path, &var.name, why);
+        }
+        let value = var.value.clone().unwrap_or_default();
+        without_nul(&path.field("value"), &value, document);
+        checked.push(EnvVar { name: var.name.clone(), value });
+    }
+    checked
+}

@@ -1,0 +1,136 @@
+//! The syntaxes of names, with the words of the API server for what breaks them.
+
+/// A label of RFC 1123, such as a container's name. What is wrong with it, if anything.
+pub(super) fn dns_label(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 63, &mut wrong);
+    if !is_label(text) {
+        wrong.push(
+            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+             and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+                .to_owned(),
+        );
+    }
+    wrong
+}
+
+/// A subdomain of RFC 1123, such as a pod's name.
+pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 253, &mut wrong);
+    if !text.split('.').all(is_label) {
+        wrong.push(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and \
+             must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+                .to_owned(),
+        );
+    }
+    wrong
+}
+
+/// The key of a label or an annotation, or the name of a resource: a name, or a DNS subdomain, a slash and a name.
+pub(super) fn qualified_name(text: &str) -> Vec<String> {
+    const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
+                        alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
+                        validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+    let mut wrong = Vec::new();
+    let name = match text.split_once('/') {
+        Some((_, name)) if name.contains('/') => {
+            return vec![format!(
+                "a qualified name {NAME} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
+        }
+        Some(("", name)) => {
+            wrong.push("prefix part must be non-empty".to_owned());
+            name
+        }
+        Some((prefix, name)) => {
+            wrong.extend(dns_subdomain(prefix).into_iter().map(|wrong| format!("prefix part {wrong}")));
+            name
+        }
+        None => text,
+    };
+    if name.is_empty() {
+        wrong.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        wrong.push("name part must be no more than 63 bytes".to_owned());
+    }
+    if name.is_empty() || !is_word(name) {
+        wrong.push(format!("name part {NAME}"));
+    }
+    wrong
+}
+
+/// The value of a label.
+pub(super) fn label_value(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 63, &mut wrong);
+    if !is_word(text) {
+        wrong.push(
+            "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+             start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used \
+             for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+                .to_owned(),
+        );
+    }
+    wrong
+}
+
+/// A service name of RFC 6335, such as a port's.
+pub(super) fn port_name(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 15, &mut wrong);
+    let mut check = |fine: bool, why: &str| {
+        if !fine {
+            wrong.push(why.to_owned());
+        }
+    };
+    let is_lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    check(
+        !text.is_empty() && text.bytes().all(|byte| is_lower(byte) || byte == b'-'),
+        "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+    );
+    check(text.bytes().any(|byte| byte.is_ascii_lowercase()), "must contain at least one letter (a-z)");
+    check(!text.contains("--"), "must not contain consecutive hyphens");
+    check(!text.starts_with('-') && !text.ends_with('-'), "must not begin or end with a hyphen");
+    wrong
+}
+
+/// An environment variable's name.
+pub(super) fn env_name(text: &str) -> Option<&'static str> {
+    let fine = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=');
+    (!fine).then_some(
+        "a valid environment variable name must consist only of printable ASCII characters other than '='",
+    )
+}
+
+/// An HTTP header's name.
+pub(super) fn header_name(text: &str) -> Option<&'static str> {
+    let fine = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (!fine).then_some(
+        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for \
+         validation is '[-A-Za-z0-9]+')",
+    )
+}
+
+fn limit(text: &str, bytes: usize, wrong: &mut Vec<String>) {
+    if text.len() > bytes {
+        wrong.push(format!("must be no more than {bytes} bytes"));
+    }
+}
+
+/// A DNS label, its length aside.
+fn is_label(text: &str) -> bool {
+    let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.iter().all(|end| end.is_some_and(is_end)) && text.bytes().all(|byte| is_end(byte) || byte == b'-')
+}
+
+/// Empty, or letters, digits, `-`, `_` and `.` between letters or digits.
+fn is_word(text: &str) -> bool {
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.iter().flatten().all(u8::is_ascii_alphanumeric)
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
