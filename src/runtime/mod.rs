@@ -3,6 +3,7 @@
 pub mod observe;
 pub mod oci;
 pub mod resources;
+pub mod shim_client;
 
 #[cfg(test)]
 pub(crate) mod fixture;

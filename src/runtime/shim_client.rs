@@ -1,0 +1,367 @@
+//! The agent's end of a shim's socket: calls out, replies and journal records in.
+//!
+//! One task reads. It hands a reply to its caller only after every record that came before it went into the channel, so who
+//! has seen a reply and emptied the channel knows all that had happened by then.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::shim::frame::{self, Decoder, FrameError};
+use crate::shim::protocol::{Call, Message, Record, Reply, Request, VERSION};
+use crate::sys::fd_passing;
+
+/// A shim that does not answer within this time is stuck.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// Read at a time, bytes.
+const BUFFER: usize = 64 << 10;
+
+/// What comes from a shim without having been asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A line of the journal.
+    Record(Record),
+    /// The connection ended: the shim is gone. Nothing follows.
+    Lost,
+}
+
+/// Why a shim could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nobody listens.
+    #[error("connect to the shim at {path}")]
+    Connect {
+        /// Its socket.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection ended, or the shim with it.
+    #[error("the shim is gone")]
+    Gone,
+    /// No answer came in time.
+    #[error("the shim does not answer within {} s", ANSWER_TIME.as_secs())]
+    Stuck,
+    /// The shim said no, and why.
+    #[error("{0}")]
+    Refused(String),
+    /// An answer to another question.
+    #[error("the shim gave an answer that does not fit")]
+    Confused,
+    /// It speaks a protocol of another version.
+    #[error("the shim speaks version {0} of its protocol, this program version {VERSION}")]
+    Version(u32),
+    /// A request cannot be written as a frame.
+    #[error("write a request")]
+    Frame(#[source] FrameError),
+}
+
+/// A connection to a shim. It ends when this is dropped.
+#[derive(Debug)]
+pub struct ShimClient {
+    socket: Arc<UnixStream>,
+    callers: Arc<Mutex<Callers>>,
+    /// Held while a frame is written, so that frames do not mix.
+    writing: tokio::sync::Mutex<()>,
+    gone: watch::Receiver<bool>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+/// Who waits for which reply.
+#[derive(Debug, Default)]
+struct Callers {
+    last_id: u64,
+    /// `None` once the connection has ended.
+    waiting: Option<HashMap<u64, oneshot::Sender<Answer>>>,
+}
+
+type Answer = (Result<Reply, String>, Option<OwnedFd>);
+
+impl ShimClient {
+    /// Connects, and asks for the records from number `from` on. When this returns, all that had been recorded is in
+    /// `notices`, or on its way into it, up to the number returned.
+    pub async fn connect(
+        path: &Path,
+        from: u64,
+        notices: mpsc::UnboundedSender<Notice>,
+    ) -> Result<(Self, u64), Error> {
+        let socket = UnixStream::connect(path).await;
+        let socket = socket.map_err(|source| Error::Connect { path: path.display().to_string(), source })?;
+        let socket = Arc::new(socket);
+        let callers = Arc::new(Mutex::new(Callers { last_id: 0, waiting: Some(HashMap::new()) }));
+        let (ended, gone) = watch::channel(false);
+        let reader = Reader {
+            socket: Arc::clone(&socket),
+            callers: Arc::clone(&callers),
+            notices,
+            decoder: Decoder::default(),
+            fds: VecDeque::new(),
+            _ended: ended,
+        };
+        let reader = tokio::spawn(reader.run());
+        let client = Self { socket, callers, writing: tokio::sync::Mutex::new(()), gone, reader };
+        match client.call(Call::Subscribe { version: VERSION, from }).await? {
+            (Reply::Subscribed { version: VERSION, last, .. }, _) => Ok((client, last)),
+            (Reply::Subscribed { version, .. }, _) => Err(Error::Version(version)),
+            _ => Err(Error::Confused),
+        }
+    }
+
+    /// Asks, and waits for the answer; with it may come a file descriptor.
+    pub async fn call(&self, call: Call) -> Result<(Reply, Option<OwnedFd>), Error> {
+        let (answer, answered) = oneshot::channel();
+        let id = self.callers().add(answer).ok_or(Error::Gone)?;
+        let frame = frame::encode(&Request { id, call }).map_err(Error::Frame)?;
+        let exchange = async {
+            self.write(&frame).await.map_err(|_| Error::Gone)?;
+            answered.await.map_err(|_| Error::Gone)
+        };
+        match tokio::time::timeout(ANSWER_TIME, exchange).await {
+            Ok(answer) => {
+                let (result, fd) = answer?;
+                Ok((result.map_err(Error::Refused)?, fd))
+            }
+            Err(_) => {
+                self.callers().forget(id);
+                Err(Error::Stuck)
+            }
+        }
+    }
+
+    /// Likewise, where nothing but a yes is of interest.
+    pub async fn tell(&self, call: Call) -> Result<(), Error> {
+        self.call(call).await.map(drop)
+    }
+
+    /// Waits for the shim's end.
+    pub async fn gone(&self) {
+        // The sender goes with the reader.
+        let mut gone = self.gone.clone();
+        while gone.changed().await.is_ok() {}
+    }
+
+    async fn write(&self, mut frame: &[u8]) -> io::Result<()> {
+        let _turn = self.writing.lock().await;
+        while !frame.is_empty() {
+            let send = || fd_passing::send(self.socket.as_fd(), frame, &[]);
+            let count = self.socket.async_io(Interest::WRITABLE, send).await?;
+            frame = &frame[count..];
+        }
+        Ok(())
+    }
+
+    fn callers(&self) -> std::sync::MutexGuard<'_, Callers> {
+        lock(&self.callers)
+    }
+}
+
+impl Drop for ShimClient {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Callers {
+    /// The number of a new request; `None` when no answer can come any more.
+    fn add(&mut self, answer: oneshot::Sender<Answer>) -> Option<u64> {
+        let waiting = self.waiting.as_mut()?;
+        self.last_id += 1;
+        waiting.insert(self.last_id, answer);
+        Some(self.last_id)
+    }
+
+    fn forget(&mut self, id: u64) -> Option<oneshot::Sender<Answer>> {
+        self.waiting.as_mut()?.remove(&id)
+    }
+}
+
+/// The task that reads.
+struct Reader {
+    socket: Arc<UnixStream>,
+    callers: Arc<Mutex<Callers>>,
+    notices: mpsc::UnboundedSender<Notice>,
+    decoder: Decoder,
+    /// Descriptors that came, to be given out in their order: a reply that brings one takes the first.
+    fds: VecDeque<OwnedFd>,
+    _ended: watch::Sender<bool>,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        if let Err(error) = self.read().await {
+            tracing::warn!(%error, "connection to a shim broke");
+        }
+        lock(&self.callers).waiting = None;
+        // Nobody may be left to care.
+        let _ = self.notices.send(Notice::Lost);
+    }
+
+    /// Reads until the shim ends, or what it says makes no sense.
+    async fn read(&mut self) -> io::Result<()> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let mut fds = Vec::new();
+            let receive = || fd_passing::receive(self.socket.as_fd(), &mut buffer, &mut fds);
+            let count = match self.socket.async_io(Interest::READABLE, receive).await {
+                Ok(0) => return Ok(()),
+                // What a killed peer leaves unread resets the connection: an end like any other.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
+                count => count?,
+            };
+            self.fds.extend(fds);
+            self.decoder.push(&buffer[..count]);
+            while let Some(message) = self.decoder.next().map_err(io::Error::other)? {
+                self.dispatch(message);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, message: Message) {
+        match message {
+            Message::Record(record) => {
+                let _ = self.notices.send(Notice::Record(record));
+            }
+            Message::Reply { id, result } => {
+                let fd = match &result {
+                    Ok(Reply::Sandbox { .. }) => self.fds.pop_front(),
+                    _ => None,
+                };
+                if let Some(caller) = lock(&self.callers).forget(id) {
+                    // The caller may have given up.
+                    let _ = caller.send((result, fd));
+                }
+            }
+        }
+    }
+}
+
+fn lock(callers: &Mutex<Callers>) -> std::sync::MutexGuard<'_, Callers> {
+    // Whole after every operation, so a panic elsewhere does not spoil it.
+    callers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream as Peer};
+
+    use super::*;
+    use crate::shim::protocol::Event;
+
+    /// A shim that reads one request at a time and answers as told, over a real socket.
+    struct FakeShim {
+        peer: Peer,
+    }
+
+    impl FakeShim {
+        fn request(&mut self) -> Request {
+            let mut header = [0; 4];
+            self.peer.read_exact(&mut header).unwrap();
+            let mut body = vec![0; u32::from_le_bytes(header) as usize];
+            self.peer.read_exact(&mut body).unwrap();
+            serde_json::from_slice(&body).unwrap()
+        }
+
+        fn say(&mut self, message: &Message) {
+            self.peer.write_all(&frame::encode(message).unwrap()).unwrap();
+        }
+
+        fn reply(&mut self, id: u64, reply: Reply) {
+            self.say(&Message::Reply { id, result: Ok(reply) });
+        }
+
+        fn reply_with_fd(&mut self, id: u64, reply: Reply, fd: &impl AsFd) {
+            let frame = frame::encode(&Message::Reply { id, result: Ok(reply) }).unwrap();
+            let sent = fd_passing::send(self.peer.as_fd(), &frame, &[fd.as_fd()]).unwrap();
+            assert_eq!(sent, frame.len());
+        }
+    }
+
+    /// Connects to a fake shim that runs `script` after the subscription.
+    async fn connected(
+        script: impl FnOnce(FakeShim) + Send + 'static,
+    ) -> (ShimClient, mpsc::UnboundedReceiver<Notice>) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("shim.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            let mut shim = FakeShim { peer: listener.accept().unwrap().0 };
+            let id = shim.request().id;
+            shim.reply(id, Reply::Subscribed { version: VERSION, pid: 1, last: 1 });
+            shim.say(&record(1));
+            script(shim);
+        });
+        let (sender, notices) = mpsc::unbounded_channel();
+        let (client, last) = ShimClient::connect(&path, 1, sender).await.unwrap();
+        assert_eq!(last, 1);
+        (client, notices)
+    }
+
+    fn record(seq: u64) -> Message {
+        let event = Event::SandboxStarted { pid: 1 };
+        Message::Record(Record { seq, at: jiff::Timestamp::UNIX_EPOCH, event })
+    }
+
+    fn number(notice: Option<Notice>) -> u64 {
+        match notice {
+            Some(Notice::Record(record)) => record.seq,
+            other => panic!("no record: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reply_comes_after_the_records_before_it_and_brings_its_descriptor() {
+        let (client, mut notices) = connected(|mut shim| {
+            let id = shim.request().id;
+            shim.say(&record(2));
+            let (reader, _writer) = std::io::pipe().unwrap();
+            shim.reply_with_fd(id, Reply::Sandbox { pid: 7 }, &reader);
+        })
+        .await;
+        let signal = Call::Signal { id: "x".into(), signal: 15 };
+        let (reply, fd) = client.call(signal).await.unwrap();
+        assert_eq!(reply, Reply::Sandbox { pid: 7 });
+        assert!(fd.is_some());
+        assert_eq!(number(notices.try_recv().ok()), 1);
+        assert_eq!(number(notices.try_recv().ok()), 2);
+    }
+
+    #[tokio::test]
+    async fn a_shim_that_dies_fails_its_callers_and_is_told_of_once() {
+        let (client, mut notices) = connected(|mut shim| drop(shim.request())).await;
+        let call = Call::Kill { id: "x".into() };
+        assert!(matches!(client.tell(call.clone()).await, Err(Error::Gone)));
+        assert!(matches!(client.tell(call).await, Err(Error::Gone)));
+        client.gone().await;
+        assert_eq!(number(notices.recv().await), 1);
+        assert_eq!(notices.recv().await, Some(Notice::Lost));
+        assert_eq!(notices.recv().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_the_shims_words() {
+        let (client, _notices) = connected(|mut shim| {
+            let id = shim.request().id;
+            shim.say(&Message::Reply { id, result: Err("no".into()) });
+        })
+        .await;
+        assert_eq!(client.tell(Call::Shutdown).await.unwrap_err().to_string(), "no");
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_an_error_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, _notices) = mpsc::unbounded_channel();
+        let error = ShimClient::connect(&dir.path().join("none"), 1, sender).await.unwrap_err();
+        assert!(matches!(error, Error::Connect { .. }));
+    }
+}
