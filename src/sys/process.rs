@@ -1,6 +1,7 @@
-//! What a process does to itself: signals, descriptors, keyring, leaving.
+//! What a process does to itself (signals, descriptors, keyring, leaving) and to its children (signal, wait).
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 
@@ -9,6 +10,53 @@ pub fn exit_now(code: i32) -> ! {
     // JUSTIFICATION: std::process::exit runs exit handlers, which in a cloned child are the parent's.
     // SAFETY: _exit has no preconditions and does not return.
     unsafe { libc::_exit(code) }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It called exit with this code.
+    Exited(i32),
+    /// A signal, perhaps a real-time one, ended it.
+    Signaled(i32),
+}
+
+/// Reaps a child of this process by its pidfd (waitid(2), P_PIDFD, Linux 5.4); `None` when it still runs.
+pub fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Ended>> {
+    // JUSTIFICATION: nix knows no real-time signals, and fails on a child that one of them ended.
+    // SAFETY: siginfo_t is a plain C structure, for which all zeros is valid.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG;
+    // SAFETY: `info` outlives the call, the descriptor is open.
+    let result = unsafe { libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, &raw mut info, flags) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid succeeded, so the field is set, or still zero when no child has ended.
+    if unsafe { info.si_pid() } == 0 {
+        return Ok(None);
+    }
+    // SAFETY: likewise.
+    let status = unsafe { info.si_status() };
+    Ok(Some(match info.si_code {
+        libc::CLD_EXITED => Ended::Exited(status),
+        _ => Ended::Signaled(status),
+    }))
+}
+
+/// Sends a signal, real-time ones too, to a process by its pidfd (pidfd_send_signal(2)). Fine when it has ended already.
+pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo means the kernel fills it in as kill(2) would; the descriptor is open.
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    match result {
+        -1 => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            error => Err(error),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Ignores the signals, in this process and in what it executes.
