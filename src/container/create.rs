@@ -1,0 +1,100 @@
+//! The parent's side of a start: cgroup, directories, pipes, clone.
+
+use std::io::{PipeReader, Read, Write, pipe};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use nix::sched::CloneFlags;
+use oci_spec::runtime::LinuxResources;
+
+use super::failure::{Failure, Step};
+use super::init::{self, Inherited};
+use super::rootfs;
+use super::spec::ContainerConfig;
+use crate::cgroup::Cgroups;
+use crate::sys::clone::{Child, spawn};
+
+/// A container between its clone and its execve.
+#[derive(Debug)]
+pub struct Starting {
+    /// Its first process.
+    pub child: Child,
+    /// At its end the program runs; a [`Failure`] before that says why it does not. See [`read_report`].
+    pub report: PipeReader,
+    /// What the container writes.
+    pub stdout: PipeReader,
+    /// What the container complains about.
+    pub stderr: PipeReader,
+    /// Its cgroup.
+    pub group: PathBuf,
+}
+
+/// What one pod's containers share.
+#[derive(Debug, Clone, Copy)]
+pub struct Sandbox<'a> {
+    /// Pause, as a pidfd.
+    pub pause: BorrowedFd<'a>,
+    /// The namespaces of pause that containers join.
+    pub shared: CloneFlags,
+}
+
+/// Clones the container's first process into its cgroup and its new namespaces. It goes on by itself; nothing here waits.
+///
+/// After an error the container's cgroup and directories may exist, but nothing runs in them.
+pub fn create(
+    config: &ContainerConfig,
+    cgroups: &Cgroups,
+    sandbox: Sandbox<'_>,
+) -> Result<Starting, Failure> {
+    let linux = config.oci.linux().as_ref();
+    let group = linux
+        .and_then(|linux| linux.cgroups_path().as_deref())
+        .ok_or_else(|| Failure::new("read the configuration", "it has no cgroup"))?;
+    let unlimited = LinuxResources::default();
+    let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&unlimited);
+
+    rootfs::prepare(&config.rootfs)?;
+    let failed = |error: crate::cgroup::Error| Failure::new("make the cgroup", error.to_string());
+    cgroups.create(group, resources).map_err(failed)?;
+    let cgroup = cgroups.join(group).map_err(failed)?;
+    let cgroup_mounts = cgroups.container_mounts();
+
+    let (stdout, child_stdout) = pipe().step(|| "pipe")?;
+    let (stderr, child_stderr) = pipe().step(|| "pipe")?;
+    let (report, mut child_report) = pipe().step(|| "pipe")?;
+    let inherited = Inherited {
+        cgroup: &cgroup,
+        cgroup_mounts: &cgroup_mounts,
+        sandbox: sandbox.pause,
+        shared: sandbox.shared,
+        stdout: child_stdout.as_fd(),
+        stderr: child_stderr.as_fd(),
+    };
+
+    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || {
+        let Err(failure) = init::run(config, &inherited);
+        send_report(&mut child_report, &failure);
+        1
+    })
+    .step(|| "clone3")?;
+    Ok(Starting { child, report, stdout, stderr, group: group.to_owned() })
+}
+
+/// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.
+pub fn read_report(report: &mut PipeReader) -> Result<(), Failure> {
+    // A failure is a few hundred bytes: they fit the pipe, so the child never waits for a reader.
+    const CAP: u64 = 64 << 10;
+    let mut bytes = Vec::new();
+    report.take(CAP).read_to_end(&mut bytes).step(|| "read the start report")?;
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    Err(serde_json::from_slice(&bytes)
+        .unwrap_or_else(|error| Failure::new("read the start report", error.to_string())))
+}
+
+/// Writes a failure for [`read_report`]. Nobody is left to hear of an error here.
+pub fn send_report(report: &mut impl Write, failure: &Failure) {
+    let _ = serde_json::to_vec(failure).map(|bytes| report.write_all(&bytes));
+}

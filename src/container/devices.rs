@@ -1,0 +1,61 @@
+//! The device files of a container's /dev, made on a tmpfs that nobody else has seen yet.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, SFlag, fstat, makedev, mkdirat, mknodat};
+use nix::unistd::symlinkat;
+
+use super::failure::{Failure, Step};
+
+/// Name, major and minor number of each character device (Documentation/admin-guide/devices.txt of the kernel).
+const DEVICES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+const LINKS: [(&str, &str); 5] = [
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+const DIRECTORIES: [&str; 3] = ["pts", "shm", "mqueue"];
+
+/// Fills a tmpfs that is not attached anywhere yet. Expects umask 0.
+pub fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
+    for (name, major, minor) in DEVICES {
+        mknodat(dev, name, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(major, minor))
+            .step(|| format!("mknod /dev/{name}"))?;
+    }
+    for (name, target) in LINKS {
+        symlinkat(target, dev, name).step(|| format!("symlink /dev/{name}"))?;
+    }
+    for name in DIRECTORIES {
+        mkdirat(dev, name, Mode::from_bits_truncate(0o755)).step(|| format!("mkdir /dev/{name}"))?;
+    }
+    Ok(())
+}
+
+/// The host's /dev/null, opened with `flags`, and proven to be character device 1:3: what a container's masks and standard
+/// input are made of never comes from a directory that a container can write to (CVE-2025-31133).
+pub fn open_null(flags: OFlag) -> Result<OwnedFd, Failure> {
+    let null = open("/dev/null", flags | OFlag::O_CLOEXEC, Mode::empty()).step(|| "open /dev/null")?;
+    let found = fstat(null.as_fd()).step(|| "fstat /dev/null")?;
+    let character = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
+    if character && found.st_rdev == makedev(1, 3) {
+        Ok(null)
+    } else {
+        Err(Failure::new("open /dev/null", "the host's /dev/null is not the character device 1:3"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_proven_to_be_null() {
+        assert!(open_null(OFlag::O_RDONLY).is_ok());
+    }
+}

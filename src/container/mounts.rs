@@ -1,0 +1,260 @@
+//! What is mounted inside a container's root: kernel filesystems, binds, masked and read-only paths.
+//!
+//! Every mount is made detached, its target is resolved inside the root to a descriptor, and only then are the two joined.
+//! Targets of kernel filesystems may not have symlinks on their way, so an image cannot move its /proc; targets of binds
+//! follow symlinks as a process inside would, and never onto procfs (CVE-2019-16884, CVE-2019-19921, CVE-2023-27561).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::symlinkat;
+use oci_spec::runtime::Mount;
+use pathrs::Root;
+use pathrs::error::{Error as PathError, ErrorKind};
+use pathrs::flags::{OpenFlags, ResolverFlags};
+
+use super::devices;
+use super::failure::{Failure, Step};
+use crate::cgroup::ContainerMounts;
+use crate::sys::mount_api::{self, Attributes, Parameter};
+
+/// Carries out `mounts` in their order. `cgroups` says what a mount of type `cgroup` is made of on this host.
+pub fn mount_all(root: &Root, mounts: &[Mount], cgroups: &ContainerMounts) -> Result<(), Failure> {
+    for mount in mounts {
+        let options = Options::parse(mount.options().as_deref().unwrap_or_default());
+        let destination = mount.destination();
+        match mount.typ().as_deref().unwrap_or("bind") {
+            "bind" => bind(root, mount, &options),
+            "cgroup" => match cgroups {
+                ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options).map(drop),
+                ContainerMounts::V1 { hierarchies } => cgroup_v1(root, destination, hierarchies, &options),
+            },
+            kind => filesystem(root, destination, kind, &options).map(drop),
+        }
+        .map_err(|failure| Failure { step: format!("mount {}: {}", destination.display(), failure.step), ..failure })?;
+    }
+    Ok(())
+}
+
+/// Hides paths: a file shows as /dev/null, a directory as an empty one that is read-only. Absent paths are passed over.
+pub fn mask(root: &Root, paths: &[String]) -> Result<(), Failure> {
+    let null = devices::open_null(OFlag::O_PATH)?;
+    let mut empty: Option<OwnedFd> = None;
+    for path in paths {
+        let Some(target) = resolve_kernel_path(root, path).step(|| format!("mask {path}"))? else { continue };
+        let cover = if is_directory(target.as_fd()).step(|| format!("mask {path}"))? {
+            match &empty {
+                Some(first) => mount_api::copy_tree_at(first.as_fd(), false),
+                None => empty_directory(),
+            }
+        } else {
+            mount_api::copy_tree_at(null.as_fd(), false)
+        };
+        let cover = cover.step(|| format!("mask {path}"))?;
+        mount_api::set_attributes(cover.as_fd(), mount_api::READ_ONLY, false)
+            .and_then(|()| mount_api::attach(cover.as_fd(), target.as_fd()))
+            .step(|| format!("mask {path}"))?;
+        if empty.is_none() && is_directory(cover.as_fd()).step(|| format!("mask {path}"))? {
+            empty = Some(cover);
+        }
+    }
+    Ok(())
+}
+
+/// Makes paths read-only, with all that is mounted below them. Absent paths are passed over.
+pub fn make_read_only(root: &Root, paths: &[String]) -> Result<(), Failure> {
+    for path in paths {
+        let step = || format!("make {path} read-only");
+        let Some(target) = resolve_kernel_path(root, path).step(step)? else { continue };
+        let copy = mount_api::copy_tree_at(target.as_fd(), true).step(step)?;
+        mount_api::set_attributes(copy.as_fd(), mount_api::READ_ONLY, true)
+            .and_then(|()| mount_api::attach(copy.as_fd(), target.as_fd()))
+            .step(step)?;
+    }
+    Ok(())
+}
+
+/// A new instance of a kernel filesystem; the descriptor is the mount's root.
+fn filesystem(root: &Root, destination: &Path, kind: &str, options: &Options) -> Result<OwnedFd, Failure> {
+    let target = kernel_target(root, destination)?;
+    let mount = mount_api::new_filesystem(kind, &options.parameters(), options.attributes)
+        .step(|| format!("new {kind}"))?;
+    if kind == "tmpfs" && destination == Path::new("/dev") {
+        devices::populate(mount.as_fd())?;
+    }
+    mount_api::attach(mount.as_fd(), target.as_fd()).step(|| "attach")?;
+    Ok(mount)
+}
+
+/// A tmpfs that holds one directory per hierarchy, as a host with cgroup v1 has it. Each hierarchy starts at the
+/// container's own group, since this is mounted from inside its cgroup namespace.
+fn cgroup_v1(root: &Root, destination: &Path, hierarchies: &[String], options: &Options) -> Result<(), Failure> {
+    let parent = kernel_target(root, destination)?;
+    let parameters = [Parameter::Value("mode", "755"), Parameter::Value("size", "64k")];
+    let tmpfs =
+        mount_api::new_filesystem("tmpfs", &parameters, options.attributes & !mount_api::READ_ONLY)
+            .step(|| "new tmpfs")?;
+    let mut targets = Vec::with_capacity(hierarchies.len());
+    for hierarchy in hierarchies {
+        let name = hierarchy.strip_prefix("name=").unwrap_or(hierarchy);
+        mkdirat(tmpfs.as_fd(), name, Mode::from_bits_truncate(0o755)).step(|| format!("mkdir {name}"))?;
+        if name.contains(',') {
+            for controller in name.split(',') {
+                symlinkat(name, tmpfs.as_fd(), controller).step(|| format!("symlink {controller}"))?;
+            }
+        }
+        targets.push(name);
+    }
+    mount_api::attach(tmpfs.as_fd(), parent.as_fd()).step(|| "attach")?;
+    let inside = Root::from_fd(tmpfs);
+    for (name, hierarchy) in targets.iter().zip(hierarchies) {
+        let parameters: Vec<Parameter<'_>> = match hierarchy.strip_prefix("name=") {
+            Some(name) => vec![Parameter::Flag("none"), Parameter::Value("name", name)],
+            None => hierarchy.split(',').map(Parameter::Flag).collect(),
+        };
+        let mount = mount_api::new_filesystem("cgroup", &parameters, options.attributes)
+            .step(|| format!("new cgroup {hierarchy}"))?;
+        let target = inside.resolve_nofollow(name).step(|| format!("open {name}"))?;
+        mount_api::attach(mount.as_fd(), target.as_fd()).step(|| format!("attach {hierarchy}"))?;
+    }
+    mount_api::set_attributes(inside.as_fd(), options.attributes, false).step(|| "set attributes")
+}
+
+/// A path of the host, shown inside the container.
+fn bind(root: &Root, mount: &Mount, options: &Options) -> Result<(), Failure> {
+    let source = mount
+        .source()
+        .as_deref()
+        .ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
+    let copy =
+        mount_api::copy_tree(source, options.recursive).step(|| format!("open {}", source.display()))?;
+    let is_directory = is_directory(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
+    let target = bind_target(root, mount.destination(), is_directory)?;
+    mount_api::set_propagation(copy.as_fd(), libc::MS_PRIVATE).step(|| "set propagation")?;
+    mount_api::set_attributes(copy.as_fd(), options.attributes, false).step(|| "set attributes")?;
+    mount_api::attach(copy.as_fd(), target.as_fd()).step(|| "attach")
+}
+
+/// The directory that a kernel filesystem is mounted on, made when it is missing.
+fn kernel_target(root: &Root, destination: &Path) -> Result<OwnedFd, Failure> {
+    let strict = root.try_clone().step(|| "open the root")?.with_resolver_flags(ResolverFlags::NO_SYMLINKS);
+    let target = strict.mkdir_all(destination, &PermissionsExt::from_mode(0o755)).map_err(|error| {
+        let text = match error.kind() {
+            ErrorKind::OsError(Some(libc::ELOOP)) => "a symbolic link is in the way".to_owned(),
+            ErrorKind::OsError(Some(libc::ENOTDIR | libc::EEXIST)) => "not a directory".to_owned(),
+            _ => super::failure::Reason::text(&error),
+        };
+        Failure {
+            errno: super::failure::Reason::errno(&error),
+            ..Failure::new(format!("{} in the image", destination.display()), text)
+        }
+    })?;
+    Ok(target.into())
+}
+
+/// The file or directory that a bind is mounted on, made when it is missing.
+fn bind_target(root: &Root, destination: &Path, is_directory: bool) -> Result<OwnedFd, Failure> {
+    let step = || format!("{} in the image", destination.display());
+    let target: OwnedFd = match root.resolve(destination) {
+        Ok(found) => found.into(),
+        Err(error) if is_absent(&error) && is_directory => {
+            root.mkdir_all(destination, &PermissionsExt::from_mode(0o755)).step(step)?.into()
+        }
+        Err(error) if is_absent(&error) => {
+            if let Some(parent) = destination.parent().filter(|parent| *parent != Path::new("/")) {
+                root.mkdir_all(parent, &PermissionsExt::from_mode(0o755)).step(step)?;
+            }
+            let flags = OpenFlags::O_CREAT | OpenFlags::O_CLOEXEC | OpenFlags::O_NOFOLLOW;
+            root.create_file(destination, flags, &PermissionsExt::from_mode(0o644)).step(step)?;
+            root.resolve_nofollow(destination).step(step)?.into()
+        }
+        Err(error) => return Err(error).step(step),
+    };
+    if fstatfs(target.as_fd()).step(step)?.filesystem_type() == PROC_SUPER_MAGIC {
+        return Err(Failure::new(step(), "nothing may be mounted inside /proc"));
+    }
+    if self::is_directory(target.as_fd()).step(step)? != is_directory {
+        let (source, there) = if is_directory { ("a directory", "a file") } else { ("a file", "a directory") };
+        return Err(Failure::new(step(), format!("cannot mount {source} over {there}")));
+    }
+    Ok(target)
+}
+
+/// A path below /proc or /sys, which are mounted by now; `None` when this kernel does not have it.
+fn resolve_kernel_path(root: &Root, path: &str) -> Result<Option<OwnedFd>, PathError> {
+    match root.resolve_nofollow(path) {
+        Ok(found) => Ok(Some(found.into())),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn empty_directory() -> std::io::Result<OwnedFd> {
+    let parameters = [Parameter::Value("mode", "555"), Parameter::Value("size", "0")];
+    let attributes = mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
+    mount_api::new_filesystem("tmpfs", &parameters, attributes)
+}
+
+fn is_absent(error: &PathError) -> bool {
+    matches!(error.kind(), ErrorKind::OsError(Some(libc::ENOENT)))
+}
+
+fn is_directory(fd: BorrowedFd<'_>) -> nix::Result<bool> {
+    fstat(fd).map(|found| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+}
+
+/// The options of a mount in the OCI configuration: attributes of the mount, and parameters of its filesystem.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    attributes: Attributes,
+    recursive: bool,
+    rest: Vec<String>,
+}
+
+impl Options {
+    fn parse(options: &[String]) -> Self {
+        let mut parsed = Self::default();
+        for option in options {
+            match option.as_str() {
+                "ro" => parsed.attributes |= mount_api::READ_ONLY,
+                "nosuid" => parsed.attributes |= mount_api::NO_SUID,
+                "nodev" => parsed.attributes |= mount_api::NO_DEV,
+                "noexec" => parsed.attributes |= mount_api::NO_EXEC,
+                "rbind" => parsed.recursive = true,
+                // The kernel's defaults, and what every bind gets here anyway.
+                "rw" | "suid" | "dev" | "exec" | "bind" | "relatime" | "private" | "rprivate" => {}
+                other => parsed.rest.push(other.to_owned()),
+            }
+        }
+        parsed
+    }
+
+    fn parameters(&self) -> Vec<Parameter<'_>> {
+        self.rest
+            .iter()
+            .map(|option| match option.split_once('=') {
+                Some((key, value)) => Parameter::Value(key, value),
+                None => Parameter::Flag(option),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_attributes_or_parameters() {
+        let words = ["nosuid", "noexec", "newinstance", "mode=0620", "rbind", "rprivate", "ro"].map(str::to_owned);
+        let options = Options::parse(&words);
+        let attributes = mount_api::NO_SUID | mount_api::NO_EXEC | mount_api::READ_ONLY;
+        assert_eq!(options.attributes, attributes);
+        assert!(options.recursive);
+        assert_eq!(options.parameters(), [Parameter::Flag("newinstance"), Parameter::Value("mode", "0620")]);
+    }
+}
