@@ -1,1 +1,134 @@
 //! Pause: the process that holds the pod's network, IPC and UTS namespaces.
+//!
+//! It is a copy of the shim that never executes anything: an empty, read-only root, a user of its own without any
+//! capability, no descriptor but /dev/null, not dumpable. As PID 1 of its PID namespace it reaps what is given to it, and
+//! it ends on SIGTERM.
+
+use std::convert::Infallible;
+use std::io::{PipeReader, pipe};
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
+use nix::sched::CloneFlags;
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_root, sethostname, setsid};
+use pathrs::Root;
+
+use crate::cgroup::Join;
+use crate::container::create::send_report;
+use crate::container::failure::{Failure, Step};
+use crate::container::{capabilities, devices, limits, rootfs};
+use crate::sys::clone::{Child, spawn};
+use crate::sys::mount_api::{self, Parameter};
+use crate::sys::process;
+
+/// User and group of pause: nobody else's.
+const USER: u32 = 65535;
+
+/// As for the kubelet's sandboxes: the last to go when memory runs out.
+const OOM_SCORE_ADJ: i32 = -998;
+
+/// Pause, from its clone on.
+#[derive(Debug)]
+pub struct Starting {
+    /// The process.
+    pub child: Child,
+    /// At its end the namespaces are ready; a [`Failure`] before that says why they are not. See
+    /// [`crate::container::create::read_report`].
+    pub report: PipeReader,
+}
+
+/// The namespaces that containers share with a pause started with this choice.
+pub fn shared_namespaces(host_network: bool) -> CloneFlags {
+    if host_network {
+        CloneFlags::CLONE_NEWIPC
+    } else {
+        CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS
+    }
+}
+
+/// Starts pause in `cgroup`. With a `hostname` it gets UTS and network namespaces of its own, without it stays in the
+/// caller's (hostNetwork).
+pub fn start(hostname: Option<&str>, cgroup: &Join) -> Result<Starting, Failure> {
+    let (report, mut child_report) = pipe().step(|| "pipe")?;
+    let flags = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || match become_pause(hostname, cgroup) {
+        Ok(()) => {
+            // Also closes the report pipe, which tells that the namespaces are ready.
+            match process::close_from(3).step(|| "close_range") {
+                Ok(()) => match hold() {},
+                Err(_) => 1,
+            }
+        }
+        Err(failure) => {
+            send_report(&mut child_report, &failure);
+            1
+        }
+    })
+    .step(|| "clone3")?;
+    Ok(Starting { child, report })
+}
+
+fn become_pause(hostname: Option<&str>, cgroup: &Join) -> Result<(), Failure> {
+    cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
+    if let Some(hostname) = hostname {
+        sethostname(hostname).step(|| "sethostname")?;
+    }
+    setsid().step(|| "setsid")?;
+    process::new_session_keyring().step(|| "join a new session keyring")?;
+    // Blocked before the report: a SIGTERM that comes early waits for `hold`.
+    wanted_signals().thread_block().step(|| "block signals")?;
+    prctl::set_name(c"pause").step(|| "PR_SET_NAME")?;
+    limits::set_oom_score_adj(OOM_SCORE_ADJ)?;
+
+    let null = devices::open_null(OFlag::O_RDWR)?;
+    dup2_stdin(&null).step(|| "set standard input")?;
+    dup2_stdout(&null).step(|| "set standard output")?;
+    dup2_stderr(&null).step(|| "set standard error")?;
+
+    umask(Mode::from_bits_truncate(0o022));
+    enter_empty_root()?;
+    capabilities::become_user(USER, USER, &[], None)?;
+    capabilities::no_new_privileges()?;
+    // After the change of identity, which clears it: without its shim nobody would look after the sandbox.
+    prctl::set_pdeathsig(Signal::SIGKILL).step(|| "PR_SET_PDEATHSIG")?;
+    prctl::set_dumpable(false).step(|| "PR_SET_DUMPABLE")
+}
+
+/// A tmpfs without room for a file, read-only, over the host's root, which then goes away.
+fn enter_empty_root() -> Result<(), Failure> {
+    rootfs::detach_from_host()?;
+    let parameters = [Parameter::Value("mode", "555"), Parameter::Value("size", "0")];
+    let attributes =
+        mount_api::READ_ONLY | mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
+    let empty = mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs")?;
+    // Any directory serves as the mount point; /proc is there on every host that gets this far.
+    let target: OwnedFd =
+        Root::open("/").and_then(|root| root.resolve("/proc")).step(|| "open /proc")?.into();
+    mount_api::attach(empty.as_fd(), target.as_fd()).step(|| "attach the empty root")?;
+    fchdir(&empty).step(|| "chdir to the empty root")?;
+    pivot_root(".", ".").step(|| "pivot_root")?;
+    umount2(".", MntFlags::MNT_DETACH).step(|| "unmount the host's root")?;
+    chdir("/").step(|| "chdir to /")
+}
+
+fn wanted_signals() -> SigSet {
+    [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].into_iter().collect()
+}
+
+/// Sleeps, reaps, and leaves on SIGTERM.
+fn hold() -> Infallible {
+    let signals = wanted_signals();
+    loop {
+        match signals.wait() {
+            Ok(Signal::SIGCHLD) => {
+                while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+            }
+            Ok(_) | Err(_) => process::exit_now(0),
+        }
+    }
+}
