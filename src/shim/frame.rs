@@ -43,7 +43,7 @@ impl Decoder {
     }
 
     /// The next value, or `None` until more bytes came. Call it until it says so before pushing on.
-    pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };
         let length = u32::from_le_bytes(*header) as usize;
         if length > MAX_FRAME {
@@ -70,7 +70,7 @@ mod tests {
     fn an_announced_length_is_bounded_before_it_is_awaited() {
         let mut decoder = Decoder::default();
         decoder.push(&u32::MAX.to_le_bytes());
-        assert!(matches!(decoder.next::<String>(), Err(FrameError::TooLong(_))));
+        assert!(matches!(decoder.take::<String>(), Err(FrameError::TooLong(_))));
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         let mut decoder = Decoder::default();
         decoder.push(&3u32.to_le_bytes());
         decoder.push(b"\xff{]");
-        assert!(matches!(decoder.next::<String>(), Err(FrameError::Malformed(_))));
+        assert!(matches!(decoder.take::<String>(), Err(FrameError::Malformed(_))));
     }
 
     proptest! {
@@ -89,7 +89,7 @@ mod tests {
             let mut seen = Vec::new();
             for piece in stream.chunks(cut) {
                 decoder.push(piece);
-                while let Some(text) = decoder.next::<String>().unwrap() {
+                while let Some(text) = decoder.take::<String>().unwrap() {
                     seen.push(text);
                 }
             }

@@ -1,0 +1,531 @@
+//! The shim's one loop: everything that can wake it is a [`Wake`], everything that it does is an answer to one.
+//!
+//! ```text
+//!   agent ── Request ──> Wake::Agent ──┬─ CreateSandbox ──> pause::start ───────> PauseReport, PauseExit
+//!                                      ├─ StartContainer ─> container::create ──> StartReport, Output, Exit
+//!                                      ├─ Signal, Kill ───> pidfd, cgroup
+//!                                      └─ Shutdown ───────> kill all; the last exit ends the loop
+//!   child ── exit, output ──> journal, log ── Record ──> every subscribed agent
+//! ```
+//!
+//! An end is written to the journal before anybody hears of it, and nothing here waits: not for a start, not for an end, not
+//! for an agent. When the last connection closes the shim goes on; it ends by [`Call::Shutdown`] alone.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::connection::{Connection, ConnectionError};
+use super::container::{Container, Output, Phase as ContainerPhase, exit_of};
+use super::diagnostics::{chain, say};
+use super::journal::{Journal, JournalError};
+use super::output::{Log, Pipe, Pumped};
+use super::poll::{Poll, Token};
+use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig};
+use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
+use crate::cgroup::Cgroups;
+use crate::container::create::{self, read_report};
+use crate::container::failure::Failure;
+use crate::container::spec::ContainerConfig;
+use crate::logs::line::Stream;
+use crate::sys::process::{Ended, send_signal, try_wait};
+
+/// Connections at a time: an agent needs one.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Read from a pipe or a socket at a time, bytes.
+const BUFFER: usize = 32 << 10;
+
+/// What can wake the shim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    /// An agent wants to connect.
+    Listener,
+    /// A connected agent sent something, hung up, or takes more.
+    Agent(u64),
+    /// Pause has set its namespaces up, or failed to.
+    PauseReport,
+    /// Pause ended.
+    PauseExit,
+    /// A container reached its execve, or failed to.
+    StartReport(u64),
+    /// A container wrote something, or closed a stream.
+    Output(u64, Stream),
+    /// A container's first process ended.
+    Exit(u64),
+}
+
+/// Who waits for a reply.
+#[derive(Debug, Clone, Copy)]
+struct Caller {
+    connection: u64,
+    request: u64,
+}
+
+/// Why the loop cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refuses to watch descriptors.
+    #[error("watch descriptors")]
+    Poll(#[from] io::Error),
+    /// What happened can no longer be written down.
+    #[error("write what happened")]
+    Journal(#[from] JournalError),
+}
+
+/// All that a shim knows.
+#[derive(Debug)]
+pub struct Shim {
+    cgroups: Cgroups,
+    journal: Journal,
+    shm: PathBuf,
+    poll: Poll<Wake>,
+    listener: UnixListener,
+    connections: HashMap<u64, (Connection, Token)>,
+    sandbox: Option<Sandbox>,
+    containers: HashMap<u64, Container>,
+    /// Waiting for the sandbox.
+    sandbox_callers: Vec<Caller>,
+    /// Waiting for a container's start, by the container's key.
+    start_callers: HashMap<u64, Caller>,
+    /// Waiting for the end of everything.
+    ending: Option<Caller>,
+    next_key: u64,
+    buffer: Vec<u8>,
+}
+
+impl Shim {
+    /// A shim that listens on `listener`, writes to `journal` and shares `shm` among the containers.
+    pub fn new(
+        cgroups: Cgroups,
+        journal: Journal,
+        shm: &Path,
+        listener: UnixListener,
+    ) -> Result<Self, Error> {
+        listener.set_nonblocking(true)?;
+        let mut poll = Poll::new()?;
+        poll.add(&listener, Wake::Listener)?;
+        Ok(Self {
+            cgroups,
+            journal,
+            shm: shm.to_owned(),
+            poll,
+            listener,
+            connections: HashMap::new(),
+            sandbox: None,
+            containers: HashMap::new(),
+            sandbox_callers: Vec::new(),
+            start_callers: HashMap::new(),
+            ending: None,
+            next_key: 0,
+            buffer: vec![0; BUFFER],
+        })
+    }
+
+    /// Runs until an agent ends it.
+    pub fn run(mut self) -> Result<(), Error> {
+        while !self.is_over() {
+            for token in self.poll.wait()? {
+                match self.poll.wake_of(token) {
+                    Some(Wake::Listener) => self.accept()?,
+                    Some(Wake::Agent(connection)) => self.serve(connection)?,
+                    Some(Wake::PauseReport) => self.pause_reported()?,
+                    Some(Wake::PauseExit) => self.pause_exited()?,
+                    Some(Wake::StartReport(key)) => self.start_reported(key)?,
+                    Some(Wake::Output(key, stream)) => self.pump(key, stream)?,
+                    Some(Wake::Exit(key)) => self.container_exited(key)?,
+                    // Removed by an earlier event of the same wait.
+                    None => {}
+                }
+            }
+        }
+        if let Some(caller) = self.ending {
+            self.reply(caller, Ok(Reply::Done), Vec::new());
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.ending.is_some() && self.sandbox.is_none() && self.containers.is_empty()
+    }
+
+    /// Writes an event down, then tells every subscribed agent.
+    pub fn record(&mut self, event: Event) -> Result<(), Error> {
+        let record = self.journal.append(Timestamp::now(), event)?;
+        let subscribed: Vec<u64> =
+            self.connections.iter().filter(|(_, (c, _))| c.subscribed).map(|(id, _)| *id).collect();
+        for connection in subscribed {
+            self.send(connection, &Message::Record(record.clone()), Vec::new());
+        }
+        Ok(())
+    }
+}
+
+// === agents ===
+
+impl Shim {
+    fn accept(&mut self) -> Result<(), Error> {
+        let socket = match self.listener.accept() {
+            Ok((socket, _)) => socket,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => {
+                say(format_args!("accept a connection: {error}"));
+                return Ok(());
+            }
+        };
+        if self.connections.len() >= MAX_CONNECTIONS {
+            say("a connection was refused: too many are open");
+            return Ok(());
+        }
+        let connection = Connection::new(socket)?;
+        let key = self.new_key();
+        let token = self.poll.add(&connection, Wake::Agent(key))?;
+        self.connections.insert(key, (connection, token));
+        Ok(())
+    }
+
+    fn serve(&mut self, key: u64) -> Result<(), Error> {
+        let Some((connection, _)) = self.connections.get_mut(&key) else { return Ok(()) };
+        let requests = connection.flush().and_then(|()| connection.read(&mut self.buffer));
+        match requests {
+            Ok(requests) => {
+                for request in requests {
+                    self.call(key, request)?;
+                }
+                self.settle_writable(key);
+            }
+            Err(error) => self.disconnect(key, &error),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, connection: u64, request: Request) -> Result<(), Error> {
+        let caller = Caller { connection, request: request.id };
+        match request.call {
+            Call::Subscribe { version, from } => self.subscribe(caller, version, from)?,
+            Call::CreateSandbox(config) => self.create_sandbox(caller, &config)?,
+            Call::StartContainer(config) => self.start_container(caller, &config)?,
+            Call::Signal { id, signal } => {
+                let container = self.containers.values().find(|container| container.attempt.id == id);
+                let sent = container.map_or(Ok(()), |c| {
+                        send_signal(c.child.pidfd.as_fd(), signal)
+                });
+                let result = sent.map(|()| Reply::Done).map_err(|error| format!("send signal {signal}: {error}"));
+                self.reply(caller, result, Vec::new());
+            }
+            Call::Kill { id } => {
+                let group = self.containers.values().find(|c| c.attempt.id == id).map(|c| c.group.clone());
+                let result = group.map_or(Ok(()), |group| self.kill_group(&group)).map(|()| Reply::Done);
+                self.reply(caller, result, Vec::new());
+            }
+            Call::Shutdown => self.shut_down(caller),
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, caller: Caller, version: u32, from: u64) -> Result<(), Error> {
+        if version < protocol::VERSION {
+            let text = format!("this shim speaks version {}, the agent only {version}", protocol::VERSION);
+            self.reply(caller, Err(text), Vec::new());
+            return Ok(());
+        }
+        let reply = Reply::Subscribed {
+            version: protocol::VERSION,
+            pid: std::process::id() as i32,
+            last: self.journal.last(),
+        };
+        self.reply(caller, Ok(reply), Vec::new());
+        for record in self.journal.records(from)? {
+            self.send(caller.connection, &Message::Record(record), Vec::new());
+        }
+        if let Some((connection, _)) = self.connections.get_mut(&caller.connection) {
+            connection.subscribed = true;
+        }
+        Ok(())
+    }
+
+    fn shut_down(&mut self, caller: Caller) {
+        self.ending = Some(caller);
+        let containers = self.containers.values().map(|container| container.group.clone());
+        let sandbox = self.sandbox.iter().map(|sandbox| sandbox.group.clone());
+        for group in containers.chain(sandbox).collect::<Vec<_>>() {
+            if let Err(text) = self.kill_group(&group) {
+                say(text);
+            }
+        }
+    }
+
+    fn reply(&mut self, caller: Caller, result: Result<Reply, String>, fds: Vec<OwnedFd>) {
+        self.send(caller.connection, &Message::Reply { id: caller.request, result }, fds);
+    }
+
+    fn send(&mut self, key: u64, message: &Message, fds: Vec<OwnedFd>) {
+        let Some((connection, _)) = self.connections.get_mut(&key) else { return };
+        match connection.send(message, fds) {
+            Ok(()) => self.settle_writable(key),
+            Err(error) => self.disconnect(key, &error),
+        }
+    }
+
+    fn settle_writable(&mut self, key: u64) {
+        let Some((connection, token)) = self.connections.get(&key) else { return };
+        if let Err(error) = self.poll.watch_writable(connection, *token, connection.is_backed_up()) {
+            self.disconnect(key, &error.into());
+        }
+    }
+
+    fn disconnect(&mut self, key: u64, why: &ConnectionError) {
+        if !matches!(why, ConnectionError::Closed) {
+            say(format_args!("a connection ended: {}", chain(why)));
+        }
+        if let Some((connection, token)) = self.connections.remove(&key) {
+            let _ = self.poll.remove(&connection, token);
+        }
+    }
+
+    fn new_key(&mut self) -> u64 {
+        self.next_key += 1;
+        self.next_key
+    }
+
+    fn kill_group(&self, group: &Path) -> Result<(), String> {
+        self.cgroups.kill(group).map_err(|error| format!("kill {}: {}", group.display(), chain(&error)))
+    }
+
+    fn remove_group(&self, group: &Path) {
+        if let Err(error) = self.cgroups.remove(group) {
+            say(format_args!("remove the cgroup {}: {}", group.display(), chain(&error)));
+        }
+    }
+}
+
+// === the sandbox ===
+
+impl Shim {
+    fn create_sandbox(&mut self, caller: Caller, config: &SandboxConfig) -> Result<(), Error> {
+        if self.ending.is_some() {
+            self.reply(caller, Err("the pod is being ended".to_owned()), Vec::new());
+            return Ok(());
+        }
+        self.sandbox_callers.push(caller);
+        match &self.sandbox {
+            Some(Sandbox { phase: SandboxPhase::Ready, .. }) => self.answer_sandbox_callers(None),
+            Some(_) => {}
+            None => match sandbox::start(config, &self.cgroups, &self.shm) {
+                Ok(starting) => {
+                    let token = self.poll.add(&starting.report, Wake::PauseReport)?;
+                    let exit = self.poll.add(&starting.child.pidfd, Wake::PauseExit)?;
+                    self.sandbox = Some(Sandbox {
+                        child: starting.child,
+                        exit,
+                        phase: SandboxPhase::Starting { report: starting.report, token },
+                        group: config.cgroup.clone(),
+                        host_network: config.host_network,
+                    });
+                }
+                Err(failure) => {
+                    self.remove_group(&config.cgroup);
+                    self.answer_sandbox_callers(Some(&failure));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn pause_reported(&mut self) -> Result<(), Error> {
+        let Some(sandbox) = &mut self.sandbox else { return Ok(()) };
+        let SandboxPhase::Starting { report, token } = &mut sandbox.phase else { return Ok(()) };
+        let result = read_report(report);
+        self.poll.remove(report, *token)?;
+        match result {
+            Ok(()) => {
+                sandbox.phase = SandboxPhase::Ready;
+                let pid = sandbox.child.pid;
+                self.record(Event::SandboxStarted { pid })?;
+                self.answer_sandbox_callers(None);
+            }
+            Err(failure) => sandbox.phase = SandboxPhase::Failed(failure),
+        }
+        Ok(())
+    }
+
+    fn pause_exited(&mut self) -> Result<(), Error> {
+        let Some(ended) = self.sandbox.as_ref().and_then(|sandbox| reap(&sandbox.child.pidfd)) else {
+            return Ok(());
+        };
+        self.pause_reported()?;
+        let Some(sandbox) = self.sandbox.take() else { return Ok(()) };
+        self.poll.remove(&sandbox.child.pidfd, sandbox.exit)?;
+        self.remove_group(&sandbox.group);
+        if let SandboxPhase::Failed(failure) = &sandbox.phase {
+            self.answer_sandbox_callers(Some(failure));
+            return Ok(());
+        }
+        // What ran in the namespaces cannot be restarted into new ones while old ones live on.
+        for group in self.containers.values().map(|container| container.group.clone()).collect::<Vec<_>>() {
+            if let Err(text) = self.kill_group(&group) {
+                say(text);
+            }
+        }
+        self.record(Event::SandboxExited { exit: exit_of(ended, 0) })
+    }
+
+    fn answer_sandbox_callers(&mut self, failure: Option<&Failure>) {
+        for caller in std::mem::take(&mut self.sandbox_callers) {
+            let answer = match (failure, &self.sandbox) {
+                (Some(failure), _) => Err(failure.to_string()),
+                (None, None) => Err("the sandbox ended".to_owned()),
+                (None, Some(sandbox)) => sandbox
+                    .network_namespace()
+                    .map(|namespace| (sandbox.child.pid, namespace))
+                    .map_err(|failure| failure.to_string()),
+            };
+            match answer {
+                Ok((pid, namespace)) => {
+                    self.reply(caller, Ok(Reply::Sandbox { pid }), namespace.into_iter().collect());
+                }
+                Err(text) => self.reply(caller, Err(text), Vec::new()),
+            }
+        }
+    }
+}
+
+// === containers ===
+
+impl Shim {
+    fn start_container(&mut self, caller: Caller, config: &ContainerConfig) -> Result<(), Error> {
+        let attempt =
+            Attempt { id: config.id.clone(), name: config.name.clone(), attempt: config.attempt };
+        let pause = match &self.sandbox {
+            Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
+            _ => {
+                self.reply(caller, Err("the sandbox does not run".to_owned()), Vec::new());
+                return Ok(());
+            }
+        };
+        if self.containers.values().any(|container| container.attempt.id == attempt.id) {
+            self.reply(caller, Err(format!("container {} runs already", attempt.id)), Vec::new());
+            return Ok(());
+        }
+
+        let sandbox = create::Sandbox { pause: pause.child.pidfd.as_fd(), shared: pause.shared() };
+        let log = Log::open(&config.log_path)
+            .map_err(|error| Failure::new(format!("open the log {}", config.log_path.display()), error.to_string()));
+        match log.and_then(|log| Ok((log, create::create(config, &self.cgroups, sandbox)?))) {
+            Ok((log, starting)) => self.adopt(caller, attempt, log, starting),
+            Err(failure) => {
+                if let Some(group) = config.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref()) {
+                    self.remove_group(group);
+                }
+                self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
+                self.reply(caller, Ok(Reply::Done), Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        caller: Caller,
+        attempt: Attempt,
+        log: Log,
+        starting: create::Starting,
+    ) -> Result<(), Error> {
+        let key = self.new_key();
+        let mut outputs = Vec::with_capacity(2);
+        for (stream, reader) in [(Stream::Stdout, starting.stdout), (Stream::Stderr, starting.stderr)] {
+            let pipe = Pipe::new(reader, stream)?;
+            let token = self.poll.add(pipe.reader(), Wake::Output(key, stream))?;
+            outputs.push(Output { stream, pipe, token });
+        }
+        let token = self.poll.add(&starting.report, Wake::StartReport(key))?;
+        let exit = self.poll.add(&starting.child.pidfd, Wake::Exit(key))?;
+        self.start_callers.insert(key, caller);
+        self.containers.insert(
+            key,
+            Container {
+                attempt,
+                child: starting.child,
+                exit,
+                group: starting.group,
+                phase: ContainerPhase::Starting { report: starting.report, token },
+                log,
+                outputs,
+            },
+        );
+        Ok(())
+    }
+
+    fn start_reported(&mut self, key: u64) -> Result<(), Error> {
+        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
+        let ContainerPhase::Starting { report, token } = &mut container.phase else { return Ok(()) };
+        let result = read_report(report);
+        self.poll.remove(report, *token)?;
+        match result {
+            Ok(()) => {
+                container.phase = ContainerPhase::Running;
+                let (attempt, pid) = (container.attempt.clone(), container.child.pid);
+                self.record(Event::ContainerStarted { container: attempt, pid })?;
+                self.answer_start_caller(key);
+            }
+            Err(failure) => container.phase = ContainerPhase::Failed(failure),
+        }
+        Ok(())
+    }
+
+    fn pump(&mut self, key: u64, stream: Stream) -> Result<(), Error> {
+        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
+        let Container { outputs, log, .. } = container;
+        let Some(index) = outputs.iter().position(|output| output.stream == stream) else { return Ok(()) };
+        if outputs[index].pipe.pump(log, &mut self.buffer) == Pumped::End {
+            let mut output = outputs.swap_remove(index);
+            output.pipe.drain(log, &mut self.buffer);
+            self.poll.remove(output.pipe.reader(), output.token)?;
+        }
+        Ok(())
+    }
+
+    fn container_exited(&mut self, key: u64) -> Result<(), Error> {
+        let Some(ended) = self.containers.get(&key).and_then(|container| reap(&container.child.pidfd)) else {
+            return Ok(());
+        };
+        // Both may have become ready in the same instant.
+        self.start_reported(key)?;
+        let Some(mut container) = self.containers.remove(&key) else { return Ok(()) };
+        self.poll.remove(&container.child.pidfd, container.exit)?;
+        for output in &mut container.outputs {
+            output.pipe.drain(&mut container.log, &mut self.buffer);
+            self.poll.remove(output.pipe.reader(), output.token)?;
+        }
+
+        let oom_kills = self.cgroups.oom_kills(&container.group).unwrap_or(0);
+        self.remove_group(&container.group);
+        let attempt = container.attempt;
+        self.record(match container.phase {
+            ContainerPhase::Failed(failure) => {
+                Event::ContainerStartFailed { container: attempt, failure: failure.into() }
+            }
+            _ => Event::ContainerExited { container: attempt, exit: exit_of(ended, oom_kills) },
+        })?;
+        self.answer_start_caller(key);
+        Ok(())
+    }
+
+    fn answer_start_caller(&mut self, key: u64) {
+        if let Some(caller) = self.start_callers.remove(&key) {
+            self.reply(caller, Ok(Reply::Done), Vec::new());
+        }
+    }
+}
+
+/// How a child ended; `None` when it has not.
+fn reap(pidfd: &OwnedFd) -> Option<Ended> {
+    try_wait(pidfd.as_fd()).unwrap_or_else(|error| {
+        say(format_args!("wait for a child: {error}"));
+        None
+    })
+}

@@ -1,0 +1,222 @@
+//! The journal: a line of JSON for each thing that happened, written before anybody is told of it.
+//!
+//! It lives on a tmpfs and is gone at reboot, so it needs no fsync; a shim that is killed leaves at most half a line at its
+//! end, which the next shim of the pod cuts off before it writes on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::protocol::{Attempt, Event, Exit, Record};
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    last: u64,
+}
+
+/// What earlier shims of the pod left running as far as their journal knows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Pause was started, and its end not seen.
+    pub sandbox: bool,
+    /// So were these.
+    pub containers: Vec<Attempt>,
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} {path}")]
+pub struct JournalError {
+    operation: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+impl Journal {
+    /// Opens the journal, or begins one, and tells what had not ended by then.
+    ///
+    /// A journal that cannot be understood is renamed to `journal.corrupt` and a new one begun.
+    pub fn open(path: &Path) -> Result<(Self, Unfinished), JournalError> {
+        let failed = |operation| {
+            move |source| JournalError { operation, path: path.to_owned(), source }
+        };
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .custom_flags(libc::O_NOFOLLOW)
+                .open(path)
+        };
+        let mut file = open().map_err(failed("open"))?;
+        let past = match replay(&mut file).map_err(failed("read"))? {
+            Replay::Understood(past) => past,
+            Replay::Corrupt => {
+                std::fs::rename(path, path.with_extension("corrupt")).map_err(failed("set aside"))?;
+                file = open().map_err(failed("open"))?;
+                Past::default()
+            }
+        };
+        file.set_len(past.length).map_err(failed("truncate"))?;
+        Ok((Self { path: path.to_owned(), file, last: past.last }, past.unfinished))
+    }
+
+    /// Number of the newest record, 0 when there is none.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Writes an event down, with one write of one line.
+    pub fn append(&mut self, at: Timestamp, event: Event) -> Result<Record, JournalError> {
+        let failed = |source| JournalError { operation: "append to", path: self.path.clone(), source };
+        let record = Record { seq: self.last + 1, at, event };
+        let mut line = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(failed)?;
+        self.last = record.seq;
+        Ok(record)
+    }
+
+    /// The records from number `from` on, read again from the file.
+    pub fn records(&self, from: u64) -> Result<Vec<Record>, JournalError> {
+        let failed = |source| JournalError { operation: "read", path: self.path.clone(), source };
+        let lines = BufReader::new(File::open(&self.path).map_err(failed)?).lines();
+        lines
+            .map(|line| serde_json::from_str::<Record>(&line?).map_err(io::Error::from))
+            .filter(|record| record.as_ref().map_or(true, |record| record.seq >= from))
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+}
+
+/// What a journal says of the time before.
+#[derive(Debug, Default)]
+struct Past {
+    /// Bytes up to the end of the last whole line.
+    length: u64,
+    last: u64,
+    unfinished: Unfinished,
+}
+
+enum Replay {
+    Understood(Past),
+    Corrupt,
+}
+
+fn replay(file: &mut File) -> io::Result<Replay> {
+    let mut past = Past::default();
+    let mut reader = BufReader::new(file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader.read_until(b'\n', &mut line)?;
+        if read == 0 || line.last() != Some(&b'\n') {
+            return Ok(Replay::Understood(past));
+        }
+        match serde_json::from_slice::<Record>(&line) {
+            Ok(record) if record.seq == past.last + 1 => {
+                past.unfinished.fold(&record.event);
+                past.last = record.seq;
+                past.length += read as u64;
+            }
+            _ => return Ok(Replay::Corrupt),
+        }
+    }
+}
+
+impl Unfinished {
+    fn fold(&mut self, event: &Event) {
+        match event {
+            Event::ShimStarted { .. } => {}
+            Event::SandboxStarted { .. } => self.sandbox = true,
+            Event::SandboxExited { .. } => self.sandbox = false,
+            Event::ContainerStarted { container, .. } => self.containers.push(container.clone()),
+            Event::ContainerStartFailed { container, .. } | Event::ContainerExited { container, .. } => {
+                self.containers.retain(|running| running.id != container.id);
+            }
+        }
+    }
+
+    /// The ends of what nobody saw end: its shim was gone. Exit code 137 stands for "not known".
+    pub fn into_lost(self) -> impl Iterator<Item = Event> {
+        let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
+        let containers =
+            self.containers.into_iter().map(move |container| Event::ContainerExited { container, exit });
+        containers.chain(self.sandbox.then_some(Event::SandboxExited { exit }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attempt(id: &str) -> Attempt {
+        Attempt { id: id.to_owned(), name: "web".to_owned(), attempt: 0 }
+    }
+
+    fn exit() -> Exit {
+        Exit { code: 0, signal: None, oom_killed: false, lost: false }
+    }
+
+    fn write(path: &Path, events: &[Event]) {
+        let (mut journal, _) = Journal::open(path).unwrap();
+        for event in events {
+            journal.append(Timestamp::UNIX_EPOCH, event.clone()).unwrap();
+        }
+    }
+
+    fn started(id: &str) -> Event {
+        Event::ContainerStarted { container: attempt(id), pid: 7 }
+    }
+
+    #[test]
+    fn the_next_shim_knows_what_had_not_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let ended = Event::ContainerExited { container: attempt("a"), exit: exit() };
+        write(&path, &[Event::SandboxStarted { pid: 3 }, started("a"), started("b"), ended]);
+
+        let (journal, unfinished) = Journal::open(&path).unwrap();
+        assert_eq!(journal.last(), 4);
+        assert_eq!(unfinished, Unfinished { sandbox: true, containers: vec![attempt("b")] });
+        assert_eq!(unfinished.into_lost().count(), 2);
+        assert_eq!(journal.records(3).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_its_number_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        write(&path, &[started("a"), started("b")]);
+        let whole = std::fs::read(&path).unwrap();
+        for torn in whole.len() / 2 + 1..whole.len() {
+            std::fs::write(&path, &whole[..torn]).unwrap();
+            let (mut journal, unfinished) = Journal::open(&path).unwrap();
+            assert_eq!((journal.last(), unfinished.containers.len()), (1, 1), "cut at {torn}");
+            assert_eq!(journal.append(Timestamp::UNIX_EPOCH, started("c")).unwrap().seq, 2);
+            assert_eq!(journal.records(1).unwrap().len(), 2);
+        }
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_understood_is_set_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        write(&path, &[started("a"), started("b")]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[5] ^= 0x20;
+        std::fs::write(&path, &bytes).unwrap();
+
+        let (journal, unfinished) = Journal::open(&path).unwrap();
+        assert_eq!((journal.last(), unfinished), (0, Unfinished::default()));
+        assert_eq!(std::fs::read(directory.path().join("journal.corrupt")).unwrap(), bytes);
+    }
+}

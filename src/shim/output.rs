@@ -1,0 +1,109 @@
+//! A container's output: two pipes in, one log file out.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use jiff::Timestamp;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::diagnostics::say;
+use crate::logs::line::{Encoder, Stream};
+
+/// The log of one attempt.
+#[derive(Debug)]
+pub struct Log {
+    file: File,
+    lines: Vec<u8>,
+    /// Lines could not be written, and it was said.
+    failing: bool,
+}
+
+/// One of the two pipes.
+#[derive(Debug)]
+pub struct Pipe {
+    reader: PipeReader,
+    encoder: Encoder,
+}
+
+/// What came of one read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pumped {
+    /// There may be more.
+    Some,
+    /// Nothing now.
+    Nothing,
+    /// All writers are gone.
+    End,
+}
+
+impl Log {
+    /// Opens the log to append. A symlink or anything else that is no regular file in its place is an error, never followed.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o640)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Self { file, lines: Vec::new(), failing: false })
+    }
+
+    /// Writes the lines that an encoder has made. A full disk loses lines, not the container: it must not block on its log.
+    fn write(&mut self) {
+        match self.file.write_all(&self.lines) {
+            Ok(()) => self.failing = false,
+            Err(error) if !self.failing => {
+                say(format_args!("write the log: {error}; lines are lost until it works again"));
+                self.failing = true;
+            }
+            Err(_) => {}
+        }
+        self.lines.clear();
+    }
+}
+
+impl Pipe {
+    /// Reads from `reader` without blocking.
+    pub fn new(reader: PipeReader, stream: Stream) -> io::Result<Self> {
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        Ok(Self { reader, encoder: Encoder::new(stream) })
+    }
+
+    /// The descriptor to watch.
+    pub fn reader(&self) -> &PipeReader {
+        &self.reader
+    }
+
+    /// Moves at most one buffer of output to the log, so that one container cannot keep the shim from the others.
+    pub fn pump(&mut self, log: &mut Log, buffer: &mut [u8]) -> Pumped {
+        match self.reader.read(buffer) {
+            Ok(0) => Pumped::End,
+            Ok(count) => {
+                self.encoder.push(&buffer[..count], Timestamp::now(), &mut log.lines);
+                log.write();
+                Pumped::Some
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Pumped::Some,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Pumped::Nothing,
+            Err(_) => Pumped::End,
+        }
+    }
+
+    /// Takes what is left once the container has ended, and ends an unfinished line. Bounded by what a pipe holds: somebody
+    /// else may have got hold of the other end, and goes on writing.
+    pub fn drain(&mut self, log: &mut Log, buffer: &mut [u8]) {
+        const PIPE_CAPACITY: usize = 1 << 20;
+        for _ in 0..PIPE_CAPACITY.div_ceil(buffer.len()) {
+            if self.pump(log, buffer) != Pumped::Some {
+                break;
+            }
+        }
+        self.encoder.finish(Timestamp::now(), &mut log.lines);
+        log.write();
+    }
+}
