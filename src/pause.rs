@@ -56,20 +56,21 @@ pub fn shared_namespaces(host_network: bool) -> CloneFlags {
 pub fn start(hostname: Option<&str>, cgroup: &Join) -> Result<Starting, Failure> {
     let (report, mut child_report) = pipe().step(|| "pipe")?;
     let flags = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || match become_pause(hostname, cgroup) {
-        Ok(()) => {
-            // Also closes the report pipe, which tells that the namespaces are ready.
-            match process::close_from(3).step(|| "close_range") {
-                Ok(()) => match hold() {},
-                Err(_) => 1,
+    let child =
+        spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || match become_pause(hostname, cgroup) {
+            Ok(()) => {
+                // Also closes the report pipe, which tells that the namespaces are ready.
+                match process::close_from(3).step(|| "close_range") {
+                    Ok(()) => match hold() {},
+                    Err(_) => 1,
+                }
             }
-        }
-        Err(failure) => {
-            send_report(&mut child_report, &failure);
-            1
-        }
-    })
-    .step(|| "clone3")?;
+            Err(failure) => {
+                send_report(&mut child_report, &failure);
+                1
+            }
+        })
+        .step(|| "clone3")?;
     Ok(Starting { child, report })
 }
 
@@ -103,8 +104,7 @@ fn become_pause(hostname: Option<&str>, cgroup: &Join) -> Result<(), Failure> {
 fn enter_empty_root() -> Result<(), Failure> {
     rootfs::detach_from_host()?;
     let parameters = [Parameter::Value("mode", "555"), Parameter::Value("size", "0")];
-    let attributes =
-        mount_api::READ_ONLY | mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
+    let attributes = mount_api::READ_ONLY | mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
     let empty = mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs")?;
     // Any directory serves as the mount point; /proc is there on every host that gets this far.
     let target: OwnedFd =
@@ -126,7 +126,9 @@ fn hold() -> Infallible {
     loop {
         match signals.wait() {
             Ok(Signal::SIGCHLD) => {
-                while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive) {}
+                while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
+                {
+                }
             }
             Ok(_) | Err(_) => process::exit_now(0),
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::str::FromStr;
 
-use caps::{CapSet, CapsHashSet, Capability};
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 use oci_spec::runtime::LinuxCapabilities;
@@ -29,7 +29,8 @@ pub fn become_user(
     let effective = wanted(LinuxCapabilities::effective)?;
 
     for capability in caps::runtime::thread_all_supported().difference(&bounding) {
-        caps::drop(None, CapSet::Bounding, *capability).step(|| format!("drop {capability} from the bounding set"))?;
+        caps::drop(None, CapSet::Bounding, *capability)
+            .step(|| format!("drop {capability} from the bounding set"))?;
     }
     prctl::set_keepcaps(true).step(|| "PR_SET_KEEPCAPS")?;
     let groups: Vec<Gid> = groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
@@ -56,7 +57,8 @@ fn translate(wanted: &HashSet<oci_spec::runtime::Capability>) -> Result<CapsHash
         .iter()
         .map(|capability| {
             let name = format!("CAP_{capability}");
-            Capability::from_str(&name).map_err(|_| Failure::new("read the capabilities", format!("unknown: {name}")))
+            Capability::from_str(&name)
+                .map_err(|_| Failure::new("read the capabilities", format!("unknown: {name}")))
         })
         .collect()
 }
@@ -68,11 +70,19 @@ mod tests {
     #[test]
     fn every_capability_of_the_oci_configuration_has_a_name_here() {
         use oci_spec::runtime::Capability as Oci;
-        let all = HashSet::from([Oci::Chown, Oci::DacOverride, Oci::Fsetid, Oci::Fowner, Oci::Setgid, Oci::Setuid])
-            .into_iter()
-            .chain([Oci::Setpcap, Oci::Setfcap, Oci::NetBindService, Oci::SysChroot, Oci::Kill, Oci::MacAdmin])
-            .chain([Oci::CheckpointRestore, Oci::Bpf, Oci::Perfmon, Oci::AuditRead, Oci::DacReadSearch])
-            .collect::<HashSet<_>>();
+        let all =
+            HashSet::from([Oci::Chown, Oci::DacOverride, Oci::Fsetid, Oci::Fowner, Oci::Setgid, Oci::Setuid])
+                .into_iter()
+                .chain([
+                    Oci::Setpcap,
+                    Oci::Setfcap,
+                    Oci::NetBindService,
+                    Oci::SysChroot,
+                    Oci::Kill,
+                    Oci::MacAdmin,
+                ])
+                .chain([Oci::CheckpointRestore, Oci::Bpf, Oci::Perfmon, Oci::AuditRead, Oci::DacReadSearch])
+                .collect::<HashSet<_>>();
         assert_eq!(translate(&all).unwrap().len(), all.len());
     }
 }

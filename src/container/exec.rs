@@ -43,7 +43,10 @@ fn candidates(program: &str, env: &[String]) -> Vec<PathBuf> {
         return vec![PathBuf::from(program)];
     }
     let path = env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
-    path.split(':').filter(|directory| !directory.is_empty()).map(|directory| Path::new(directory).join(program)).collect()
+    path.split(':')
+        .filter(|directory| !directory.is_empty())
+        .map(|directory| Path::new(directory).join(program))
+        .collect()
 }
 
 fn explain(path: &Path, errno: Errno) -> Failure {

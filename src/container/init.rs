@@ -79,7 +79,8 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
 
     // Last of the mounts' work: until here, mount points could still have to be made.
     if config.oci.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)) {
-        mount_api::set_attributes(root.as_fd(), mount_api::READ_ONLY, false).step(|| "make the root read-only")?;
+        mount_api::set_attributes(root.as_fd(), mount_api::READ_ONLY, false)
+            .step(|| "make the root read-only")?;
     }
     rootfs::enter(root.as_fd())?;
     drop(root);
@@ -124,7 +125,11 @@ fn working_directory(root: &Root, process: &Process) -> Result<OwnedFd, Failure>
     if found.1.st_mode & stat::SFlag::S_IFMT.bits() != stat::SFlag::S_IFDIR.bits() {
         return Err(Failure::new(step(), "not a directory"));
     }
-    found.0.reopen(OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY | OpenFlags::O_CLOEXEC).step(step).map(OwnedFd::from)
+    found
+        .0
+        .reopen(OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY | OpenFlags::O_CLOEXEC)
+        .step(step)
+        .map(OwnedFd::from)
 }
 
 /// Standard input is /dev/null, output and error are the shim's pipes. The pipes become the user's, who may want to open

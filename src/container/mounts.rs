@@ -35,7 +35,10 @@ pub fn mount_all(root: &Root, mounts: &[Mount], cgroups: &ContainerMounts) -> Re
             },
             kind => filesystem(root, destination, kind, &options).map(drop),
         }
-        .map_err(|failure| Failure { step: format!("mount {}: {}", destination.display(), failure.step), ..failure })?;
+        .map_err(|failure| Failure {
+            step: format!("mount {}: {}", destination.display(), failure.step),
+            ..failure
+        })?;
     }
     Ok(())
 }
@@ -92,12 +95,16 @@ fn filesystem(root: &Root, destination: &Path, kind: &str, options: &Options) ->
 
 /// A tmpfs that holds one directory per hierarchy, as a host with cgroup v1 has it. Each hierarchy starts at the
 /// container's own group, since this is mounted from inside its cgroup namespace.
-fn cgroup_v1(root: &Root, destination: &Path, hierarchies: &[String], options: &Options) -> Result<(), Failure> {
+fn cgroup_v1(
+    root: &Root,
+    destination: &Path,
+    hierarchies: &[String],
+    options: &Options,
+) -> Result<(), Failure> {
     let parent = kernel_target(root, destination)?;
     let parameters = [Parameter::Value("mode", "755"), Parameter::Value("size", "64k")];
-    let tmpfs =
-        mount_api::new_filesystem("tmpfs", &parameters, options.attributes & !mount_api::READ_ONLY)
-            .step(|| "new tmpfs")?;
+    let tmpfs = mount_api::new_filesystem("tmpfs", &parameters, options.attributes & !mount_api::READ_ONLY)
+        .step(|| "new tmpfs")?;
     let mut targets = Vec::with_capacity(hierarchies.len());
     for hierarchy in hierarchies {
         let name = hierarchy.strip_prefix("name=").unwrap_or(hierarchy);
@@ -126,10 +133,7 @@ fn cgroup_v1(root: &Root, destination: &Path, hierarchies: &[String], options: &
 
 /// A path of the host, shown inside the container.
 fn bind(root: &Root, mount: &Mount, options: &Options) -> Result<(), Failure> {
-    let source = mount
-        .source()
-        .as_deref()
-        .ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
+    let source = mount.source().as_deref().ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
     let copy =
         mount_api::copy_tree(source, options.recursive).step(|| format!("open {}", source.display()))?;
     let is_directory = is_directory(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
@@ -178,7 +182,8 @@ fn bind_target(root: &Root, destination: &Path, is_directory: bool) -> Result<Ow
         return Err(Failure::new(step(), "nothing may be mounted inside /proc"));
     }
     if self::is_directory(target.as_fd()).step(step)? != is_directory {
-        let (source, there) = if is_directory { ("a directory", "a file") } else { ("a file", "a directory") };
+        let (source, there) =
+            if is_directory { ("a directory", "a file") } else { ("a file", "a directory") };
         return Err(Failure::new(step(), format!("cannot mount {source} over {there}")));
     }
     Ok(target)
@@ -250,7 +255,8 @@ mod tests {
 
     #[test]
     fn options_are_attributes_or_parameters() {
-        let words = ["nosuid", "noexec", "newinstance", "mode=0620", "rbind", "rprivate", "ro"].map(str::to_owned);
+        let words =
+            ["nosuid", "noexec", "newinstance", "mode=0620", "rbind", "rprivate", "ro"].map(str::to_owned);
         let options = Options::parse(&words);
         let attributes = mount_api::NO_SUID | mount_api::NO_EXEC | mount_api::READ_ONLY;
         assert_eq!(options.attributes, attributes);

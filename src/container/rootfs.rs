@@ -30,7 +30,11 @@ pub fn prepare(rootfs: &Rootfs) -> Result<(), Failure> {
         return Err(Failure::new(format!("stat {}", image_root.display()), "not a directory"));
     }
     let make = |path: &Path| {
-        DirBuilder::new().mode(0o700).recursive(true).create(path).step(|| format!("mkdir {}", path.display()))
+        DirBuilder::new()
+            .mode(0o700)
+            .recursive(true)
+            .create(path)
+            .step(|| format!("mkdir {}", path.display()))
     };
     let upper = rootfs.attempt_dir.join("upper");
     make(&upper)?;
@@ -57,8 +61,12 @@ pub fn mount_overlay(rootfs: &Rootfs) -> Result<Root, Failure> {
     let upper = open_directory(&rootfs.attempt_dir.join("upper"))?;
     let work = open_directory(&rootfs.attempt_dir.join("work"))?;
     let lower: Vec<String> = layers.iter().map(name_of).collect();
-    let options =
-        format!("lowerdir={},upperdir={},workdir={},volatile", lower.join(":"), name_of(&upper), name_of(&work));
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={},volatile",
+        lower.join(":"),
+        name_of(&upper),
+        name_of(&work)
+    );
 
     let target = rootfs.attempt_dir.join("rootfs");
     mount(Some("overlay"), &target, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))

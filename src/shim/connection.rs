@@ -52,7 +52,13 @@ impl Connection {
     /// Takes an accepted socket.
     pub fn new(socket: UnixStream) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, decoder: Decoder::default(), outgoing: VecDeque::new(), waiting: 0, subscribed: false })
+        Ok(Self {
+            socket,
+            decoder: Decoder::default(),
+            outgoing: VecDeque::new(),
+            waiting: 0,
+            subscribed: false,
+        })
     }
 
     /// Reads what has come, and gives the whole requests in it.

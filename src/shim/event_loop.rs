@@ -211,10 +211,9 @@ impl Shim {
             Call::StartContainer(config) => self.start_container(caller, &config)?,
             Call::Signal { id, signal } => {
                 let container = self.containers.values().find(|container| container.attempt.id == id);
-                let sent = container.map_or(Ok(()), |c| {
-                        send_signal(c.child.pidfd.as_fd(), signal)
-                });
-                let result = sent.map(|()| Reply::Done).map_err(|error| format!("send signal {signal}: {error}"));
+                let sent = container.map_or(Ok(()), |c| send_signal(c.child.pidfd.as_fd(), signal));
+                let result =
+                    sent.map(|()| Reply::Done).map_err(|error| format!("send signal {signal}: {error}"));
                 self.reply(caller, result, Vec::new());
             }
             Call::Kill { id } => {
@@ -398,8 +397,7 @@ impl Shim {
 
 impl Shim {
     fn start_container(&mut self, caller: Caller, config: &ContainerConfig) -> Result<(), Error> {
-        let attempt =
-            Attempt { id: config.id.clone(), name: config.name.clone(), attempt: config.attempt };
+        let attempt = Attempt { id: config.id.clone(), name: config.name.clone(), attempt: config.attempt };
         let pause = match &self.sandbox {
             Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
             _ => {
@@ -413,12 +411,15 @@ impl Shim {
         }
 
         let sandbox = create::Sandbox { pause: pause.child.pidfd.as_fd(), shared: pause.shared() };
-        let log = Log::open(&config.log_path)
-            .map_err(|error| Failure::new(format!("open the log {}", config.log_path.display()), error.to_string()));
+        let log = Log::open(&config.log_path).map_err(|error| {
+            Failure::new(format!("open the log {}", config.log_path.display()), error.to_string())
+        });
         match log.and_then(|log| Ok((log, create::create(config, &self.cgroups, sandbox)?))) {
             Ok((log, starting)) => self.adopt(caller, attempt, log, starting),
             Err(failure) => {
-                if let Some(group) = config.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref()) {
+                if let Some(group) =
+                    config.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref())
+                {
                     self.remove_group(group);
                 }
                 self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;

@@ -44,9 +44,7 @@ impl Journal {
     ///
     /// A journal that cannot be understood is renamed to `journal.corrupt` and a new one begun.
     pub fn open(path: &Path) -> Result<(Self, Unfinished), JournalError> {
-        let failed = |operation| {
-            move |source| JournalError { operation, path: path.to_owned(), source }
-        };
+        let failed = |operation| move |source| JournalError { operation, path: path.to_owned(), source };
         let open = || {
             OpenOptions::new()
                 .read(true)

@@ -90,7 +90,8 @@ fn mount_shm(shm: &Path, size: u64) -> Result<(), Failure> {
     let size = size.to_string();
     let parameters = [Parameter::Value("mode", "1777"), Parameter::Value("size", &size)];
     let attributes = mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
-    let tmpfs = mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs for /dev/shm")?;
+    let tmpfs =
+        mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs for /dev/shm")?;
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = open(shm, flags, Mode::empty()).step(|| format!("open {}", shm.display()))?;
     mount_api::attach(tmpfs.as_fd(), target.as_fd()).step(|| format!("mount {}", shm.display()))

@@ -28,7 +28,8 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Ended>> {
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG;
     // SAFETY: `info` outlives the call, the descriptor is open.
-    let result = unsafe { libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, &raw mut info, flags) };
+    let result =
+        unsafe { libc::waitid(libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t, &raw mut info, flags) };
     if result == -1 {
         return Err(io::Error::last_os_error());
     }
@@ -48,8 +49,7 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Ended>> {
 pub fn send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo means the kernel fills it in as kill(2) would; the descriptor is open.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
     match result {
         -1 => match io::Error::last_os_error() {
             error if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
