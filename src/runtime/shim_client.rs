@@ -219,7 +219,7 @@ impl Reader {
             };
             self.fds.extend(fds);
             self.decoder.push(&buffer[..count]);
-            while let Some(message) = self.decoder.next().map_err(io::Error::other)? {
+            while let Some(message) = self.decoder.take().map_err(io::Error::other)? {
                 self.dispatch(message);
             }
         }
