@@ -1,0 +1,62 @@
+//! The rhythm of one probe: initial delay, period, and a verdict when the tally has one.
+//!
+//! The first question falls due the initial delay after the container's start, and the others a period apart from it. A
+//! question that falls due while the one before is unanswered is left out: a slow container is not asked faster.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::tally::Tally;
+use super::{Answer, Kind, Outcome, Target, Verdict};
+
+/// Asks until nobody wants to know, or the container is doomed.
+pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: impl AsyncFn() -> Answer) {
+    let mut due = Instant::now() + delay(&target, Timestamp::now(), chance());
+    let mut tally = Tally::new(target.probe.success_threshold, target.probe.failure_threshold);
+    let mut warned = false;
+    loop {
+        tokio::select! {
+            () = sleep_until(due) => {}
+            () = verdicts.closed() => return,
+        }
+        let answer = ask().await;
+        due = following(due, Instant::now(), target.probe.period);
+        if let Answer::HealthyBut(warning) = &answer
+            && !std::mem::replace(&mut warned, true)
+        {
+            tracing::warn!(container = %target.container_id, probe = ?target.kind, "{warning}");
+        }
+        let Some(outcome) = tally.count(answer) else { continue };
+        let doomed = target.kind == Kind::Liveness && outcome != Outcome::Success;
+        let verdict = Verdict { container_id: target.container_id.clone(), kind: target.kind, outcome };
+        if verdicts.send(verdict).await.is_err() || doomed {
+            return;
+        }
+    }
+}
+
+/// The first time after `now` that is a whole number of periods after `due`.
+fn following(due: Instant, now: Instant, period: Duration) -> Instant {
+    let behind = now.saturating_duration_since(due).as_nanos() % period.as_nanos().max(1);
+    // What is left of a period fits in 64 bits of nanoseconds: no probe has one of centuries.
+    now + period.saturating_sub(Duration::from_nanos(u64::try_from(behind).unwrap_or(0)))
+}
+
+/// From now to the first question. `chance` is from 0 to 1.
+fn delay(target: &Target, now: Timestamp, chance: f64) -> Duration {
+    // The wall clock may have been set since: then nothing has passed yet.
+    let passed = Duration::try_from(now.duration_since(target.started_at)).unwrap_or(Duration::ZERO);
+    let left = target.probe.initial_delay.saturating_sub(passed);
+    if target.resumed { left.max(target.probe.period.mul_f64(chance)) } else { left }
+}
+
+/// From 0 to 1. Without randomness there is no spreading, and nothing else is lost.
+fn chance() -> f64 {
+    getrandom::u32().map_or(0.0, |number| f64::from(number) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;
