@@ -32,6 +32,11 @@ impl<'f> Report<'f> {
         self.problems.push(Problem { file: self.file.to_owned(), position: Some(position), field, reason });
     }
 
+    /// There are more problems than were looked for.
+    pub(super) fn cut(&mut self) {
+        self.more = true;
+    }
+
     pub(super) fn add_flaw(&mut self, flaw: yaml::Flaw) {
         self.add(flaw.position, flaw.field, flaw.reason);
     }
@@ -45,7 +50,7 @@ impl<'f> Report<'f> {
                 file: file.to_owned(),
                 position: None,
                 field: String::new(),
-                reason: format!("there are more problems, only {MAX_PROBLEMS} are shown"),
+                reason: "there are more problems than are shown".to_owned(),
             });
         }
         Err(problems)
@@ -79,6 +84,12 @@ impl<'r, 'f> Document<'r, 'f> {
     /// A field could not be read, or is unknown.
     pub(super) fn unreadable(&mut self, position: Position, field: String, reason: String) {
         self.report.add(position, field.clone(), reason);
+        self.spoil(field);
+    }
+
+    /// An object has so many problems that the rest of it was not read.
+    pub(super) fn give_up(&mut self, field: String) {
+        self.report.cut();
         self.spoil(field);
     }
 

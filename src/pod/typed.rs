@@ -9,7 +9,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 
 use super::path::Path;
@@ -19,6 +20,8 @@ use super::yaml::{Entry, Node, Value};
 
 /// Values of a wrong type that are reported per object: each costs another reading of it.
 const MAX_FAILURES: usize = 30;
+/// Unknown fields that are reported per object: finding what was meant takes its time.
+const MAX_UNKNOWN: usize = 100;
 
 /// Reads what stands at `node`, whose path is `path`, or the default when there is nothing. What could not be read is
 /// reported, and the zero value in the result.
@@ -47,7 +50,7 @@ pub(super) fn read<T: DeserializeOwned + Default>(
         meant.into_iter().for_each(|meant| document.spoil(meant));
     }
     read.unwrap_or_else(|| {
-        document.spoil(path.to_string());
+        document.give_up(path.to_string());
         T::default()
     })
 }
@@ -102,6 +105,18 @@ impl Place {
 impl Error for Failure {
     fn custom<T: fmt::Display>(reason: T) -> Self {
         Self { reason: reason.to_string(), place: None }
+    }
+
+    fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
+        let found = match found {
+            Unexpected::Bool(_) => "bool",
+            Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "number",
+            Unexpected::Str(_) => "string",
+            Unexpected::Seq => "array",
+            Unexpected::Map => "object",
+            _ => "null",
+        };
+        Self::custom(format!("cannot unmarshal {found} into {wanted}"))
     }
 }
 
@@ -295,8 +310,13 @@ struct Entries<'a> {
 
 impl Entries<'_> {
     fn unknown(&self, entry: &Entry, fields: &[&str]) {
+        if self.reader.findings.borrow().unknown.len() == MAX_UNKNOWN {
+            return;
+        }
         let parent = &self.reader.path;
-        let meant = similar(&entry.key, fields);
+        // Only what is absent can have been meant.
+        let absent = fields.iter().copied().filter(|field| self.reader.node.get(field).is_none());
+        let meant = similar(&entry.key, absent);
         let hint = meant.map_or_else(String::new, |meant| format!(", did you mean {meant:?}?"));
         self.reader.findings.borrow_mut().unknown.push(Finding {
             position: entry.position,
@@ -335,9 +355,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 }
 
 /// The field that `name` most probably was meant to be.
-fn similar<'f>(name: &str, fields: &[&'f str]) -> Option<&'f str> {
+fn similar<'f>(name: &str, fields: impl Iterator<Item = &'f str>) -> Option<&'f str> {
     let lower = name.to_lowercase();
     let distance = |field: &&str| strsim::osa_distance(&lower, &field.to_lowercase());
-    let nearest = fields.iter().copied().min_by_key(distance)?;
+    let nearest = fields.min_by_key(distance)?;
     (distance(&nearest) <= (name.len() / 3).clamp(1, 3)).then_some(nearest)
 }

@@ -79,14 +79,14 @@ fn pod_spec(
         }
     }
     let grace = spec.termination_grace_period_seconds.unwrap_or_default();
-    let grace_path = path.field("terminationGracePeriodSeconds");
+    let termination_grace_period = seconds(grace, &path.field("terminationGracePeriodSeconds"), document);
     Some(PodSpec {
         restart_policy: restart_policy(
             spec.restart_policy.as_deref(),
             &path.field("restartPolicy"),
             document,
         )?,
-        termination_grace_period: seconds(grace, &grace_path, document),
+        termination_grace_period,
         hostname: host_name(spec.hostname.as_deref(), pod_name),
         host_network,
         qos_class: qos::qos_class(init_containers.iter().chain(&containers)),

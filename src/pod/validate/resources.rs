@@ -48,34 +48,33 @@ fn amounts<'a>(
     let mut amounts = BTreeMap::new();
     for (name, resource::Quantity(text)) in list.into_iter().flatten() {
         let path = path.key(name);
-        if !is_carried_out(name, &path, document) {
-            continue;
-        }
         match Quantity::parse(text) {
-            Ok(quantity) if quantity.is_negative() => {
-                document.invalid(&path, text, "must be greater than or equal to 0");
-            }
-            Ok(quantity) => {
+            Ok(quantity) if is_supported(name) && !quantity.is_negative() => {
                 amounts.insert(name.as_str(), (quantity, text.as_str()));
             }
+            // A request that was made from its limit: what is wrong is reported at the limit.
+            _ if document.tree().find(&path).is_none() => {}
+            _ if !is_supported(name) => refuse(name, &path, document),
+            Ok(_) => document.invalid(&path, text, "must be greater than or equal to 0"),
             Err(error) => document.invalid(&path, text, error),
         }
     }
     amounts
 }
 
-fn is_carried_out(name: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> bool {
-    if name == "cpu" || name == "memory" {
-        return true;
-    }
-    let is_standard = name == "ephemeral-storage" || name.starts_with("hugepages-");
+fn is_supported(name: &str) -> bool {
+    name == "cpu" || name == "memory"
+}
+
+/// Kubernetes knows further resources, and takes any with a domain of its own in its name.
+fn refuse(name: &str, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    let is_known = name.contains('/') || name == "ephemeral-storage" || name.starts_with("hugepages-");
     if !all_invalid(path, name, names::qualified_name(name), document) {
-        return false;
+        return;
     }
-    if name.contains('/') || is_standard {
+    if is_known {
         document.not_yet(document.tree().locate(path), path);
     } else {
         document.invalid(path, name, "must be a standard resource type or fully qualified");
     }
-    false
 }

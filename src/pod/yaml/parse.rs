@@ -11,6 +11,8 @@ use crate::pod::problem::Position;
 const MAX_DEPTH: usize = 100;
 /// Values in all documents together, with what aliases repeat.
 const MAX_NODES: usize = 300_000;
+/// Keys of one mapping, so that looking one up can be simple.
+const MAX_KEYS: usize = 10_000;
 /// Bytes of text in all documents together, with what aliases repeat.
 const MAX_TEXT: usize = 16 * 1024 * 1024;
 
@@ -150,6 +152,9 @@ impl Builder {
             Content::Sequence(nodes) => Value::Sequence(nodes),
             Content::Mapping { mut entries, mut seen, merged, .. } => {
                 entries.extend(merged.into_iter().filter(|entry| seen.insert(entry.key.clone())));
+                if entries.len() > MAX_KEYS {
+                    return Err(flaw(position, format!("more than {MAX_KEYS} keys in one mapping")));
+                }
                 Value::Mapping(entries)
             }
         };

@@ -57,7 +57,7 @@ fn float(plain: &str) -> Option<f64> {
     let mantissa = unsigned.split(['e', 'E']).next()?;
     let is_decimal = mantissa.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         && mantissa.bytes().any(|byte| byte.is_ascii_digit());
-    is_decimal.then(|| plain.parse().ok())?
+    is_decimal.then(|| plain.parse().ok())?.filter(|number: &f64| number.is_finite())
 }
 
 #[cfg(test)]
@@ -104,6 +104,7 @@ mod tests {
             ("2026-11-21", text("2026-11-21")),
             ("1:30", text("1:30")),
             ("infinity", text("infinity")),
+            ("1e999", text("1e999")),
         ] {
             assert_eq!(resolve(plain), value, "{plain:?}");
         }

@@ -1,0 +1,101 @@
+//! Bad manifests, and everything that is said of them.
+
+use super::decode;
+
+const CASES: &str = include_str!("bad.txt");
+
+#[test]
+fn every_problem_of_a_bad_manifest_is_reported_in_its_place() {
+    let mut count = 0;
+    for case in CASES.split("\n==== ").skip(1) {
+        let (title, case) = case.split_once('\n').unwrap();
+        let (kind, _) = title.split_once(": ").unwrap();
+        let (written, expected) = case.split_once("====>\n").unwrap();
+        check(title, &manifest(kind, written), expected);
+        count += 1;
+    }
+    assert!(count > 40, "{count} cases");
+}
+
+#[test]
+fn long_values_are_cut_and_long_names_refused() {
+    let name = "a".repeat(254);
+    let shown = "a".repeat(199);
+    check(
+        "long name",
+        &manifest("metadata", &format!("name: {name}")),
+        &format!("4:9: metadata.name: Invalid value: \"{shown}...: must be no more than 253 bytes"),
+    );
+    let value = "x".repeat(262_144);
+    check(
+        "long annotation",
+        &manifest("metadata", &format!("name: web\nannotations: {{a: {value}}}")),
+        "5:16: metadata.annotations: Too long: may not be more than 262144 bytes",
+    );
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused_with_its_place() {
+    let problems = decode(b"a: b\n\xc3\xa4: \xff", "f").unwrap_err();
+    assert_eq!(problems.to_string(), "f:2:4: the file is not UTF-8");
+}
+
+/// The file in which `written` is what `kind` says.
+fn manifest(kind: &str, written: &str) -> String {
+    let indented =
+        |margin: &str| -> String { written.lines().map(|line| format!("{margin}{line}\n")).collect() };
+    let head = "apiVersion: v1\nkind: Pod\nmetadata:";
+    match kind {
+        "file" => written.to_owned(),
+        "metadata" => {
+            format!("{head}\n{}spec: {{containers: [{{name: c, image: nginx}}]}}\n", indented("  "))
+        }
+        "spec" => {
+            let spec = "spec:\n  containers: [{name: c, image: nginx}]";
+            format!("{head} {{name: web}}\n{spec}\n{}", indented("  "))
+        }
+        "container" => {
+            let container = "spec:\n  containers:\n  - name: c\n    image: nginx";
+            format!("{head} {{name: web}}\n{container}\n{}", indented("    "))
+        }
+        other => panic!("no such kind of case: {other}"),
+    }
+}
+
+fn check(title: &str, manifest: &str, expected: &str) {
+    let said = match decode(manifest.as_bytes(), "f") {
+        Ok(_) => "nothing".to_owned(),
+        Err(problems) => problems.to_string(),
+    };
+    let said: Vec<&str> = said.lines().map(|line| line.trim_start_matches("f:").trim_start()).collect();
+    let expected =
+        SENTENCES.iter().fold(expected.to_owned(), |text, (short, full)| text.replace(short, full));
+    assert_eq!(said.join("\n"), expected.trim_end(), "{title}\n{manifest}");
+}
+
+const SENTENCES: [(&str, &str); 4] = [
+    (
+        "<LABEL>",
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
+         end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+         '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+    ),
+    (
+        "<SUBDOMAIN>",
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must \
+         start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+         '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+    ),
+    (
+        "<VALUE>",
+        "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must \
+         start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
+         validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')",
+    ),
+    (
+        "<NAME>",
+        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
+         character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
+         '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')",
+    ),
+];

@@ -1,0 +1,246 @@
+//! Good manifests, and what becomes of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::decode;
+use crate::pod::spec::*;
+use crate::pod::{ContainerSpec, Pod};
+
+fn pods(manifest: &str) -> Vec<Pod> {
+    decode(manifest.as_bytes(), "f").unwrap_or_else(|problems| panic!("{problems}\n{manifest}"))
+}
+
+fn keys(manifest: &str) -> Vec<String> {
+    pods(manifest).iter().map(|pod| pod.key.to_string()).collect()
+}
+
+const NGINX: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: nginx
+spec:
+  containers:
+  - name: nginx
+    image: nginx:1.14
+    ports:
+    - containerPort: 80
+";
+
+#[test]
+fn a_pod_gets_the_defaults_of_the_api_server() {
+    let [pod] = <[Pod; 1]>::try_from(pods(NGINX)).unwrap();
+    assert_eq!(pod.key.to_string(), "default/nginx");
+    let spec = PodSpec {
+        restart_policy: RestartPolicy::Always,
+        termination_grace_period: Duration::from_secs(30),
+        hostname: "nginx".to_owned(),
+        host_network: false,
+        init_containers: Vec::new(),
+        containers: vec![ContainerSpec {
+            image: "nginx:1.14".to_owned(),
+            ports: vec![ContainerPort { name: None, container_port: 80, protocol: Protocol::Tcp }],
+            ..crate::pod::spec::tests::container("nginx")
+        }],
+        volumes: Vec::new(),
+        supplemental_groups: Vec::new(),
+        qos_class: QosClass::BestEffort,
+    };
+    assert_eq!(pod.spec, spec);
+}
+
+#[test]
+fn every_supported_field_reaches_the_model() {
+    let [pod] = <[Pod; 1]>::try_from(pods(include_str!("good.yaml"))).unwrap();
+    assert_eq!(pod.key.to_string(), "shop/web.example");
+    assert_eq!(pod.labels["app.kubernetes.io/name"], "web");
+    assert_eq!(pod.annotations["example.com/note"], "any text\nat all\n");
+    let spec = &pod.spec;
+    assert_eq!(spec.restart_policy, RestartPolicy::OnFailure);
+    assert_eq!(spec.termination_grace_period, Duration::from_secs(5));
+    assert_eq!((spec.hostname.as_str(), spec.host_network), ("front", true));
+    assert_eq!(spec.supplemental_groups, [10, 20]);
+    assert_eq!(spec.qos_class, QosClass::Burstable);
+    let logs =
+        VolumeSource::HostPath { path: PathBuf::from("/var/log/web"), kind: HostPathType::DirectoryOrCreate };
+    assert_eq!(
+        spec.volumes,
+        [
+            Volume { name: "data".to_owned(), source: VolumeSource::EmptyDir },
+            Volume { name: "logs".to_owned(), source: logs },
+        ]
+    );
+
+    let mount = |volume: &str, path: &str, read_only| VolumeMount {
+        volume: volume.to_owned(),
+        mount_path: PathBuf::from(path),
+        read_only,
+    };
+    let variable = |name: &str, value: &str| EnvVar { name: name.to_owned(), value: value.to_owned() };
+    let identity = Security {
+        run_as_user: Some(1000),
+        run_as_group: Some(1000),
+        run_as_non_root: true,
+        capabilities_add: Vec::new(),
+        capabilities_drop: Vec::new(),
+        read_only_root_filesystem: false,
+        allow_privilege_escalation: true,
+    };
+    let prepare = ContainerSpec {
+        image: "dir:/srv/rootfs".to_owned(),
+        command: ["sh", "-c", "echo $(GREETING) > /data/x"].map(str::to_owned).to_vec(),
+        env: vec![variable("GREETING", "hello")],
+        volume_mounts: vec![mount("data", "/data", false)],
+        security: identity.clone(),
+        ..crate::pod::spec::tests::container("prepare")
+    };
+    assert_eq!(spec.init_containers, [prepare]);
+
+    let port = |name: &str, container_port, protocol| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port,
+        protocol,
+    };
+    let nginx = ContainerSpec {
+        image: "docker.io/library/nginx".to_owned(),
+        image_pull_policy: PullPolicy::Always,
+        args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),
+        working_dir: Some("/srv".to_owned()),
+        env: vec![variable("EMPTY", ""), variable("PORT", "80")],
+        ports: vec![port("http", 80, Protocol::Tcp), port("dns", 53, Protocol::Udp)],
+        volume_mounts: vec![mount("data", "/data", true), mount("logs", "/var/log", false)],
+        resources: Resources {
+            cpu_request_millis: Some(500),
+            cpu_limit_millis: Some(1000),
+            memory_request: Some(64 << 20),
+            memory_limit: Some(64 << 20),
+        },
+        security: Security {
+            run_as_user: Some(0),
+            run_as_non_root: false,
+            capabilities_add: vec!["NET_BIND_SERVICE".to_owned()],
+            capabilities_drop: vec!["ALL".to_owned()],
+            read_only_root_filesystem: true,
+            allow_privilege_escalation: false,
+            ..identity
+        },
+        liveness_probe: Some(Probe {
+            handler: ProbeHandler::HttpGet(HttpGet {
+                host: None,
+                port: 80,
+                path: "/healthz?full=1".to_owned(),
+                https: false,
+                headers: vec![("Host".to_owned(), "web.example".to_owned())],
+            }),
+            initial_delay: Duration::from_secs(3),
+            period: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 1,
+        }),
+        ..crate::pod::spec::tests::container("nginx")
+    };
+    assert_eq!(spec.containers, [nginx]);
+}
+
+#[test]
+fn what_kubectl_run_prints_is_a_pod() {
+    let manifest = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  creationTimestamp: null
+  labels:
+    run: nginx
+  name: nginx
+spec:
+  containers:
+  - image: nginx
+    name: nginx
+    ports:
+    - containerPort: 80
+    resources: {}
+  dnsPolicy: ClusterFirst
+  restartPolicy: Always
+status: {}
+";
+    assert_eq!(keys(manifest), ["default/nginx"]);
+}
+
+#[test]
+fn json_lists_and_several_documents_are_read() {
+    let pod = |name: &str| {
+        format!(
+            r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"{name}"}},"spec":{{"containers":[{{"name":"c","image":"i"}}]}}}}"#
+        )
+    };
+    let (a, b) = (pod("a"), pod("b"));
+    let bare = b.replacen(r#""apiVersion":"v1","kind":"Pod","#, "", 1);
+    for manifest in [
+        format!("{a}\n---\n{b}"),
+        format!("---\n# first\n{a}\n---\n---\n{b}\n...\n"),
+        format!(r#"{{"apiVersion":"v1","kind":"List","items":[{a},{b}]}}"#),
+        format!(
+            r#"{{"apiVersion":"v1","kind":"List","metadata":{{"resourceVersion":""}},"items":[{a},{b}]}}"#
+        ),
+        format!(r#"{{"apiVersion":"v1","kind":"PodList","items":[{a},{bare}]}}"#),
+        format!("\u{feff}{a}\r\n---\r\n{b}\r\n"),
+    ] {
+        assert_eq!(keys(&manifest), ["default/a", "default/b"]);
+    }
+}
+
+#[test]
+fn anchors_and_merges_are_followed() {
+    let manifest = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: &name web, labels: {app: *name}}
+spec:
+  initContainers:
+  - &base {name: first, image: nginx, env: [{name: A, value: a}]}
+  containers:
+  - <<: *base
+    name: second
+";
+    let pods = pods(manifest);
+    assert_eq!(pods[0].labels["app"], "web");
+    let [first, second] = [&pods[0].spec.init_containers[0], &pods[0].spec.containers[0]];
+    assert_eq!((&first.env, &first.image), (&second.env, &second.image));
+}
+
+#[test]
+fn the_uid_depends_on_what_is_asked_alone() {
+    let uid = |manifest: &str| pods(manifest)[0].uid.to_string();
+    let plain = uid(NGINX);
+    // Spelt out: a release that changes it would replace every pod that runs.
+    assert_eq!(plain, "09379358-b2bb-880d-b7f5-f365e87a0fcb");
+    let same = [
+        format!("# a comment\n{NGINX}"),
+        NGINX.replace("nginx:1.14", "\"nginx:1.14\""),
+        NGINX.replace("spec:\n", "spec:\n  restartPolicy: Always\n  terminationGracePeriodSeconds: 30\n"),
+        NGINX.replace("  name: nginx\nspec", "  name: nginx\n  namespace: default\n  labels: {a: b}\nspec"),
+    ];
+    for manifest in same {
+        assert_eq!(uid(&manifest), plain, "{manifest}");
+    }
+    let other = [
+        NGINX.replace("1.14", "1.15"),
+        NGINX.replacen("name: nginx", "name: nginx2", 1),
+        NGINX.replace("  name: nginx\nspec", "  name: nginx\n  namespace: other\nspec"),
+        NGINX.replace("containerPort: 80", "containerPort: 81"),
+    ];
+    for manifest in other {
+        assert_ne!(uid(&manifest), plain, "{manifest}");
+    }
+    let given = NGINX.replacen("  name: nginx\n", "  name: nginx\n  uid: 6f1d7a2e-0d1c\n", 1);
+    assert_eq!(uid(&given), "6f1d7a2e-0d1c");
+}
+
+#[test]
+fn the_host_name_is_cut_to_what_the_kernel_takes() {
+    let name = format!("{}.bcd", "a".repeat(62));
+    let manifest = NGINX.replacen("name: nginx", &format!("name: {name}"), 1);
+    assert_eq!(pods(&manifest)[0].spec.hostname, "a".repeat(62));
+}

@@ -1,0 +1,7 @@
+//! Manifests and the verdicts on them.
+
+mod bad;
+mod good;
+mod hostile;
+
+use super::decode;
