@@ -1,17 +1,30 @@
 //! Images: references, the content store, unpacked layers.
 //!
-//! An image comes from an OCI image layout, an archive of one (or of `docker save`), or a plain root directory. Its blobs
-//! are kept by digest, its layers unpacked once and shared by every image and container that is built on them; a
+//! An image comes from an OCI image layout, an archive of one (or of `docker save`), or a plain root directory. Its
+//! blobs are kept by digest, its layers unpacked once and shared by every image and container that is built on them; a
 //! container gets them as the lower layers of an overlay and never writes to them.
 //!
 //! Every byte of an image is a stranger's: digests and sizes are checked while streaming, names are resolved inside the
 //! layer one component at a time, and nothing is seen under its final name before it is complete and verified.
 //! Knows OCI, not Kubernetes. Everything here blocks.
 
+mod at;
+mod blobs;
+mod digest;
+mod durable;
 mod error;
+mod layers;
+mod manifest;
+mod pods;
 mod reference;
+mod references;
+mod source;
 mod store;
+#[cfg(test)]
+mod tests;
+mod unpack;
 
 pub use error::Error;
 pub use reference::{InvalidReference, Reference};
 pub use store::{Image, Store, Stored};
+pub use unpack::Error as UnpackError;

@@ -1,13 +1,42 @@
 //! The content store: which image a name means, and where its layers are.
+//!
+//! ```text
+//! <root-dir>/images/          0700, an OCI image layout
+//!   oci-layout, index.json    names, see `references`
+//!   blobs/sha256/<hex>        manifests, configurations, packed layers, see `blobs`
+//!   layers/<chain id>/        unpacked layers, see `layers`
+//!   ingest/                   what is being made; emptied by whoever takes the lock
+//!   lock                      flock'ed by the one process that changes the store
+//! ```
+//!
+//! Reading takes no lock: what is under a final name is complete, and index.json is replaced as a whole. Changing does,
+//! one process at a time; a process that dies leaves nothing but its part of `ingest`.
 
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use oci_spec::image::Config;
+use serde_json::{Value, json};
 
+use super::blobs::Blobs;
+use super::digest::Digest;
+use super::durable;
 use super::error::Error;
+use super::layers::Layers;
+use super::manifest::{self, Checked, Compression};
+use super::pods;
+use super::reference::Reference;
+use super::references::{self, Entry, Name};
+use super::source::{self, Files, Offer, Source};
+use super::unpack;
 
 /// An image that is ready to be started from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     /// Digest of the image's configuration, `sha256:<hex>`.
     pub id: String,
@@ -29,71 +58,349 @@ pub struct Stored {
     /// Bytes of its blobs.
     pub size: u64,
     /// When it was imported.
-    pub imported: jiff::Timestamp,
-    /// Another image has taken its name since; it goes when no pod uses that name any more.
+    pub imported: Timestamp,
+    /// Another image has its name now; this one is kept while a pod uses that name.
     pub replaced: bool,
+}
+
+impl Stored {
+    /// The first twelve digits of the id, as people know them from other tools.
+    pub fn short_id(&self) -> &str {
+        let hex = self.id.strip_prefix("sha256:").unwrap_or(&self.id);
+        hex.get(..12).unwrap_or(hex)
+    }
 }
 
 /// Images on disk. Several processes may use one store at the same time.
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+    ingest: PathBuf,
+    /// Records of the pods that may use these images: `pods` beside the store.
+    pods: PathBuf,
+    blobs: Blobs,
+    layers: Layers,
 }
 
 impl Store {
     /// Opens the store in a directory, which is made (0700) when it is missing.
     pub fn open(dir: &Path) -> Result<Store, Error> {
-        use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(Error::io("create", dir))?;
-        Ok(Store { dir: dir.to_owned() })
+        let ingest = dir.join("ingest");
+        durable::make_directory(&ingest)?;
+        let header = dir.join("oci-layout");
+        if !header.exists() {
+            // Several processes may open a new store at once; they write the same.
+            let scratch = ingest.join(format!("oci-layout-{}", std::process::id()));
+            durable::write(&header, &scratch, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        }
+        Ok(Store {
+            dir: dir.to_owned(),
+            pods: dir.parent().unwrap_or(Path::new("/")).join("pods"),
+            blobs: Blobs::open(dir, &ingest)?,
+            layers: Layers::open(dir, &ingest)?,
+            ingest,
+        })
     }
 
     /// The image of a name in the store (`nginx:1.14`), or of a source: `dir:/path`, `oci:/path`, `archive:/path.tar`.
     ///
-    /// A directory is used as it is. A layout or an archive is imported on first use and found by its digests later.
+    /// A directory is used as it is. A layout or an archive is imported on first use; later only its index, manifest
+    /// and configuration are read. A pod's record must be written before its images are resolved: it keeps them.
     pub fn resolve(&self, image: &str) -> Result<Image, Error> {
-        if let Some(path) = image.strip_prefix("dir:") {
-            let path = PathBuf::from(path);
-            return if path.is_dir() {
-                Ok(Image {
-                    id: String::new(),
-                    reference: image.to_owned(),
-                    layers: vec![path],
-                    config: Config::default(),
-                })
-            } else {
-                Err(Error::NotFound { image: image.to_owned(), detail: "is not a directory".to_owned() })
-            };
+        let name = Name::parse(image)?;
+        match (&name, image.split_once(':')) {
+            (Name::Source(_), Some(("dir", path))) => directory(image, Path::new(path)),
+            (Name::Source(_), Some((_, path))) => self.resolve_source(image, Path::new(path)),
+            _ => self.resolve_name(image, &name),
         }
-        Err(Error::NotFound {
-            image: image.to_owned(),
-            detail: format!(
-                "is not in the store {}; import one with: mkubelet image import LAYOUT_OR_DIR --name {image}",
-                self.dir.display()
-            ),
-        })
     }
 
     /// Takes an image into the store under a name: from an OCI image layout, an archive, or a plain root directory.
+    ///
+    /// The image that had the name before stays as long as pods use the name.
     pub fn import(&self, source: &Path, name: &str) -> Result<Stored, Error> {
-        let _: super::Reference = name.parse()?;
-        Err(Error::Source { path: source.to_owned(), reason: "cannot be imported yet".to_owned() })
+        let reference: Reference = name.parse()?;
+        if reference.digest().is_some() {
+            let reason = "an image is imported under a name and a tag; its digest is its own".to_owned();
+            return Err(Error::Invalid { what: format!("image name {name:?}"), reason });
+        }
+        let reference = reference.to_string();
+        match source::open(source)? {
+            Source::Files(files) => {
+                let offer = source::offer(files.as_ref())?;
+                let _lock = self.lock()?;
+                self.admit(files.as_ref(), offer, &reference)
+            }
+            Source::Directory => {
+                let _lock = self.lock()?;
+                self.admit_directory(source, &reference)
+            }
+        }
     }
 
     /// What is in the store, by name.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
-        Ok(Vec::new())
+        let mut entries = references::read(&self.dir)?;
+        entries.sort_by(|a, b| {
+            (&a.reference, a.replaced, a.imported).cmp(&(&b.reference, b.replaced, b.imported))
+        });
+        entries.iter().map(|entry| self.stored(entry)).collect()
     }
 
-    /// Forgets a name, and removes what no other image needs.
+    /// Forgets a name, and removes what no other image needs. Refused while a pod uses the name.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
-        Err(Error::NotFound {
-            image: name.to_owned(),
-            detail: format!("is not in the store {}", self.dir.display()),
+        let wanted = Name::parse(name)?;
+        let _lock = self.lock()?;
+        let mut entries = references::read(&self.dir)?;
+        let Some(found) = entries.iter().position(|entry| !entry.replaced && wanted.matches(entry)) else {
+            let detail = format!("is not in the store {}", self.dir.display());
+            return Err(Error::NotFound { image: name.to_owned(), detail });
+        };
+        if let Some(pod) = pods::read(&self.pods).into_iter().find(|pod| uses(pod, &entries[found])) {
+            return Err(Error::InUse { image: name.to_owned(), pod: pod.name });
+        }
+        entries.remove(found);
+        self.replace_references(entries)
+    }
+
+    fn resolve_name(&self, image: &str, name: &Name) -> Result<Image, Error> {
+        let entries = references::read(&self.dir)?;
+        let Some(entry) = entries.iter().find(|entry| !entry.replaced && name.matches(entry)) else {
+            let store = self.dir.display();
+            let import = format!("mkubelet image import LAYOUT_OR_DIR --name {image}");
+            let detail = format!("is not in the store {store}; import one with: {import}");
+            return Err(Error::NotFound { image: image.to_owned(), detail });
+        };
+        let checked = self.checked(&entry.manifest)?;
+        if !self.is_unpacked(&checked) {
+            let _lock = self.lock()?;
+            self.unpack(&checked)?;
+        }
+        Ok(self.image(checked, &entry.reference))
+    }
+
+    fn resolve_source(&self, image: &str, path: &Path) -> Result<Image, Error> {
+        if !path.exists() {
+            return Err(not_there(image, path));
+        }
+        let Source::Files(files) = source::open(path)? else {
+            let reason =
+                "it is not an OCI image layout; a plain directory is written as dir:/path".to_owned();
+            return Err(Error::Source { path: path.to_owned(), reason });
+        };
+        let offer = source::offer(files.as_ref())?;
+        if let Some(checked) = self.have(&offer, image)? {
+            return Ok(self.image(checked, image));
+        }
+        let _lock = self.lock()?;
+        // Another pod with this image may have been first.
+        if let Some(checked) = self.have(&offer, image)? {
+            return Ok(self.image(checked, image));
+        }
+        let stored = self.admit(files.as_ref(), offer, image)?;
+        self.resolve_name(image, &Name::Source(stored.reference))
+    }
+
+    /// What is offered, if it is in the store under that name, unpacked.
+    fn have(&self, offer: &Offer, reference: &str) -> Result<Option<Checked>, Error> {
+        let entries = references::read(&self.dir)?;
+        let Some(entry) = entries.iter().find(|entry| !entry.replaced && entry.reference == reference) else {
+            return Ok(None);
+        };
+        let checked = self.checked(&entry.manifest)?;
+        let same = match offer {
+            Offer::Oci { manifest, .. } => Digest::of(manifest) == checked.manifest,
+            Offer::Docker { config, .. } => Digest::of(config) == checked.id,
+        };
+        Ok((same && self.is_unpacked(&checked)).then_some(checked))
+    }
+
+    /// Takes in what a layout or an archive offers.
+    fn admit(&self, files: &dyn Files, offer: Offer, reference: &str) -> Result<Stored, Error> {
+        match offer {
+            Offer::Oci { manifest, config } => {
+                for layer in manifest::check(&manifest, &config)?.layers {
+                    if !self.blobs.has(&layer.blob) {
+                        self.blobs.add(source::blob(files, &layer.blob)?, &layer.blob, layer.size)?;
+                    }
+                }
+                self.complete(&manifest, &config, reference)
+            }
+            Offer::Docker { config, layers } => {
+                let mut descriptors = Vec::new();
+                for name in layers {
+                    let (mut file, size) = source::require(files, &name)?;
+                    let mut start = Vec::new();
+                    file.by_ref().take(4).read_to_end(&mut start).map_err(Error::invalid(&name))?;
+                    let compression = Compression::detect(&start);
+                    let (digest, size) = self.blobs.add_unknown(start.as_slice().chain(file), size)?;
+                    descriptors.push(descriptor(compression.media_type(), &digest, size));
+                }
+                self.complete(&manifest_of(&config, &descriptors), &config, reference)
+            }
+        }
+    }
+
+    /// Takes in a plain directory.
+    fn admit_directory(&self, source: &Path, reference: &str) -> Result<Stored, Error> {
+        let packed = self.ingest.join("layer.tar");
+        let file = File::create(&packed).map_err(Error::io("create", &packed))?;
+        source::write_layer(source, std::io::BufWriter::new(file))?;
+        let file = File::open(&packed).map_err(Error::io("open", &packed))?;
+        let (digest, size) = self.blobs.add_unknown(file, unpack::LIMITS.bytes)?;
+        durable::remove(&packed)?;
+        // Not compressed: the blob is the archive, so its digest is the diff id.
+        let config = source::directory_config(&digest);
+        let layer = descriptor(Compression::None.media_type(), &digest, size);
+        self.complete(&manifest_of(&config, &[layer]), &config, reference)
+    }
+
+    /// Unpacks an image whose layers' blobs are there, and gives it its name.
+    fn complete(&self, manifest: &[u8], config: &[u8], reference: &str) -> Result<Stored, Error> {
+        let checked = manifest::check(manifest, config)?;
+        self.blobs.add_document(config)?;
+        self.blobs.add_document(manifest)?;
+        self.unpack(&checked)?;
+
+        let entry = Entry {
+            reference: reference.to_owned(),
+            manifest: checked.manifest,
+            size: manifest.len() as u64,
+            imported: Timestamp::now(),
+            replaced: false,
+        };
+        let mut entries = references::read(&self.dir)?;
+        entries.retain(|other| other.reference != entry.reference || other.manifest != entry.manifest);
+        for other in entries.iter_mut().filter(|other| other.reference == entry.reference) {
+            other.replaced = true;
+        }
+        entries.push(entry.clone());
+        self.replace_references(entries)?;
+        self.stored(&entry)
+    }
+
+    /// Writes the names, without those that were replaced and serve nobody, and removes what nothing refers to.
+    fn replace_references(&self, mut entries: Vec<Entry>) -> Result<(), Error> {
+        if entries.iter().any(|entry| entry.replaced) {
+            let pods = pods::read(&self.pods);
+            entries.retain(|entry| !entry.replaced || pods.iter().any(|pod| uses(pod, entry)));
+        }
+        references::write(&self.dir, &self.ingest, &entries)?;
+
+        let mut blobs = HashSet::new();
+        let mut layers = HashSet::new();
+        for entry in &entries {
+            let checked = self.checked(&entry.manifest)?;
+            blobs.extend([checked.manifest.hex().to_owned(), checked.id.hex().to_owned()]);
+            for layer in &checked.layers {
+                blobs.insert(layer.blob.hex().to_owned());
+                layers.insert(layer.chain_id.hex().to_owned());
+            }
+        }
+        self.layers.retain(|name| layers.contains(name))?;
+        self.blobs.retain(|name| blobs.contains(name))
+    }
+
+    /// Reads a stored image's documents.
+    fn checked(&self, manifest: &Digest) -> Result<Checked, Error> {
+        let bytes = self.blobs.document(manifest)?;
+        let config =
+            self.blobs.document(&manifest::config_digest(&bytes, &format!("manifest {manifest}"))?)?;
+        manifest::check(&bytes, &config)
+    }
+
+    fn is_unpacked(&self, image: &Checked) -> bool {
+        image.layers.iter().all(|layer| self.layers.has(layer))
+    }
+
+    fn unpack(&self, image: &Checked) -> Result<(), Error> {
+        let mut below = Vec::new();
+        for layer in &image.layers {
+            if !self.layers.has(layer) {
+                self.layers.add(layer, &below, &self.blobs)?;
+            }
+            below.insert(0, self.layers.path(layer));
+        }
+        Ok(())
+    }
+
+    fn image(&self, checked: Checked, reference: &str) -> Image {
+        Image {
+            id: checked.id.to_string(),
+            reference: reference.to_owned(),
+            layers: checked.layers.iter().rev().map(|layer| self.layers.path(layer)).collect(),
+            config: checked.config,
+        }
+    }
+
+    fn stored(&self, entry: &Entry) -> Result<Stored, Error> {
+        let checked = self.checked(&entry.manifest)?;
+        let layers: u64 = checked.layers.iter().map(|layer| layer.size).sum();
+        Ok(Stored {
+            reference: entry.reference.clone(),
+            size: entry.size + self.blobs.size(&checked.id)? + layers,
+            id: checked.id.to_string(),
+            imported: entry.imported,
+            replaced: entry.replaced,
         })
     }
+
+    /// Waits until no other process changes the store, and removes what a process that died left behind.
+    fn lock(&self) -> Result<Flock<File>, Error> {
+        let path = self.dir.join("lock");
+        let options = File::options().create(true).write(true).truncate(false).open(&path);
+        let mut file = options.map_err(Error::io("open", &path))?;
+        let lock = loop {
+            match Flock::lock(file, FlockArg::LockExclusive) {
+                Ok(lock) => break lock,
+                Err((unlocked, Errno::EINTR)) => file = unlocked,
+                Err((_, errno)) => return Err(Error::io("lock", &path)(errno)),
+            }
+        };
+        for name in durable::names(&self.ingest)? {
+            durable::remove(&self.ingest.join(name))?;
+        }
+        Ok(lock)
+    }
+}
+
+/// A directory of the host as the only layer: nothing is copied, and nothing is known about it.
+fn directory(image: &str, path: &Path) -> Result<Image, Error> {
+    if !path.exists() {
+        return Err(not_there(image, path));
+    }
+    if !path.is_dir() {
+        return Err(Error::Source { path: path.to_owned(), reason: "it is not a directory".to_owned() });
+    }
+    Ok(Image {
+        id: Digest::of(b"{}").to_string(),
+        reference: image.to_owned(),
+        layers: vec![path.to_owned()],
+        config: Config::default(),
+    })
+}
+
+fn not_there(image: &str, path: &Path) -> Error {
+    let detail = format!("is not there: {} does not exist on this machine", path.display());
+    Error::NotFound { image: image.to_owned(), detail }
+}
+
+fn uses(pod: &pods::Pod, entry: &Entry) -> bool {
+    pod.images.iter().any(|image| Name::parse(image).is_ok_and(|name| name.matches(entry)))
+}
+
+fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
+    json!({"mediaType": media_type, "digest": digest.to_string(), "size": size})
+}
+
+/// The manifest of an image that came without one.
+fn manifest_of(config: &[u8], layers: &[Value]) -> Vec<u8> {
+    let media_type = "application/vnd.oci.image.config.v1+json";
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor(media_type, &Digest::of(config), config.len() as u64),
+        "layers": layers,
+    });
+    manifest.to_string().into_bytes()
 }

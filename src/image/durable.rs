@@ -1,0 +1,48 @@
+//! Files and directories that are seen complete or not at all, and are still there after a power loss.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::error::Error;
+
+/// Makes a directory, and those above it, that only root can enter.
+pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))
+}
+
+/// Replaces a file. `scratch` is a name of the same file system that nobody else uses.
+pub(super) fn write(path: &Path, scratch: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = File::create(scratch).map_err(Error::io("create", scratch))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", scratch))?;
+    rename(scratch, path)
+}
+
+/// Renames a file or directory whose content is on the disk, and puts its new name there too.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(Error::io("create", to))?;
+    let parent = to.parent().unwrap_or(Path::new("/"));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(Error::io("write", parent))
+}
+
+/// Removes a file or directory with all that is in it, if it is there.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    result.map_err(Error::io("remove", path))
+}
+
+/// The names in a directory of the store; those that are not UTF-8 are nobody's.
+pub(super) fn names(dir: &Path) -> Result<Vec<String>, Error> {
+    let entries = fs::read_dir(dir).map_err(Error::io("list", dir))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        names.extend(entry.map_err(Error::io("list", dir))?.file_name().into_string().ok());
+    }
+    Ok(names)
+}

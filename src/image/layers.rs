@@ -1,0 +1,95 @@
+//! Unpacked layers: `layers/<chain id>`, shared by every image that has the same layers below.
+//!
+//! The directory above them is 0700: what they hold (setuid programs, devices) is out of reach for the host's users,
+//! while each layer's own root has the mode that the image says.
+
+use std::fs::{self, File, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::syncfs;
+
+use super::blobs::Blobs;
+use super::digest::Digesting;
+use super::durable;
+use super::error::Error;
+use super::manifest::{Compression, LayerInfo};
+use super::unpack;
+
+/// The layers of a store.
+#[derive(Debug, Clone)]
+pub(super) struct Layers {
+    dir: PathBuf,
+    /// Where a layer grows until it is complete; on the same file system.
+    ingest: PathBuf,
+}
+
+impl Layers {
+    /// Layers below `store`; makes the directory.
+    pub(super) fn open(store: &Path, ingest: &Path) -> Result<Layers, Error> {
+        let dir = store.join("layers");
+        durable::make_directory(&dir)?;
+        Ok(Layers { dir, ingest: ingest.to_owned() })
+    }
+
+    /// Where a layer is, once it is there.
+    pub(super) fn path(&self, layer: &LayerInfo) -> PathBuf {
+        self.dir.join(layer.chain_id.hex())
+    }
+
+    /// True if the layer is there, complete and verified.
+    pub(super) fn has(&self, layer: &LayerInfo) -> bool {
+        self.path(layer).is_dir()
+    }
+
+    /// Unpacks a layer out of its blob; those below it are there. The store's lock is held.
+    pub(super) fn add(&self, layer: &LayerInfo, below: &[PathBuf], blobs: &Blobs) -> Result<(), Error> {
+        let scratch = self.ingest.join("layer");
+        durable::remove(&scratch)?;
+        fs::create_dir(&scratch).map_err(Error::io("create", &scratch))?;
+        fs::set_permissions(&scratch, Permissions::from_mode(0o755))
+            .map_err(Error::io("set the mode of", &scratch))?;
+
+        let blob = blobs.open_blob(&layer.blob)?;
+        let fail = |source| Error::Unpack { layer: layer.blob.to_string(), source };
+        let archive =
+            decompress(blob, layer.compression).map_err(|error| fail(unpack::Error::Archive(error)))?;
+        let mut archive = Digesting::new(archive, unpack::LIMITS.bytes);
+        unpack::unpack(&mut archive, &scratch, below, &unpack::LIMITS).map_err(fail)?;
+        let (found, _) = archive.finish();
+        if found != layer.diff_id {
+            let expected = layer.diff_id.to_string();
+            return Err(fail(unpack::Error::DiffId { expected, found: found.to_string() }));
+        }
+
+        // Thousands of files: one call for all of them rather than one for each.
+        File::open(&scratch)
+            .and_then(|directory| syncfs(directory).map_err(Into::into))
+            .map_err(Error::io("write", &scratch))?;
+        durable::rename(&scratch, &self.path(layer))
+    }
+
+    /// Removes every layer for which `keep` is false.
+    pub(super) fn retain(&self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for name in durable::names(&self.dir)? {
+            if !keep(&name) {
+                // First its name, so that nobody finds half of it.
+                let scratch = self.ingest.join("removed");
+                durable::remove(&scratch)?;
+                durable::rename(&self.dir.join(&name), &scratch)?;
+                durable::remove(&scratch)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn decompress(blob: File, compression: Compression) -> std::io::Result<Box<dyn Read>> {
+    Ok(match compression {
+        Compression::None => Box::new(std::io::BufReader::with_capacity(64 * 1024, blob)),
+        // Several members, as parallel and seekable compressors write them, are one stream.
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
+        Compression::Zstd => Box::new(zstd::Decoder::new(blob)?),
+    })
+}

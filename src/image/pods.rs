@@ -1,0 +1,71 @@
+//! Which pods of this root directory name which images: those images stay.
+//!
+//! Read from the pods' records on disk, the only thing that all agents of a root directory share. A record that cannot
+//! be read is passed over: it starts no container either.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Largest record that is read.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// A pod and the images that its containers were made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pod {
+    /// `namespace/name`.
+    pub(super) name: String,
+    /// As the pod wrote them.
+    pub(super) images: Vec<String>,
+}
+
+/// Reads `pods/*/pod.json`.
+pub(super) fn read(pods: &Path) -> Vec<Pod> {
+    let Ok(entries) = std::fs::read_dir(pods) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| read_one(&entry.ok()?.path().join("pod.json"))).collect()
+}
+
+// The part of the record that matters here; the state room writes it.
+#[derive(Deserialize)]
+struct Record {
+    pod: PodPart,
+}
+
+#[derive(Deserialize)]
+struct PodPart {
+    key: Key,
+    spec: Spec,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Spec {
+    #[serde(default)]
+    init_containers: Vec<Container>,
+    containers: Vec<Container>,
+}
+
+#[derive(Deserialize)]
+struct Container {
+    image: String,
+}
+
+fn read_one(path: &Path) -> Option<Pod> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
+    let PodPart { key, spec } = serde_json::from_slice::<Record>(&bytes).ok()?.pod;
+    let containers = spec.init_containers.into_iter().chain(spec.containers);
+    Some(Pod {
+        name: format!("{}/{}", key.namespace, key.name),
+        images: containers.map(|container| container.image).collect(),
+    })
+}

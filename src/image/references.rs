@@ -1,0 +1,133 @@
+//! Which names the store has, and which manifests they mean: its index.json.
+//!
+//! An OCI image index whose entries carry the normalised name, as other tools expect it, and what else we keep of each
+//! in annotations of our own. It is replaced as a whole, by whoever holds the store's lock.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+
+use jiff::Timestamp;
+use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType};
+
+use super::blobs::read_document;
+use super::digest::Digest;
+use super::durable;
+use super::error::Error;
+use super::manifest;
+use super::reference::Reference;
+
+/// When the image was imported, as RFC 3339.
+const IMPORTED: &str = "dev.mkubelet.image.imported";
+
+/// `true` on an entry whose name has moved on to another image.
+const REPLACED: &str = "dev.mkubelet.image.replaced";
+
+/// One name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// A normalised reference, or a source (`oci:/path`).
+    pub(super) reference: String,
+    /// Digest of the image's manifest.
+    pub(super) manifest: Digest,
+    /// Size of the manifest in bytes.
+    pub(super) size: u64,
+    /// When the name was given.
+    pub(super) imported: Timestamp,
+    /// The name means another image now; this one is kept for the pods that were started from it.
+    pub(super) replaced: bool,
+}
+
+/// What an image is asked for by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Name {
+    /// A name in the store.
+    Stored(Reference),
+    /// A source that the image was read from.
+    Source(String),
+}
+
+impl Name {
+    /// Reads what a person or a pod wrote.
+    pub(super) fn parse(image: &str) -> Result<Name, Error> {
+        if ["dir:", "oci:", "archive:"].iter().any(|scheme| image.starts_with(&format!("{scheme}/"))) {
+            Ok(Name::Source(image.to_owned()))
+        } else {
+            Ok(Name::Stored(image.parse()?))
+        }
+    }
+
+    /// True if an entry has this name, now or before it was replaced.
+    pub(super) fn matches(&self, entry: &Entry) -> bool {
+        match self {
+            Name::Source(source) => *source == entry.reference,
+            Name::Stored(wanted) => entry.reference.parse::<Reference>().is_ok_and(|named| {
+                named.repository() == wanted.repository()
+                    && match wanted.digest() {
+                        Some(digest) => digest == entry.manifest.to_string(),
+                        None => named.tag() == wanted.tag(),
+                    }
+            }),
+        }
+    }
+}
+
+/// Reads the index of a store; an index that is not there is an empty one.
+pub(super) fn read(store: &Path) -> Result<Vec<Entry>, Error> {
+    let path = store.join("index.json");
+    let file = match std::fs::File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("open", &path)(error)),
+    };
+    let what = path.display().to_string();
+    let descriptors = manifest::index(&read_document(file, &what)?, &what)?;
+    descriptors.iter().map(|descriptor| entry(descriptor, &what)).collect()
+}
+
+/// Replaces the index of a store, whose lock is held.
+pub(super) fn write(store: &Path, ingest: &Path, entries: &[Entry]) -> Result<(), Error> {
+    let path = store.join("index.json");
+    let what = path.display().to_string();
+    let manifests = entries.iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
+    let index: ImageIndex = ImageIndexBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .build()
+        .map_err(Error::invalid(&what))?;
+    let bytes = serde_json::to_vec_pretty(&index).map_err(Error::invalid(&what))?;
+    durable::write(&path, &ingest.join("index.json"), &bytes)
+}
+
+fn entry(descriptor: &Descriptor, what: &str) -> Result<Entry, Error> {
+    let annotations = descriptor.annotations().clone().unwrap_or_default();
+    let annotation = |name: &str| {
+        annotations.get(name).cloned().ok_or_else(|| Error::Invalid {
+            what: what.to_owned(),
+            reason: format!("an entry has no annotation {name}"),
+        })
+    };
+    Ok(Entry {
+        reference: annotation(ANNOTATION_REF_NAME)?,
+        manifest: manifest::digest(descriptor)?,
+        size: descriptor.size(),
+        imported: annotation(IMPORTED)?.parse().map_err(Error::invalid(what))?,
+        replaced: annotations.get(REPLACED).is_some_and(|value| value == "true"),
+    })
+}
+
+fn descriptor(entry: &Entry) -> Result<Descriptor, Error> {
+    let digest: oci_spec::image::Digest =
+        entry.manifest.to_string().parse().map_err(Error::invalid(&entry.reference))?;
+    let mut annotations = HashMap::from([
+        (ANNOTATION_REF_NAME.to_owned(), entry.reference.clone()),
+        (IMPORTED.to_owned(), entry.imported.to_string()),
+    ]);
+    if entry.replaced {
+        annotations.insert(REPLACED.to_owned(), "true".to_owned());
+    }
+    let mut descriptor = Descriptor::new(MediaType::ImageManifest, entry.size, digest);
+    descriptor.set_annotations(Some(annotations));
+    Ok(descriptor)
+}
