@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::quantity::Quantity;
+
 /// Images that are in a place of the node's file system rather than in a registry begin with one of these.
 const LOCAL_IMAGES: [&str; 3] = ["dir:", "oci:", "archive:"];
 
@@ -38,7 +40,9 @@ fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
         }
     }
     let resources = container.resources.get_or_insert_default();
-    for (name, limit) in resources.limits.iter().flatten() {
+    // What is no quantity is a problem of the limit alone.
+    let limits = resources.limits.iter().flatten().filter(|(_, limit)| Quantity::parse(&limit.0).is_ok());
+    for (name, limit) in limits {
         let requests = resources.requests.get_or_insert_default();
         requests.entry(name.clone()).or_insert_with(|| limit.clone());
     }
