@@ -11,12 +11,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mkubelet::cgroup::Cgroups;
-use mkubelet::container::spec::{ContainerConfig, Rootfs, UserRequest};
+use mkubelet::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use mkubelet::shim::frame::{Decoder, encode};
 use mkubelet::shim::protocol::{Call, Event, Message, Record, Reply, Request, SandboxConfig, VERSION};
-use oci_spec::runtime::{
-    LinuxBuilder, LinuxResources, MountBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-};
+use oci_spec::runtime::{LinuxCapabilities, LinuxResources, MountBuilder};
 
 /// A hang, and nothing else, takes this long.
 const HANG: Duration = Duration::from_secs(60);
@@ -128,52 +126,44 @@ impl World {
             .options(vec!["rbind".to_owned()])
             .build()
             .unwrap();
-        let oci: Spec = SpecBuilder::default()
-            .root(RootBuilder::default().path("rootfs").readonly(false).build().unwrap())
-            .process(
-                ProcessBuilder::default()
-                    .args(args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>())
-                    .env(vec!["PATH=/bin".to_owned()])
-                    .cwd("/")
-                    .capabilities(oci_spec::runtime::LinuxCapabilities::default())
-                    .build()
-                    .unwrap(),
-            )
-            .mounts(vec![
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        Box::new(ContainerConfig {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            attempt: 0,
+            log_path: self.directory.path().join(format!("{id}.log")),
+            root: Root {
+                lower: vec![self.directory.path().join("image")],
+                attempt_dir: self.directory.path().join("attempts").join(id),
+                readonly: false,
+            },
+            mounts: vec![
                 mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
                 mount("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=65536k"]),
                 mount(
                     "/dev/pts",
                     "devpts",
-                    &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+                    &["nosuid", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
                 ),
                 shm,
                 mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
                 mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
                 mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "ro"]),
-            ])
-            .linux(
-                LinuxBuilder::default()
-                    .cgroups_path(self.group.join(id))
-                    .resources(LinuxResources::default())
-                    .masked_paths(vec!["/proc/kcore".to_owned(), "/sys/firmware".to_owned()])
-                    .readonly_paths(vec!["/proc/sys".to_owned()])
-                    .build()
-                    .unwrap(),
-            )
-            .build()
-            .unwrap();
-        Box::new(ContainerConfig {
-            id: id.to_owned(),
-            name: id.to_owned(),
-            attempt: 0,
-            oci,
-            rootfs: Rootfs {
-                lower: vec![self.directory.path().join("image")],
-                attempt_dir: self.directory.path().join("attempts").join(id),
+            ],
+            masked_paths: words(&["/proc/kcore", "/sys/firmware"]),
+            readonly_paths: words(&["/proc/sys"]),
+            cgroups_path: self.group.join(id),
+            resources: LinuxResources::default(),
+            process: Process {
+                args: words(args),
+                env: words(&["PATH=/bin"]),
+                cwd: "/".into(),
+                user: UserRequest::default(),
+                capabilities: LinuxCapabilities::default(),
+                rlimits: Vec::new(),
+                oom_score_adj: 1000,
+                no_new_privileges: true,
             },
-            user: UserRequest::default(),
-            log_path: self.directory.path().join(format!("{id}.log")),
         })
     }
 }
@@ -294,9 +284,7 @@ fn what_cannot_start_says_at_which_step_and_why() {
     }
 
     let mut config = world.container("cwd", &["true"]);
-    let mut process = config.oci.process().clone().unwrap();
-    process.set_cwd("/proc/self/fd/7".into());
-    config.oci.set_process(Some(process));
+    config.process.cwd = "/proc/self/fd/7".into();
     let error = agent.run(config).unwrap_err();
     assert!(error.starts_with("working directory /proc/self/fd/7: "), "{error}");
 

@@ -2,10 +2,8 @@
 
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
 
 use nix::sched::CloneFlags;
-use oci_spec::runtime::LinuxResources;
 
 use super::failure::{Failure, Step};
 use super::init::{self, Inherited};
@@ -25,8 +23,6 @@ pub struct Starting {
     pub stdout: PipeReader,
     /// What the container complains about.
     pub stderr: PipeReader,
-    /// Its cgroup.
-    pub group: PathBuf,
 }
 
 /// What one pod's containers share.
@@ -46,17 +42,10 @@ pub fn create(
     cgroups: &Cgroups,
     sandbox: Sandbox<'_>,
 ) -> Result<Starting, Failure> {
-    let linux = config.oci.linux().as_ref();
-    let group = linux
-        .and_then(|linux| linux.cgroups_path().as_deref())
-        .ok_or_else(|| Failure::new("read the configuration", "it has no cgroup"))?;
-    let unlimited = LinuxResources::default();
-    let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&unlimited);
-
-    rootfs::prepare(&config.rootfs)?;
+    rootfs::prepare(&config.root)?;
     let failed = |error: crate::cgroup::Error| Failure::new("make the cgroup", error.to_string());
-    cgroups.create(group, resources).map_err(failed)?;
-    let cgroup = cgroups.join(group).map_err(failed)?;
+    cgroups.create(&config.cgroups_path, &config.resources).map_err(failed)?;
+    let cgroup = cgroups.join(&config.cgroups_path).map_err(failed)?;
     let cgroup_mounts = cgroups.container_mounts();
 
     let (stdout, child_stdout) = pipe().step(|| "pipe")?;
@@ -78,7 +67,7 @@ pub fn create(
         1
     })
     .step(|| "clone3")?;
-    Ok(Starting { child, report, stdout, stderr, group: group.to_owned() })
+    Ok(Starting { child, report, stdout, stderr })
 }
 
 /// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.

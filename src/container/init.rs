@@ -13,12 +13,11 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::{prctl, stat};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, fchown, setsid};
-use oci_spec::runtime::{Process, Spec};
 use pathrs::Root;
 use pathrs::flags::OpenFlags;
 
 use super::failure::{Failure, Reason, Step};
-use super::spec::ContainerConfig;
+use super::spec::{ContainerConfig, Process};
 use super::{capabilities, devices, exec, limits, mounts, rootfs, user};
 use crate::cgroup::{ContainerMounts, Join};
 use crate::sys::{mount_api, process};
@@ -41,7 +40,7 @@ pub struct Inherited<'a> {
 
 /// Becomes the container's program; returns only when a step failed.
 pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infallible, Failure> {
-    let process = process_of(&config.oci)?;
+    let process = &config.process;
 
     // Counted and limited before anything of the container exists.
     inherited.cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
@@ -60,25 +59,21 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     umask(Mode::empty());
 
     rootfs::detach_from_host()?;
-    let root = rootfs::mount_overlay(&config.rootfs)?;
-    mounts::mount_all(&root, config.oci.mounts().as_deref().unwrap_or_default(), inherited.cgroup_mounts)?;
-    if let Some(linux) = config.oci.linux() {
-        mounts::make_read_only(&root, linux.readonly_paths().as_deref().unwrap_or_default())?;
-        mounts::mask(&root, linux.masked_paths().as_deref().unwrap_or_default())?;
-    }
+    let root = rootfs::mount_overlay(&config.root)?;
+    mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts)?;
+    mounts::make_read_only(&root, &config.readonly_paths)?;
+    mounts::mask(&root, &config.masked_paths)?;
 
     // The image's files decide who a user is, so they are read through the root handle; its working directory likewise.
-    let identity = user::resolve(&root, &config.user)
+    let identity = user::resolve(&root, &process.user)
         .map_err(|error| Failure::new("look up the user", error.to_string()))?;
     let directory = working_directory(&root, process)?;
 
-    if let Some(adjustment) = process.oom_score_adj() {
-        limits::set_oom_score_adj(adjustment)?;
-    }
+    limits::set_oom_score_adj(process.oom_score_adj)?;
     let null = devices::open_null(OFlag::O_RDONLY)?;
 
     // Last of the mounts' work: until here, mount points could still have to be made.
-    if config.oci.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)) {
+    if config.root.readonly {
         mount_api::set_attributes(root.as_fd(), mount_api::READ_ONLY, false)
             .step(|| "make the root read-only")?;
     }
@@ -86,33 +81,29 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     drop(root);
 
     standard_streams(null.as_fd(), inherited, identity.uid, identity.gid)?;
-    limits::set_rlimits(process.rlimits().as_deref().unwrap_or_default())?;
+    limits::set_rlimits(&process.rlimits)?;
 
     // As root still, since the user may not search all of the way to the directory.
     fchdir(&directory).step(|| "chdir to the working directory")?;
     rootfs::check_inside()?;
     drop(directory);
 
-    capabilities::become_user(identity.uid, identity.gid, &identity.groups, process.capabilities().as_ref())?;
+    capabilities::become_user(identity.uid, identity.gid, &identity.groups, Some(&process.capabilities))?;
     // A shim that is killed takes its containers along; a change of identity would have cleared this.
     prctl::set_pdeathsig(Signal::SIGKILL).step(|| "PR_SET_PDEATHSIG")?;
-    if process.no_new_privileges().unwrap_or(false) {
+    if process.no_new_privileges {
         capabilities::no_new_privileges()?;
     }
 
     umask(Mode::from_bits_truncate(0o022));
     process::close_on_exec_from(3).step(|| "close_range")?;
-    exec::execute(process.args().as_deref().unwrap_or_default(), &environment(process, identity.home))
-}
-
-fn process_of(oci: &Spec) -> Result<&Process, Failure> {
-    oci.process().as_ref().ok_or_else(|| Failure::new("read the configuration", "it has no process"))
+    exec::execute(&process.args, &environment(process, identity.home))
 }
 
 /// The working directory inside the root, made when it is missing. Magic links such as /proc/self/fd/3 are not followed
 /// (CVE-2024-21626).
 fn working_directory(root: &Root, process: &Process) -> Result<OwnedFd, Failure> {
-    let path = process.cwd();
+    let path = &process.cwd;
     let step = || format!("working directory {}", path.display());
     let found = match root.resolve(path) {
         Err(error) if Reason::errno(&error) == Some(libc::ENOENT) => {
@@ -150,7 +141,7 @@ fn standard_streams(
 
 /// The environment as configured, with HOME from /etc/passwd when it names none.
 fn environment(process: &Process, home: Option<String>) -> Vec<String> {
-    let mut env = process.env().clone().unwrap_or_default();
+    let mut env = process.env.clone();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
         env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
     }

@@ -229,6 +229,7 @@ impl Options {
                 "nosuid" => parsed.attributes |= mount_api::NO_SUID,
                 "nodev" => parsed.attributes |= mount_api::NO_DEV,
                 "noexec" => parsed.attributes |= mount_api::NO_EXEC,
+                "strictatime" => parsed.attributes |= mount_api::STRICT_ATIME,
                 "rbind" => parsed.recursive = true,
                 // The kernel's defaults, and what every bind gets here anyway.
                 "rw" | "suid" | "dev" | "exec" | "bind" | "relatime" | "private" | "rprivate" => {}

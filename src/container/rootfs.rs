@@ -16,12 +16,12 @@ use nix::unistd::{chdir, fchdir, pivot_root};
 use pathrs::Root;
 
 use super::failure::{Failure, Step};
-use super::spec::Rootfs;
+use super::spec;
 
 /// Makes an attempt's directories: `upper`, which shows as the container's root and so takes the image root's owner and
 /// mode, `work` for the kernel, and the mount point `rootfs`.
-pub fn prepare(rootfs: &Rootfs) -> Result<(), Failure> {
-    let image_root = rootfs
+pub fn prepare(config: &spec::Root) -> Result<(), Failure> {
+    let image_root = config
         .lower
         .first()
         .ok_or_else(|| Failure::new("prepare the root filesystem", "the image has no layer"))?;
@@ -36,10 +36,10 @@ pub fn prepare(rootfs: &Rootfs) -> Result<(), Failure> {
             .create(path)
             .step(|| format!("mkdir {}", path.display()))
     };
-    let upper = rootfs.attempt_dir.join("upper");
+    let upper = config.attempt_dir.join("upper");
     make(&upper)?;
-    make(&rootfs.attempt_dir.join("work"))?;
-    make(&rootfs.attempt_dir.join("rootfs"))?;
+    make(&config.attempt_dir.join("work"))?;
+    make(&config.attempt_dir.join("rootfs"))?;
     std::os::unix::fs::chown(&upper, Some(like.uid()), Some(like.gid()))
         .and_then(|()| fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode() & 0o7777)))
         .step(|| format!("set owner and mode of {}", upper.display()))
@@ -56,10 +56,10 @@ pub fn detach_from_host() -> Result<(), Failure> {
 /// The layers are named by descriptor: short enough for the page that mount(2) allows for options, and the host's paths
 /// do not show in the container's /proc/self/mountinfo. `volatile` spares the syncs of a filesystem that is never mounted
 /// a second time (Linux 5.10).
-pub fn mount_overlay(rootfs: &Rootfs) -> Result<Root, Failure> {
-    let layers = rootfs.lower.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
-    let upper = open_directory(&rootfs.attempt_dir.join("upper"))?;
-    let work = open_directory(&rootfs.attempt_dir.join("work"))?;
+pub fn mount_overlay(config: &spec::Root) -> Result<Root, Failure> {
+    let layers = config.lower.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
+    let upper = open_directory(&config.attempt_dir.join("upper"))?;
+    let work = open_directory(&config.attempt_dir.join("work"))?;
     let lower: Vec<String> = layers.iter().map(name_of).collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",
@@ -68,7 +68,7 @@ pub fn mount_overlay(rootfs: &Rootfs) -> Result<Root, Failure> {
         name_of(&work)
     );
 
-    let target = rootfs.attempt_dir.join("rootfs");
+    let target = config.attempt_dir.join("rootfs");
     mount(Some("overlay"), &target, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))
         .step(|| format!("mount the overlay on {}", target.display()))?;
     open_directory(&target).map(Root::from_fd)

@@ -1,16 +1,16 @@
-//! What the shim is told about one container: an OCI runtime configuration, and the few things that it has no field for.
+//! What the shim is told about one container, in the words and types of the OCI runtime specification.
+//!
+//! It is the part of an OCI configuration that is honoured here, field by field, rather than the whole of it: what a shim
+//! cannot do has no field that could be set and ignored, and the shim need not carry a decoder for it.
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxCapabilities, LinuxResources, Mount, PosixRlimit};
 use serde::{Deserialize, Serialize};
 
 /// Everything needed to start one attempt of a container.
-///
-/// Of the OCI configuration these are honoured: `process` (args, env, cwd, capabilities, rlimits, oomScoreAdj,
-/// noNewPrivileges), `root.readonly`, `mounts` in their order, `linux.maskedPaths`, `linux.readonlyPaths`,
-/// `linux.cgroupsPath` (relative to the hierarchies' roots) and `linux.resources`. `process.user` is not: see `user`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ContainerConfig {
     /// 64 lower-case hexadecimal digits, never used twice.
     pub id: String,
@@ -18,27 +18,61 @@ pub struct ContainerConfig {
     pub name: String,
     /// Counts the starts of this container, from 0.
     pub attempt: u32,
-    /// The OCI runtime configuration.
-    pub oci: Spec,
-    /// Where the root filesystem comes from.
-    pub rootfs: Rootfs,
-    /// Who the process runs as; names are looked up in the container's own /etc/passwd and /etc/group.
-    pub user: UserRequest,
     /// The log file, in the CRI format. Its directory exists.
     pub log_path: PathBuf,
+    /// Where the root filesystem comes from.
+    pub root: Root,
+    /// Carried out in this order. Type `bind`, `cgroup` (whatever this host has), or the name of a kernel filesystem.
+    pub mounts: Vec<Mount>,
+    /// Paths below /proc and /sys that are hidden.
+    pub masked_paths: Vec<String>,
+    /// Likewise that cannot be written to.
+    pub readonly_paths: Vec<String>,
+    /// The container's group, relative to the hierarchies' roots.
+    pub cgroups_path: PathBuf,
+    /// Its limits.
+    pub resources: LinuxResources,
+    /// The program.
+    pub process: Process,
 }
 
 /// An overlay, mounted in the container's own mount namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rootfs {
+#[serde(rename_all = "camelCase")]
+pub struct Root {
     /// Image layers, the topmost first; at least one. Never written to.
     pub lower: Vec<PathBuf>,
     /// Holds `upper`, `work` and the mount point `rootfs`, which the shim makes. Its own for each attempt.
     pub attempt_dir: PathBuf,
+    /// The container cannot write to its root.
+    pub readonly: bool,
+}
+
+/// The program and what it may do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// The program, looked up in the PATH of `env` if it has no slash, and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`. HOME is added when it is missing.
+    pub env: Vec<String>,
+    /// Working directory, made when it is missing. Absolute.
+    pub cwd: PathBuf,
+    /// Who it runs as; names are looked up in the container's own /etc/passwd and /etc/group.
+    pub user: UserRequest,
+    /// Bounding, permitted and effective sets; the others end up empty whatever is asked for.
+    pub capabilities: LinuxCapabilities,
+    /// As far as the host lets them be raised.
+    pub rlimits: Vec<PosixRlimit>,
+    /// As far as the host lets it be lowered.
+    pub oom_score_adj: i32,
+    /// No execve grants anything.
+    pub no_new_privileges: bool,
 }
 
 /// The identity that was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct UserRequest {
     /// The image's USER as written (`""`, `1000`, `nginx`, `1000:1000`, `nginx:www`); `uid` and `gid` win over it.
     pub image_user: String,

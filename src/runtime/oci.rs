@@ -1,4 +1,4 @@
-//! From a container's spec and its image to what the shim is told: an OCI runtime configuration. Pure.
+//! From a container's spec and its image to what the shim is told, in the words of the OCI runtime specification. Pure.
 //!
 //! Everything that isolates a container and can be said in OCI's words is decided here: mounts, masks, capabilities, limits.
 
@@ -6,13 +6,11 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{
-    Capability, Linux, LinuxCapabilities, Mount, PosixRlimitBuilder, PosixRlimitType, Process, Root, Spec,
-};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder, PosixRlimitType};
 
 use super::resources;
 use crate::config::Layout;
-use crate::container::spec::{ContainerConfig, Rootfs, UserRequest};
+use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
 use crate::pod::spec::Security;
 use crate::pod::{ContainerSpec, Pod, env};
@@ -109,55 +107,29 @@ pub struct Start<'a> {
 /// Describes the container to the shim.
 pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<ContainerConfig, Error> {
     let Start { pod, spec, image, id, attempt, .. } = start;
+    let masked = MASKED.into_iter().chain([MASKED_POWERCAP]).map(str::to_owned);
     Ok(ContainerConfig {
         id: id.to_owned(),
         name: spec.name.to_string(),
         attempt,
-        oci: oci(start, layout, node)?,
-        rootfs: Rootfs {
+        log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
+        root: Root {
             lower: image.layers.clone(),
             attempt_dir: layout.attempt(&pod.uid, &spec.name, attempt),
+            readonly: spec.security.read_only_root_filesystem,
         },
-        user: UserRequest {
-            image_user: image.config.user().clone().unwrap_or_default(),
-            uid: spec.security.run_as_user,
-            gid: spec.security.run_as_group,
-            supplemental_groups: pod.spec.supplemental_groups.clone(),
-            non_root: spec.security.run_as_non_root,
-        },
-        log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
+        mounts: mounts(start, layout)?,
+        masked_paths: masked.chain(node.thermal.iter().cloned()).collect(),
+        readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
+        cgroups_path: start.pod_group.join(id),
+        resources: resources::of_container(&spec.resources),
+        process: process(start, node)?,
     })
 }
 
 /// The pod's host name, inside.
 pub fn hostname<'a>(pod: &'a Pod, node: &'a NodeFacts) -> &'a str {
     if pod.spec.host_network { &node.hostname } else { &pod.spec.hostname }
-}
-
-fn oci(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Spec, Error> {
-    let mut root = Root::default();
-    // The root filesystem is the overlay of `ContainerConfig::rootfs`.
-    root.set_path(PathBuf::from("rootfs"));
-    root.set_readonly(Some(start.spec.security.read_only_root_filesystem));
-
-    let mut linux = Linux::default();
-    let masked = MASKED.into_iter().chain([MASKED_POWERCAP]).map(str::to_owned);
-    linux.set_masked_paths(Some(masked.chain(node.thermal.iter().cloned()).collect()));
-    linux.set_readonly_paths(Some(READ_ONLY.map(str::to_owned).to_vec()));
-    linux.set_cgroups_path(Some(start.pod_group.join(start.id)));
-    linux.set_resources(Some(resources::of_container(&start.spec.resources)));
-    linux.set_namespaces(None);
-    linux.set_devices(None);
-    linux.set_rootfs_propagation(None);
-
-    let mut oci = Spec::default();
-    oci.set_root(Some(root));
-    oci.set_hostname(None);
-    oci.set_annotations(None);
-    oci.set_process(Some(process(start, node)?));
-    oci.set_mounts(Some(mounts(start, layout)?));
-    oci.set_linux(Some(linux));
-    Ok(oci)
 }
 
 fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
@@ -174,17 +146,23 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
     let open_files = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile);
     let open_files = open_files.soft(OPEN_FILES.0).hard(OPEN_FILES.1).build();
 
-    let mut process = Process::default();
-    process.set_terminal(None);
-    process.set_args(Some(args));
-    process.set_env(Some(environment(&words(image.config.env()), hostname(pod, node), &manifest_env)));
-    process.set_cwd(cwd);
-    process.set_capabilities(Some(capabilities(&spec.security)));
-    // Every field has a default: building it cannot fail.
-    process.set_rlimits(Some(open_files.into_iter().collect()));
-    process.set_no_new_privileges(Some(!spec.security.allow_privilege_escalation));
-    process.set_oom_score_adj(Some(resources::oom_score_adj(pod, spec, node.memory)));
-    Ok(process)
+    Ok(Process {
+        args,
+        env: environment(&words(image.config.env()), hostname(pod, node), &manifest_env),
+        cwd,
+        user: UserRequest {
+            image_user: image.config.user().clone().unwrap_or_default(),
+            uid: spec.security.run_as_user,
+            gid: spec.security.run_as_group,
+            supplemental_groups: pod.spec.supplemental_groups.clone(),
+            non_root: spec.security.run_as_non_root,
+        },
+        capabilities: capabilities(&spec.security),
+        // Every field has a default: building it cannot fail.
+        rlimits: open_files.into_iter().collect(),
+        oom_score_adj: resources::oom_score_adj(pod, spec, node.memory),
+        no_new_privileges: !spec.security.allow_privilege_escalation,
+    })
 }
 
 /// The image's variables, then HOSTNAME, then the manifest's; a later one replaces an earlier one in its place.

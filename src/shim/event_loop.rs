@@ -415,13 +415,9 @@ impl Shim {
             Failure::new(format!("open the log {}", config.log_path.display()), error.to_string())
         });
         match log.and_then(|log| Ok((log, create::create(config, &self.cgroups, sandbox)?))) {
-            Ok((log, starting)) => self.adopt(caller, attempt, log, starting),
+            Ok((log, starting)) => self.adopt(caller, attempt, config.cgroups_path.clone(), log, starting),
             Err(failure) => {
-                if let Some(group) =
-                    config.oci.linux().as_ref().and_then(|linux| linux.cgroups_path().as_deref())
-                {
-                    self.remove_group(group);
-                }
+                self.remove_group(&config.cgroups_path);
                 self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
                 self.reply(caller, Ok(Reply::Done), Vec::new());
                 Ok(())
@@ -433,6 +429,7 @@ impl Shim {
         &mut self,
         caller: Caller,
         attempt: Attempt,
+        group: PathBuf,
         log: Log,
         starting: create::Starting,
     ) -> Result<(), Error> {
@@ -452,7 +449,7 @@ impl Shim {
                 attempt,
                 child: starting.child,
                 exit,
-                group: starting.group,
+                group,
                 phase: ContainerPhase::Starting { report: starting.report, token },
                 log,
                 outputs,

@@ -26,7 +26,7 @@ pub struct Request {
 
 /// What an agent may ask of a shim.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "call", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum Call {
     /// The first call of a connection: send all records from number `from` on, and every later one.
     Subscribe {
@@ -71,7 +71,7 @@ pub struct SandboxConfig {
 
 /// What a shim says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "message", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum Message {
     /// The answer to a request.
     Reply {
@@ -119,7 +119,7 @@ pub struct Record {
 
 /// What a shim saw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 pub enum Event {
     /// A shim opened the journal.
     ShimStarted {

@@ -24,6 +24,9 @@ pub const NO_DEV: Attributes = libc::MOUNT_ATTR_NODEV;
 /// MOUNT_ATTR_NOEXEC.
 pub const NO_EXEC: Attributes = libc::MOUNT_ATTR_NOEXEC;
 
+/// MOUNT_ATTR_STRICTATIME. Without it access times are kept as `relatime` does.
+pub const STRICT_ATIME: Attributes = libc::MOUNT_ATTR_STRICTATIME;
+
 /// One parameter of a filesystem, as fsconfig(2) takes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parameter<'a> {

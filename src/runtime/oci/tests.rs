@@ -41,7 +41,7 @@ fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
 }
 
 fn oci_of(pod: &Pod, image: &Image) -> Value {
-    serde_json::to_value(configured(pod, image).unwrap().oci).unwrap()
+    serde_json::to_value(configured(pod, image).unwrap()).unwrap()
 }
 
 fn a_pod() -> Pod {
@@ -52,20 +52,29 @@ fn a_pod() -> Pod {
 fn a_plain_container_is_told_in_full() {
     let image = image(json!({"Cmd": ["sh"], "Env": ["A=1"], "User": "www", "WorkingDir": "/srv"}));
     let config = configured(&a_pod(), &image).unwrap();
-    assert_eq!(config.rootfs.lower, image.layers);
-    assert_eq!(config.rootfs.attempt_dir, Path::new("/root/pods/uid-1/containers/a/2"));
-    assert_eq!(config.log_path, Path::new("/log/default_web_uid-1/a/2.log"));
-    assert_eq!(config.user.image_user, "www");
 
-    let mut oci = serde_json::to_value(&config.oci).unwrap();
+    let mut oci = serde_json::to_value(&config).unwrap();
     let capabilities = oci["process"]["capabilities"].take();
     assert_eq!(
         oci,
         json!({
-            "ociVersion": config.oci.version(),
-            "root": {"path": "rootfs", "readonly": false},
+            "id": "c0ffee",
+            "name": "a",
+            "attempt": 2,
+            "logPath": "/log/default_web_uid-1/a/2.log",
+            "root": {
+                "lower": ["/l2", "/l1"],
+                "attemptDir": "/root/pods/uid-1/containers/a/2",
+                "readonly": false,
+            },
             "process": {
-                "user": {"uid": 0, "gid": 0},
+                "user": {
+                    "imageUser": "www",
+                    "uid": null,
+                    "gid": null,
+                    "supplementalGroups": [],
+                    "nonRoot": false,
+                },
                 "args": ["sh"],
                 "env": [format!("PATH={DEFAULT_PATH}"), "A=1", "HOSTNAME=web"],
                 "cwd": "/srv",
@@ -95,12 +104,10 @@ fn a_plain_container_is_told_in_full() {
                 {"destination": "/etc/resolv.conf", "type": "bind", "source": "/root/pods/uid-1/resolv.conf",
                  "options": ["rbind", "rprivate", "rw"]},
             ],
-            "linux": {
-                "resources": {"cpu": {"shares": 2}},
-                "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
-                "maskedPaths": MASKED.iter().copied().chain([MASKED_POWERCAP, "/sys/hot"]).collect::<Vec<_>>(),
-                "readonlyPaths": READ_ONLY,
-            },
+            "resources": {"cpu": {"shares": 2}},
+            "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
+            "maskedPaths": MASKED.iter().copied().chain([MASKED_POWERCAP, "/sys/hot"]).collect::<Vec<_>>(),
+            "readonlyPaths": READ_ONLY,
         })
     );
     for set in ["bounding", "effective", "permitted"] {
@@ -185,8 +192,8 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
         |path: &str, read_only| VolumeMount { volume: "data".into(), mount_path: path.into(), read_only };
     pod.spec.containers[0].volume_mounts =
         vec![at("/srv/a/b", false), at("/srv/a", true), at("/etc/hosts", false), at("/srv/a-b", false)];
-    let oci = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap().oci;
-    let mounts = &oci.mounts().as_ref().unwrap()[7..];
+    let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+    let mounts = &config.mounts[7..];
     let paths: Vec<_> = mounts.iter().map(|m| m.destination().to_str().unwrap()).collect();
     assert_eq!(paths, ["/etc/hosts", "/srv/a", "/srv/a/b", "/srv/a-b", "/etc/hostname", "/etc/resolv.conf"]);
     assert_eq!(mounts[1].options().as_ref().unwrap(), &strings(&["rbind", "rprivate", "ro"]));
