@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::digest::Digest;
+
 /// The registry of names that give none.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
@@ -72,7 +74,7 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         return Err("it is empty");
     }
     let (name, digest) = match text.split_once('@') {
-        Some((name, digest)) if is_sha256(digest) => (name, Some(digest)),
+        Some((name, digest)) if digest.parse::<Digest>().is_ok() => (name, Some(digest)),
         Some(_) => return Err("its digest is not sha256: and 64 lower-case hexadecimal digits"),
         None => (text, None),
     };
@@ -113,12 +115,6 @@ fn parse(text: &str) -> Result<Reference, &'static str> {
         tag: tag.map(str::to_owned),
         digest: digest.map(str::to_owned),
     })
-}
-
-fn is_sha256(digest: &str) -> bool {
-    digest
-        .strip_prefix("sha256:")
-        .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }
 
 fn is_tag(tag: &str) -> bool {

@@ -87,19 +87,19 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, Error> {
         let ingest = dir.join("ingest");
         durable::make_directory(&ingest)?;
-        let header = dir.join("oci-layout");
-        if !header.exists() {
-            // Several processes may open a new store at once; they write the same.
-            let scratch = ingest.join(format!("oci-layout-{}", std::process::id()));
-            durable::write(&header, &scratch, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-        }
-        Ok(Store {
+        let store = Store {
             dir: dir.to_owned(),
             pods: dir.parent().unwrap_or(Path::new("/")).join("pods"),
             blobs: Blobs::open(dir, &ingest)?,
             layers: Layers::open(dir, &ingest)?,
             ingest,
-        })
+        };
+        let header = dir.join("oci-layout");
+        if !header.exists() {
+            let _lock = store.lock()?;
+            durable::write(&header, &store.ingest.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        }
+        Ok(store)
     }
 
     /// The image of a name in the store (`nginx:1.14`), or of a source: `dir:/path`, `oci:/path`, `archive:/path.tar`.
@@ -138,13 +138,20 @@ impl Store {
         }
     }
 
-    /// What is in the store, by name.
+    /// What is in the store, by name. An image whose blobs are damaged is left out, and the log says so.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
         let mut entries = references::read(&self.dir)?;
         entries.sort_by(|a, b| {
             (&a.reference, a.replaced, a.imported).cmp(&(&b.reference, b.replaced, b.imported))
         });
-        entries.iter().map(|entry| self.stored(entry)).collect()
+        let readable = entries.iter().filter_map(|entry| match self.stored(entry) {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                tracing::warn!(%error, image = entry.reference, "an image in the store is damaged; remove or import it again");
+                None
+            }
+        });
+        Ok(readable.collect())
     }
 
     /// Forgets a name, and removes what no other image needs. Refused while a pod uses the name.
@@ -287,9 +294,17 @@ impl Store {
         }
         references::write(&self.dir, &self.ingest, &entries)?;
 
+        if let Err(error) = self.remove_unreferenced(&entries) {
+            // The names are what was asked for; what is left takes space, and goes with a later change.
+            tracing::warn!(%error, store = %self.dir.display(), "cannot remove what no image needs any more");
+        }
+        Ok(())
+    }
+
+    fn remove_unreferenced(&self, entries: &[Entry]) -> Result<(), Error> {
         let mut blobs = HashSet::new();
         let mut layers = HashSet::new();
-        for entry in &entries {
+        for entry in entries {
             let checked = self.checked(&entry.manifest)?;
             blobs.extend([checked.manifest.hex().to_owned(), checked.id.hex().to_owned()]);
             for layer in &checked.layers {

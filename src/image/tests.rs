@@ -574,6 +574,27 @@ fn what_a_pod_uses_stays() {
 }
 
 #[test]
+fn a_damaged_image_is_in_nobodys_way() {
+    if !is_root("a_damaged_image_is_in_nobodys_way") {
+        return;
+    }
+    let node = Node::new();
+    let store = node.store();
+    store.import(&node.layout("a", &[hello()]), "a").unwrap();
+    for blob in fs::read_dir(node.path("images/blobs/sha256")).unwrap() {
+        fs::write(blob.unwrap().path(), "damaged").unwrap();
+    }
+    let error = store.resolve("a").unwrap_err();
+    assert!(error.to_string().ends_with("has other bytes"), "{error}");
+
+    store.import(&node.layout("b", &[Tar::new().dir("./").finish()]), "b").unwrap();
+    let names: Vec<_> = store.list().unwrap().into_iter().map(|row| row.reference).collect();
+    assert_eq!(names, ["docker.io/library/b:latest"]);
+    store.remove("a").unwrap();
+    assert_eq!(node.content(), [3, 1, 0]);
+}
+
+#[test]
 fn two_imports_at_the_same_time_both_count() {
     if !is_root("two_imports_at_the_same_time_both_count") {
         return;
@@ -588,10 +609,9 @@ fn two_imports_at_the_same_time_both_count() {
     std::thread::scope(|scope| {
         for (n, source) in sources.iter().enumerate() {
             // A store each: the lock is the file's, as between processes.
-            let store = node.store();
-            scope.spawn(move || store.import(source, &format!("app:{n}")).unwrap());
-            let store = node.store();
-            scope.spawn(move || store.resolve(&format!("oci:{}", source.display())).unwrap());
+            let node = &node;
+            scope.spawn(move || node.store().import(source, &format!("app:{n}")).unwrap());
+            scope.spawn(move || node.store().resolve(&format!("oci:{}", source.display())).unwrap());
         }
     });
     assert_eq!(node.store().list().unwrap().len(), 8);
