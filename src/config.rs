@@ -1,12 +1,13 @@
 //! Flags and defaults resolved into one `Config`, and `Layout`: every directory and socket path, in one type.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
 use crate::pod::{ContainerName, PodKey, PodUid};
 
-/// Where everything is kept. See DESIGN section 6 in ARCHITECTURE.md, "Disk and sockets".
+/// Where everything is kept. See "Disk and sockets" in ARCHITECTURE.md.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     root: PathBuf,
@@ -154,4 +155,133 @@ pub struct Config {
     /// Group below which `kubepods` is made, relative to the hierarchies' roots; `None`: the delegated group when
     /// systemd gives one, else the root.
     pub cgroup_root: Option<PathBuf>,
+}
+
+/// The path of a unix socket may have this many bytes (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+
+/// Length of a UUID as text.
+const UUID_LENGTH: usize = 36;
+
+/// Longest name of an interface (IFNAMSIZ - 1), bytes.
+const INTERFACE_NAME_MAX: usize = 15;
+
+/// Why flags do not make a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A relative path, and no working directory to complete it with.
+    #[error("{flag} {}: cannot be made absolute", path.display())]
+    Path {
+        /// The flag.
+        flag: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Sockets below it would have longer paths than the kernel takes.
+    #[error(
+        "--run-dir {}: too long, the path of a pod's socket would have {length} bytes and may have {SOCKET_PATH_MAX}",
+        path.display()
+    )]
+    RunDirTooLong {
+        /// Its value.
+        path: PathBuf,
+        /// Of a pod's socket, bytes.
+        length: usize,
+    },
+    /// No name for an interface.
+    #[error(
+        "--bridge {0:?}: not a name for a network interface: 1 to {INTERFACE_NAME_MAX} bytes, no white space, no '/', ':' or '%'"
+    )]
+    Bridge(String),
+    /// No room for a bridge and a pod.
+    #[error("--pod-cidr {0}: too small, it must have at least 4 addresses")]
+    PodCidr(Ipv4Net),
+    /// A group that leaves the hierarchy.
+    #[error("--cgroup-root {}: must be a path without . and ..", .0.display())]
+    CgroupRoot(PathBuf),
+}
+
+impl Config {
+    /// Checks what was asked for, and makes paths absolute.
+    pub fn new(
+        [root, run, log]: [&Path; 3],
+        pod_cidr: Ipv4Net,
+        bridge: String,
+        cgroup_root: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let absolute = |flag, path: &Path| {
+            std::path::absolute(path).map_err(|source| Error::Path { flag, path: path.to_owned(), source })
+        };
+        let layout = Layout::new(
+            absolute("--root-dir", root)?,
+            absolute("--run-dir", run)?,
+            absolute("--log-dir", log)?,
+        );
+        let length = layout.run.as_os_str().len() + "/pods/".len() + UUID_LENGTH + "/shim.sock".len();
+        if length > SOCKET_PATH_MAX {
+            return Err(Error::RunDirTooLong { path: layout.run, length });
+        }
+        if !is_interface_name(&bridge) {
+            return Err(Error::Bridge(bridge));
+        }
+        if pod_cidr.prefix_len() > 30 {
+            return Err(Error::PodCidr(pod_cidr));
+        }
+        let cgroup_root = cgroup_root.map(group).transpose()?;
+        Ok(Self { layout, pod_cidr, bridge, cgroup_root })
+    }
+}
+
+/// As the kernel checks it (dev_valid_name); it takes `%` for a template of a name to be numbered.
+fn is_interface_name(name: &str) -> bool {
+    let refused = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':' | '%');
+    (1..=INTERFACE_NAME_MAX).contains(&name.len()) && name != "." && name != ".." && !name.contains(refused)
+}
+
+/// A group relative to the hierarchies' roots; a leading `/` stands for the roots.
+fn group(path: &Path) -> Result<PathBuf, Error> {
+    let parts = path.components().filter(|part| *part != Component::RootDir);
+    let normal = |part| match part {
+        Component::Normal(name) => Ok(name),
+        _ => Err(Error::CgroupRoot(path.to_owned())),
+    };
+    parts.map(normal).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(run: &str, cidr: &str, bridge: &str, cgroup: Option<&str>) -> Result<Config, String> {
+        let dirs = [Path::new("/r"), Path::new(run), Path::new("/l")];
+        Config::new(dirs, cidr.parse().unwrap(), bridge.into(), cgroup.map(Path::new))
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        let long = format!("/{}", "x".repeat(60));
+        for (run, cidr, bridge, cgroup, flag) in [
+            (long.as_str(), "10.0.0.0/16", "br0", None, "--run-dir"),
+            ("/run", "10.0.0.0/31", "br0", None, "--pod-cidr"),
+            ("/run", "10.0.0.0/16", "a-name-too-long-x", None, "--bridge"),
+            ("/run", "10.0.0.0/16", "", None, "--bridge"),
+            ("/run", "10.0.0.0/16", "br%d", None, "--bridge"),
+            ("/run", "10.0.0.0/16", "br0", Some("a/../b"), "--cgroup-root"),
+        ] {
+            let error = config(run, cidr, bridge, cgroup).unwrap_err();
+            assert!(error.starts_with(flag), "{error}");
+        }
+    }
+
+    #[test]
+    fn paths_become_absolute_and_groups_relative() {
+        let here = std::env::current_dir().unwrap();
+        let config = config("run", "10.85.0.0/16", "mkubelet0", Some("/a/b")).unwrap();
+        assert_eq!(config.layout.run(), here.join("run"));
+        assert_eq!(config.cgroup_root.unwrap(), Path::new("a/b"));
+    }
 }

@@ -1,2 +1,7 @@
 //! The agent and the command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mkubelet::cli::main()
+}

@@ -1,1 +1,153 @@
 //! The command line: clap types, and one function per subcommand.
+
+mod console;
+mod image;
+mod print;
+mod run;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use ipnet::Ipv4Net;
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{self, Config};
+
+/// Runs Kubernetes Pods on this machine: no containerd, no runc.
+#[derive(Debug, Parser)]
+#[command(name = "mkubelet", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the pods of a manifest until all their containers have ended.
+    ///
+    /// Ctrl-C ends them gracefully, a second Ctrl-C at once. The exit status is that of the first container that failed.
+    Run(run::Arguments),
+    /// Keeps images on this machine.
+    #[command(subcommand)]
+    Image(image::Command),
+}
+
+/// What every subcommand understands, before or after its name.
+#[derive(Debug, Args)]
+struct Flags {
+    /// Directory for images and for what pods keep on disk.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_ROOT_DIR",
+        value_name = "DIR",
+        default_value = "/var/lib/mkubelet"
+    )]
+    root_dir: PathBuf,
+    /// Directory for sockets and what else is gone at reboot.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_RUN_DIR",
+        value_name = "DIR",
+        default_value = "/run/mkubelet"
+    )]
+    run_dir: PathBuf,
+    /// Directory for the containers' logs.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_LOG_DIR",
+        value_name = "DIR",
+        default_value = "/var/log/pods"
+    )]
+    log_dir: PathBuf,
+    /// Addresses for pods; the first is the bridge's.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_POD_CIDR",
+        value_name = "CIDR",
+        default_value = "10.85.0.0/16"
+    )]
+    pod_cidr: Ipv4Net,
+    /// Name of the bridge that connects the pods.
+    #[arg(long, global = true, env = "MKUBELET_BRIDGE", value_name = "NAME", default_value = "mkubelet0")]
+    bridge: String,
+    /// Control group for pods to be made in [default: the group that systemd delegated, else the root].
+    #[arg(long, global = true, env = "MKUBELET_CGROUP_ROOT", value_name = "GROUP")]
+    cgroup_root: Option<PathBuf>,
+}
+
+impl Flags {
+    fn config(self) -> Result<Config, config::Error> {
+        let directories = [self.root_dir.as_path(), &self.run_dir, &self.log_dir];
+        Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let Cli { flags, command } = Cli::parse();
+    log_to_stderr();
+    match carry_out(flags, command) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
+    let config = flags.config()?;
+    anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root");
+    match command {
+        Command::Run(arguments) => run::run(&config, &arguments),
+        Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Tells an error on stderr, a line for each of its lines.
+fn complain(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    for line in text.lines() {
+        // Nobody reads: nobody to tell.
+        let _ = writeln!(stderr, "mkubelet: {line}");
+    }
+}
+
+/// Diagnostics: warnings, or what MKUBELET_LOG or RUST_LOG ask for.
+fn log_to_stderr() {
+    let asked = ["MKUBELET_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::builder().parse_lossy(asked.as_deref().unwrap_or("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_are_taken_before_and_after_the_subcommand() {
+        for line in [
+            "mkubelet --bridge br7 run x.yaml",
+            "mkubelet run x.yaml --bridge br7",
+            "mkubelet image list --bridge br7",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(cli.flags.bridge, "br7", "{line}");
+        }
+    }
+}

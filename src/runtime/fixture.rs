@@ -79,8 +79,10 @@ impl History {
     }
 
     pub(crate) fn sandbox(&mut self, second: i64) -> &mut Self {
+        self.event(second, Event::SandboxStarted { pid: 7 });
         self.observed.creating = false;
-        self.event(second, Event::SandboxStarted { pid: 7 })
+        self.observed.connected = true;
+        self
     }
 
     pub(crate) fn sandbox_exit(&mut self, second: i64) -> &mut Self {

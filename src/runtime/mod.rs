@@ -1,9 +1,78 @@
 //! Carries the actions of `sync` out, and watches what becomes of them.
 
+pub mod etc_files;
+pub mod host;
 pub mod observe;
 pub mod oci;
+pub mod owner;
+pub mod pod_runtime;
+pub mod reaper;
 pub mod resources;
 pub mod shim_client;
+pub mod shim_process;
 
 #[cfg(test)]
 pub(crate) mod fixture;
+
+use std::future::Future;
+use std::net::Ipv4Addr;
+
+pub use shim_client::Notice;
+
+use crate::pod::ContainerName;
+
+/// An error with its causes, on one line, to be told to a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
+
+impl Error {
+    /// The error and its causes in one line.
+    pub fn chain(error: &(dyn std::error::Error + 'static)) -> Self {
+        let causes = std::iter::successors(Some(error), |error| error.source());
+        Self(causes.map(ToString::to_string).collect::<Vec<_>>().join(": "))
+    }
+
+    /// Likewise, below the name of what was tried.
+    pub fn in_step(step: impl std::fmt::Display) -> impl FnOnce(Self) -> Self {
+        move |error| Self(format!("{step}: {error}"))
+    }
+}
+
+/// Why a container was not even asked to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// In Kubernetes' words, such as `ErrImagePull`.
+    pub reason: &'static str,
+    /// One line a person can act on.
+    pub message: String,
+}
+
+/// Does things to one pod. What becomes of them comes as a [`Notice`], through the channel that the implementation was
+/// made with; a notice is in the channel before the call that caused it returns.
+pub trait Runtime: Send + Sync + 'static {
+    /// Finds out what an earlier agent left of the pod. All that is known is in the channel when this returns, up to the
+    /// record number returned; `None` if there is no shim to ask.
+    fn take_over(&self) -> impl Future<Output = Option<u64>> + Send;
+
+    /// Makes the shim, the sandbox and its network, as far as they are missing; returns the pod's address. All that a
+    /// shim which died has left is killed first.
+    fn create_sandbox(&self) -> impl Future<Output = Result<Option<Ipv4Addr>, Error>> + Send;
+
+    /// Starts a container; returns the digest of its image. That its program cannot be started is told by a record.
+    fn start(
+        &self,
+        container: &ContainerName,
+        attempt: u32,
+    ) -> impl Future<Output = Result<String, Refusal>> + Send;
+
+    /// Sends a container its stop signal. Fine when it has ended.
+    fn stop(&self, container: &ContainerName, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Kills a container and all its processes. Fine when it has ended.
+    fn kill(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Removes all that the pod has on the node, whatever state it is in. Every step is taken even if one fails; the first
+    /// error is returned.
+    fn remove(&self) -> impl Future<Output = Result<(), Error>> + Send;
+}

@@ -26,6 +26,8 @@ pub struct Observed {
     pub sandbox_restarts: u32,
     /// A sandbox is being made.
     pub creating: bool,
+    /// This agent has seen to it that the sandbox has its network: containers may start.
+    pub connected: bool,
     /// The last attempt to make a sandbox that failed.
     pub sandbox_failure: Option<Held>,
     /// When the first shim of the pod began its journal.
@@ -164,6 +166,11 @@ impl Observed {
         self.containers.iter().filter_map(|(name, container)| Some((name, container.running()?)))
     }
 
+    /// Starts of all containers together.
+    pub fn containers_started(&self) -> u32 {
+        self.containers.values().map(|container| container.attempts).sum()
+    }
+
     /// True while an action that starts something is under way.
     pub fn is_starting(&self) -> bool {
         self.creating || self.containers.values().any(|c| c.starting)
@@ -220,6 +227,7 @@ impl Observed {
                 self.sandbox_restarts = 0;
             }
             self.sandbox = Sandbox::Lost { at };
+            self.connected = false;
         }
     }
 

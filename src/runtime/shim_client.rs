@@ -142,6 +142,11 @@ impl ShimClient {
         self.call(call).await.map(drop)
     }
 
+    /// True once the shim has ended.
+    pub fn is_gone(&self) -> bool {
+        self.callers().waiting.is_none()
+    }
+
     /// Waits for the shim's end.
     pub async fn gone(&self) {
         // The sender goes with the reader.
@@ -200,9 +205,10 @@ impl Reader {
         if let Err(error) = self.read().await {
             tracing::warn!(%error, "connection to a shim broke");
         }
-        lock(&self.callers).waiting = None;
         // Nobody may be left to care.
         let _ = self.notices.send(Notice::Lost);
+        // Only now: whoever finds the shim gone finds the notice in the channel, too.
+        lock(&self.callers).waiting = None;
     }
 
     /// Reads until the shim ends, or what it says makes no sense.

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::conditions::{self, Fact};
 use crate::pod::spec::QosClass;
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Container, Ended, Ending, Observed, Sandbox, State};
+use crate::runtime::observe::{Container, Ended, Ending, Observed, State};
 use crate::sync::outcome::{Outcome, next_init, outcome};
 use crate::sync::plan::Intent;
 
@@ -86,9 +86,7 @@ impl View<'_> {
             _ if unready.is_empty() => Fact::yes(kind),
             _ => Fact::because(kind, "ContainersNotReady", "unready", &unready),
         };
-        let has_sandbox = matches!(self.observed.sandbox, Sandbox::Ready { .. })
-            && (self.pod.spec.host_network || self.observed.address.is_some());
-        let sandbox = if has_sandbox { Fact::yes } else { Fact::no };
+        let sandbox = if self.observed.connected { Fact::yes } else { Fact::no };
         vec![
             sandbox("PodReadyToStartContainers"),
             self.initialized(),

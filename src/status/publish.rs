@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::derive::derive;
 use crate::pod::Pod;
@@ -13,7 +13,7 @@ use crate::runtime::observe::Observed;
 use crate::sync::plan::Intent;
 
 /// Something to tell about a pod.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Update {
     /// Which pod.
     pub pod: Arc<Pod>,
@@ -22,7 +22,7 @@ pub struct Update {
 }
 
 /// What there is to tell.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Change {
     /// Its status is another than before.
     Status(Box<PodStatus>),
@@ -30,6 +30,11 @@ pub enum Change {
     Terminating {
         /// Time to SIGKILL.
         grace: Duration,
+    },
+    /// It will be removed now, with its logs. It waits until `done` is used or dropped.
+    Leaving {
+        /// To be dropped when nothing of the pod is needed any more.
+        done: oneshot::Sender<()>,
     },
     /// It is gone from the node. Nothing follows.
     Deleted,
@@ -61,6 +66,14 @@ impl Publisher {
     /// Tells that the pod ends within `grace`.
     pub fn terminating(&self, grace: Duration) {
         self.send(Change::Terminating { grace });
+    }
+
+    /// Tells that the pod's logs will go, and waits until whoever reads them is done, or nobody does.
+    pub async fn leaving(&self) {
+        let (done, left) = oneshot::channel();
+        self.send(Change::Leaving { done });
+        // Dropping it says the same as using it.
+        let _ = left.await;
     }
 
     /// Tells that the pod is gone.

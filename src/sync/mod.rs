@@ -1,5 +1,7 @@
 //! The decision: which action a pod needs next, one task per pod UID.
 
+pub mod event_loop;
 pub mod outcome;
 pub mod plan;
 pub mod restart;
+pub mod worker;

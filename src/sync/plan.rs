@@ -85,8 +85,8 @@ pub fn plan(pod: &Pod, observed: &Observed, intent: Intent, now: Timestamp) -> P
         // A pod that is over stays as it is until it is told to go.
         Intent::Run if outcome(pod, observed).is_some() => {}
         Intent::Run => match observed.sandbox {
-            Sandbox::Ready { .. } => plan.run(pod, observed, now),
-            Sandbox::Absent | Sandbox::Lost { .. } => plan.make_sandbox(observed, now),
+            Sandbox::Ready { .. } if observed.connected => plan.run(pod, observed, now),
+            _ => plan.make_sandbox(observed, now),
         },
     }
     plan
@@ -96,14 +96,14 @@ pub fn plan(pod: &Pod, observed: &Observed, intent: Intent, now: Timestamp) -> P
 
 impl Plan {
     fn make_sandbox(&mut self, observed: &Observed, now: Timestamp) {
-        // What ran in the lost sandbox is being killed by the shim, which reports each end.
-        if observed.creating || observed.running().next().is_some() {
-            return;
-        }
         let restart = match observed.sandbox {
+            _ if observed.creating => return,
+            // What ran in the lost sandbox is being killed by the shim, which reports each end.
+            Sandbox::Lost { .. } if observed.running().next().is_some() => return,
             Sandbox::Lost { at } => {
                 Some(restart::after(at, restart::sandbox_delay(observed.sandbox_restarts)))
             }
+            // One that an earlier agent made may lack its network; what is there already is not made again.
             Sandbox::Absent | Sandbox::Ready { .. } => None,
         };
         let retry = observed.sandbox_failure.as_ref().map(|held| held.due());

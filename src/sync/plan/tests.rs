@@ -45,6 +45,17 @@ fn a_new_pod_gets_a_sandbox_and_is_not_asked_twice() {
 }
 
 #[test]
+fn a_sandbox_taken_over_from_another_agent_gets_what_it_may_lack() {
+    let pod = pod(Always, &[], &["a"]);
+    let mut h = History::ready();
+    h.start(0, "a");
+    h.observed.connected = false;
+    check(&pod, &h.observed, Intent::Run, 1, &[Action::CreateSandbox], None);
+    h.observed.creating = true;
+    check(&pod, &h.observed, Intent::Run, 1, &[], None);
+}
+
+#[test]
 fn a_sandbox_that_could_not_be_made_is_tried_again_after_a_while() {
     let pod = pod(Always, &[], &["a"]);
     let mut h = History::default();
@@ -373,7 +384,7 @@ impl World {
         match action {
             Action::CreateSandbox => {
                 assert_eq!(self.intent, Intent::Run);
-                assert!(!matches!(self.history.observed.sandbox, Sandbox::Ready { .. }));
+                assert!(!self.history.observed.connected);
                 self.history.sandbox(now);
             }
             Action::Start { container, attempt } => {

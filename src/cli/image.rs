@@ -1,0 +1,113 @@
+//! `mkubelet image`: what is in the store.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::image::{Store, Stored};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Takes an image into the store: an OCI image layout, an archive of one, or a root directory.
+    Import {
+        /// The layout, archive or directory.
+        #[arg(value_name = "LAYOUT_OR_DIR")]
+        source: PathBuf,
+        /// The image's name, as `image:` of a Pod will say it.
+        #[arg(long, value_name = "NAME")]
+        name: String,
+    },
+    /// Lists the images.
+    List,
+    /// Removes an image.
+    Rm {
+        /// The image's name.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    let store = Store::open(&config.layout.images())?;
+    match command {
+        Command::Import { source, name } => {
+            let stored = store.import(&source, &name)?;
+            say(&format!("{} {}\n", stored.reference, stored.id))
+        }
+        Command::List => say(&table(&store.list()?)),
+        Command::Rm { name } => Ok(store.remove(&name)?),
+    }
+}
+
+/// Name, id, size, time of import.
+fn table(images: &[Stored]) -> String {
+    let mut rows = vec![["NAME".to_owned(), "IMAGE ID".to_owned(), "SIZE".to_owned(), "IMPORTED".to_owned()]];
+    rows.extend(images.iter().map(|image| {
+        let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
+        let replaced = if image.replaced { " (replaced)" } else { "" };
+        [
+            format!("{}{replaced}", image.reference),
+            id.chars().take(12).collect(),
+            human(image.size),
+            image.imported.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        ]
+    }));
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let [name, id, size, _] = [0, 1, 2, 3].map(width);
+    rows.iter()
+        .map(|row| format!("{:name$}  {:id$}  {:>size$}  {}\n", row[0], row[1], row[2], row[3]))
+        .collect()
+}
+
+/// Bytes with a decimal unit, such as `12.3MB`.
+fn human(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes}B") } else { format!("{value:.1}{}", units[unit]) }
+}
+
+/// Prints; a reader that went away has read enough.
+fn say(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        for (bytes, want) in
+            [(0, "0B"), (999, "999B"), (1000, "1.0kB"), (12_345_678, "12.3MB"), (u64::MAX, "18446744.1TB")]
+        {
+            assert_eq!(human(bytes), want);
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let image = |reference: &str, size| Stored {
+            reference: reference.into(),
+            id: "sha256:0123456789abcdef".into(),
+            size,
+            imported: jiff::Timestamp::UNIX_EPOCH,
+            replaced: false,
+        };
+        assert_eq!(
+            table(&[image("nginx:1.14", 5_000_000), image("b", 1)]),
+            "NAME        IMAGE ID       SIZE  IMPORTED\n\
+             nginx:1.14  0123456789ab  5.0MB  1970-01-01T00:00:00Z\n\
+             b           0123456789ab     1B  1970-01-01T00:00:00Z\n"
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! What `run` prints: successive statuses of pods, as one plain line for each change. Pure.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
+};
+
+use crate::pod::{Pod, PodUid};
+use crate::status::publish::{Change, Update};
+
+/// Turns updates into lines, and keeps score.
+#[derive(Debug, Default)]
+pub(super) struct Printer {
+    colours: bool,
+    pods: HashMap<PodUid, Seen>,
+    /// The first container that failed for good, by pod: when, and with which code.
+    failures: HashMap<PodUid, (Timestamp, i32)>,
+}
+
+/// What has been told of a pod.
+#[derive(Debug, Default)]
+struct Seen {
+    phase: String,
+    ip: String,
+    containers: HashMap<String, SeenContainer>,
+}
+
+/// What has been told of a container.
+#[derive(Debug, Default)]
+struct SeenContainer {
+    running: Option<String>,
+    terminated: Option<String>,
+    waiting: Option<ContainerStateWaiting>,
+}
+
+/// How a line is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    Plain,
+    Good,
+    Odd,
+    Bad,
+}
+
+impl Printer {
+    /// A printer, with colours or without.
+    pub(super) fn new(colours: bool) -> Self {
+        Self { colours, ..Self::default() }
+    }
+
+    /// The lines that an update is worth, each with its newline.
+    pub(super) fn lines(&mut self, update: &Update) -> Vec<String> {
+        let pod = &update.pod;
+        let mut lines = Vec::new();
+        match &update.change {
+            Change::Status(status) => self.status(pod, status, &mut lines),
+            Change::Terminating { grace } => {
+                let text = format!("Terminating (grace period {}s)", grace.as_secs());
+                lines.push((Mood::Odd, format!("pod {}: {text}", pod.key)));
+            }
+            Change::Leaving { .. } => {}
+            Change::Deleted => {
+                self.pods.remove(&pod.uid);
+                lines.push((Mood::Plain, format!("pod {}: deleted", pod.key)));
+            }
+        }
+        lines.into_iter().map(|(mood, line)| self.finish(mood, &line)).collect()
+    }
+
+    /// The exit code of the first container that failed for good; 0 if none did.
+    pub(super) fn exit_code(&self) -> i32 {
+        self.failures.values().min().map_or(0, |(_, code)| *code)
+    }
+
+    fn status(&mut self, pod: &Pod, status: &PodStatus, lines: &mut Vec<(Mood, String)>) {
+        let containers = || {
+            let init = status.init_container_statuses.iter().flatten();
+            init.chain(status.container_statuses.iter().flatten())
+        };
+        let failed = containers().filter_map(|container| {
+            let ended = container.state.as_ref()?.terminated.as_ref()?;
+            (ended.exit_code != 0).then_some((ended.finished_at.as_ref()?.0, ended.exit_code))
+        });
+        match failed.min() {
+            Some(first) => self.failures.insert(pod.uid.clone(), first),
+            None => self.failures.remove(&pod.uid),
+        };
+
+        let seen = self.pods.entry(pod.uid.clone()).or_default();
+        let phase = status.phase.clone().unwrap_or_default();
+        let is_new_phase = phase != seen.phase;
+        let line = format!("pod {}: {phase}", pod.key);
+        let is_beginning = is_new_phase && phase == "Pending";
+        if is_beginning {
+            lines.push((Mood::Plain, line.clone()));
+        }
+        let ip = status.pod_ip.clone().unwrap_or_default();
+        if !ip.is_empty() && ip != seen.ip {
+            lines.push((Mood::Plain, format!("pod {}: IP {ip}", pod.key)));
+        }
+        for container in containers() {
+            let known = seen.containers.entry(container.name.clone()).or_default();
+            let said = known.tell(container);
+            lines.extend(
+                said.into_iter()
+                    .map(|(mood, text)| (mood, format!("container {}/{}: {text}", pod.key, container.name))),
+            );
+        }
+        if is_new_phase && !is_beginning {
+            let mood = match phase.as_str() {
+                "Running" | "Succeeded" => Mood::Good,
+                "Failed" => Mood::Bad,
+                _ => Mood::Plain,
+            };
+            lines.push((mood, line));
+        }
+        (seen.phase, seen.ip) = (phase, ip);
+    }
+
+    fn finish(&self, mood: Mood, line: &str) -> String {
+        let line = on_one_line(line);
+        match mood {
+            Mood::Good if self.colours => format!("\x1b[32m{line}\x1b[0m\n"),
+            Mood::Odd if self.colours => format!("\x1b[33m{line}\x1b[0m\n"),
+            Mood::Bad if self.colours => format!("\x1b[31m{line}\x1b[0m\n"),
+            _ => format!("{line}\n"),
+        }
+    }
+}
+
+impl SeenContainer {
+    /// What is new about a container.
+    fn tell(&mut self, container: &ContainerStatus) -> Vec<(Mood, String)> {
+        let mut lines = Vec::new();
+        let Some(state) = &container.state else { return lines };
+        let last = container.last_state.as_ref().and_then(|last| last.terminated.as_ref());
+        let is_old_news = state.running.is_some() && self.running.is_none() && self.terminated.is_none();
+        if let Some(ended) = state.terminated.as_ref().or(last)
+            && ended.container_id != self.terminated
+        {
+            self.terminated = ended.container_id.clone();
+            self.waiting = None;
+            if !is_old_news {
+                lines.push(terminated(ended));
+            }
+        }
+        if state.running.is_some() && container.container_id != self.running {
+            self.running = container.container_id.clone();
+            self.waiting = None;
+            let text = match container.restart_count {
+                0 => "Running".to_owned(),
+                count => format!("Running (restart {count})"),
+            };
+            lines.push((Mood::Good, text));
+        }
+        // To be created is what everything waits for at first; there is nothing to tell until there is a reason.
+        if let Some(waiting) = state.waiting.as_ref().filter(|waiting| waiting.message.is_some())
+            && self.waiting.as_ref() != Some(waiting)
+        {
+            self.waiting = Some(waiting.clone());
+            let reason = waiting.reason.as_deref().unwrap_or_default();
+            let message = waiting.message.as_deref().unwrap_or_default();
+            // The line has named the container and its pod already.
+            let message =
+                message.split_once('=').filter(|_| reason == "CrashLoopBackOff").map_or(message, |(m, _)| m);
+            lines.push((Mood::Odd, format!("Waiting ({reason}): {message}")));
+        }
+        lines
+    }
+}
+
+fn terminated(ended: &ContainerStateTerminated) -> (Mood, String) {
+    let reason = ended.reason.as_deref().unwrap_or("Error");
+    let mut text = match ended.exit_code {
+        0 => format!("Terminated ({reason})"),
+        code => format!("Terminated ({reason}, exit code {code})"),
+    };
+    if let Some(message) = &ended.message {
+        text.push_str(": ");
+        text.push_str(message);
+    }
+    (if ended.exit_code == 0 { Mood::Plain } else { Mood::Bad }, text)
+}
+
+/// Messages may quote what a stranger wrote: no line ends and no terminal sequences.
+fn on_one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture::{History, at, name, pod};
+    use crate::runtime::observe::Held;
+    use crate::status::derive::derive;
+    use crate::sync::plan::Intent;
+
+    struct Screen {
+        pod: Arc<Pod>,
+        printer: Printer,
+        last: Option<PodStatus>,
+    }
+
+    impl Screen {
+        fn new(policy: RestartPolicy) -> Self {
+            Self { pod: Arc::new(pod(policy, &[], &["a"])), printer: Printer::new(false), last: None }
+        }
+
+        /// The lines that the history, as far as it has come, adds to the screen.
+        fn at(&mut self, second: i64, history: &History) -> Vec<String> {
+            let status = derive(&self.pod, &history.observed, Intent::Run, self.last.as_ref(), at(second));
+            self.last = Some(status.clone());
+            self.tell(Change::Status(Box::new(status)))
+        }
+
+        fn tell(&mut self, change: Change) -> Vec<String> {
+            let lines = self.printer.lines(&Update { pod: Arc::clone(&self.pod), change });
+            lines.into_iter().map(|line| line.strip_suffix('\n').unwrap().to_owned()).collect()
+        }
+    }
+
+    #[test]
+    fn a_life_is_told_line_by_line() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        let mut h = History::default();
+        assert_eq!(screen.at(0, &h), ["pod default/web: Pending"]);
+        h.sandbox(0);
+        h.observed.address = Some([10, 85, 0, 2].into());
+        assert_eq!(screen.at(0, &h), ["pod default/web: IP 10.85.0.2"]);
+        h.start(0, "a");
+        assert_eq!(screen.at(0, &h), ["container default/web/a: Running", "pod default/web: Running"]);
+        assert!(screen.at(1, &h).is_empty());
+        h.exit(1, "a", 137);
+        assert_eq!(screen.at(1, &h), ["container default/web/a: Terminated (Error, exit code 137)"]);
+        h.start(1, "a");
+        assert_eq!(screen.at(1, &h), ["container default/web/a: Running (restart 1)"]);
+        h.exit(2, "a", 0);
+        assert_eq!(
+            screen.at(2, &h),
+            [
+                "container default/web/a: Terminated (Completed)",
+                "container default/web/a: Waiting (CrashLoopBackOff): back-off 10s restarting failed container",
+            ]
+        );
+        assert!(screen.at(3, &h).is_empty());
+        assert_eq!(
+            screen.tell(Change::Terminating { grace: Duration::from_secs(30) }),
+            ["pod default/web: Terminating (grace period 30s)"]
+        );
+        assert_eq!(screen.tell(Change::Deleted), ["pod default/web: deleted"]);
+    }
+
+    #[test]
+    fn an_end_between_two_looks_is_told_all_the_same() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        let mut h = History::ready();
+        h.start(0, "a");
+        screen.at(0, &h);
+        h.exit(1, "a", 1).start(1, "a");
+        assert_eq!(
+            screen.at(1, &h),
+            [
+                "container default/web/a: Terminated (Error, exit code 1)",
+                "container default/web/a: Running (restart 1)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_was_over_before_we_came_is_not_news() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        let mut h = History::ready();
+        h.start(0, "a").exit(1, "a", 1).start(1, "a");
+        assert_eq!(
+            screen.at(1, &h),
+            ["container default/web/a: Running (restart 1)", "pod default/web: Running"]
+        );
+    }
+
+    #[test]
+    fn a_missing_image_and_a_failed_start_say_why_on_one_line() {
+        let mut screen = Screen::new(RestartPolicy::Never);
+        let mut h = History::ready();
+        let held = Held::again(None, "ErrImagePull", "no\x1b[31m such\nimage".into(), at(0));
+        h.observed.container_mut(&name("a")).held = Some(held);
+        let lines = screen.at(0, &h);
+        assert_eq!(lines[1], "container default/web/a: Waiting (ErrImagePull): no\\u{1b}[31m such\\nimage");
+        h.start_fails(1, "a");
+        let lines = screen.at(1, &h);
+        assert!(
+            lines[0].starts_with("container default/web/a: Terminated (StartError, exit code 128): execve")
+        );
+        assert_eq!(lines[1], "pod default/web: Failed");
+    }
+
+    #[test]
+    fn the_exit_code_is_that_of_the_container_that_failed_first_and_did_not_recover() {
+        let mut screen = Screen::new(RestartPolicy::OnFailure);
+        let mut h = History::ready();
+        h.start(0, "a").exit(1, "a", 3);
+        screen.at(1, &h);
+        assert_eq!(screen.printer.exit_code(), 3);
+        h.start(1, "a").exit(2, "a", 0);
+        screen.at(2, &h);
+        assert_eq!(screen.printer.exit_code(), 0);
+    }
+
+    #[test]
+    fn colours_are_for_terminals() {
+        let printer = Printer::new(true);
+        assert_eq!(printer.finish(Mood::Bad, "x"), "\x1b[31mx\x1b[0m\n");
+        assert_eq!(printer.finish(Mood::Plain, "x"), "x\n");
+    }
+}

@@ -1,0 +1,117 @@
+//! The three files of /etc that the pod's containers share: hosts, hostname, resolv.conf.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::oci::{NodeFacts, hostname};
+use crate::config::Layout;
+use crate::pod::Pod;
+
+/// Where the node's resolvers may be found; the first that a pod can use is taken.
+const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/// systemd-resolved listens there, on the node alone.
+const STUB: &str = "127.0.0.53";
+
+/// Read of a file of the host at most, bytes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("write {path}")]
+pub struct Error {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Writes the files. The pod's directory exists.
+pub fn write(pod: &Pod, address: Option<Ipv4Addr>, layout: &Layout, node: &NodeFacts) -> Result<(), Error> {
+    let name = hostname(pod, node);
+    let hosts = match address {
+        Some(ip) => hosts(ip, name),
+        // On the host's network: what holds for the host holds for the pod.
+        None => read(Path::new("/etc/hosts")).unwrap_or_default(),
+    };
+    write_file(&layout.etc_hosts(&pod.uid), &hosts)?;
+    write_file(&layout.etc_hostname(&pod.uid), format!("{name}\n").as_bytes())?;
+    write_file(&layout.resolv_conf(&pod.uid), &resolv_conf(&RESOLVERS.map(PathBuf::from)))
+}
+
+/// The managed hosts file: the loopback names, and the pod's own.
+fn hosts(ip: Ipv4Addr, hostname: &str) -> Vec<u8> {
+    format!(
+        "# Kubernetes-managed hosts file.\n\
+         127.0.0.1\tlocalhost\n\
+         ::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::0\tip6-localnet\n\
+         fe00::0\tip6-mcastprefix\n\
+         fe00::1\tip6-allnodes\n\
+         fe00::2\tip6-allrouters\n\
+         {ip}\t{hostname}\n"
+    )
+    .into_bytes()
+}
+
+/// The first of the files that does not send the pod to the node's loopback; nothing if there is none.
+fn resolv_conf(candidates: &[PathBuf]) -> Vec<u8> {
+    let usable = |text: &Vec<u8>| {
+        let text = String::from_utf8_lossy(text);
+        let mut servers = text.lines().filter_map(|line| line.trim().strip_prefix("nameserver"));
+        !servers.any(|server| server.trim() == STUB)
+    };
+    candidates.iter().filter_map(|path| read(path).ok()).find(usable).unwrap_or_default()
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes in place: the file is bind-mounted into containers, so it must stay the same file.
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |source| Error { path: path.to_owned(), source };
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
+    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture;
+
+    #[test]
+    fn a_pod_knows_its_own_name_and_address() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), "/run", "/log");
+        let pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
+        fs::create_dir_all(layout.pod(&pod.uid)).unwrap();
+        let node = NodeFacts { hostname: "node1".into(), memory: 0, thermal: vec![] };
+        write(&pod, Some([10, 85, 0, 2].into()), &layout, &node).unwrap();
+        let hosts = fs::read_to_string(layout.etc_hosts(&pod.uid)).unwrap();
+        assert!(hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{hosts}");
+        assert!(hosts.ends_with("\n10.85.0.2\tweb\n"), "{hosts}");
+        assert_eq!(fs::read_to_string(layout.etc_hostname(&pod.uid)).unwrap(), "web\n");
+        assert!(layout.resolv_conf(&pod.uid).exists());
+    }
+
+    #[test]
+    fn a_stub_resolver_is_passed_over_and_none_at_all_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        let (stub, real) = (dir.path().join("stub"), dir.path().join("real"));
+        fs::write(&stub, "nameserver 127.0.0.53\noptions edns0\n").unwrap();
+        assert_eq!(resolv_conf(&[stub.clone(), real.clone()]), b"");
+        fs::write(&real, "nameserver 192.0.2.1\n").unwrap();
+        assert_eq!(resolv_conf(&[stub, real]), b"nameserver 192.0.2.1\n");
+    }
+}

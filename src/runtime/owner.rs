@@ -1,0 +1,118 @@
+//! Which agent looks after a pod: a lock on a file of the pod's run directory, which the kernel gives back at its end.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+/// The right to look after a pod, for as long as this lives.
+#[derive(Debug)]
+pub struct Ownership {
+    _lock: Flock<File>,
+}
+
+/// Why a pod cannot be owned.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Somebody does.
+    #[error("owned by process {pid}")]
+    Owned {
+        /// Who.
+        pid: String,
+    },
+    /// A system call failed.
+    #[error("lock {path}")]
+    Io {
+        /// The lock's file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Keeps other agents from taking pods on or away, in the same run directory, while it lives.
+#[derive(Debug)]
+pub struct Admission {
+    _lock: Flock<File>,
+}
+
+impl Ownership {
+    /// Takes the lock at `path`; its directory is made if it is missing.
+    pub fn acquire(path: &Path) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Io { path: path.display().to_string(), source };
+        if let Some(directory) = path.parent() {
+            make_private_directory(directory).map_err(failed)?;
+        }
+        loop {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+            let file = file.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).map_err(failed)?;
+            let mut lock = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => lock,
+                Err((file, Errno::EWOULDBLOCK)) => {
+                    let mut pid = String::new();
+                    // Empty in the moment between its lock and its first word.
+                    let _ = file.take(16).read_to_string(&mut pid);
+                    return Err(Error::Owned { pid: pid.trim().to_owned() });
+                }
+                Err((_, errno)) => return Err(failed(errno.into())),
+            };
+            // A former owner may have removed the pod between our open and our lock.
+            if !is_still_at(&lock, path).map_err(failed)? {
+                continue;
+            }
+            lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(failed)?;
+            return Ok(Self { _lock: lock });
+        }
+    }
+}
+
+impl Admission {
+    /// Waits for the lock on a directory, which must exist.
+    pub fn wait(directory: &Path) -> Result<Self, Error> {
+        let failed = |source: io::Error| Error::Io { path: directory.display().to_string(), source };
+        let file = File::open(directory).map_err(failed)?;
+        let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))?;
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// Makes a directory, and missing ones above it, that only root may enter.
+pub fn make_private_directory(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, theirs) = (file.metadata()?, fs::metadata(path));
+    Ok(theirs.is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_one_owner_who_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pods/uid/owner.lock");
+        let owner = Ownership::acquire(&path).unwrap();
+        let error = Ownership::acquire(&path).unwrap_err();
+        assert_eq!(error.to_string(), format!("owned by process {}", std::process::id()));
+        drop(owner);
+        assert!(Ownership::acquire(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_of_a_pod_that_was_removed_locks_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("owner.lock");
+        let owner = Ownership::acquire(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(Ownership::acquire(&path).is_ok());
+        drop(owner);
+    }
+}

@@ -1,0 +1,461 @@
+//! The real runtime of one pod: image, volumes and network here, everything that runs by its shim.
+//!
+//! ```text
+//!   create_sandbox:  address ───────────────┐
+//!                    images ────────────────┤
+//!                    group, shim, connect ──┴─> pause ──> its network namespace ──> veth
+//!   start:           image, volumes, directories ──> OCI configuration ──> shim
+//!   remove:          shim ──> group ──> network ──> files, the run directory (and with it the lock) last
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::host::{CGROUP_MOUNT, Host};
+use super::owner::make_private_directory;
+use super::shim_client::{Notice, ShimClient};
+use super::{Error, Refusal, Runtime, etc_files, oci, resources, shim_process};
+use crate::cgroup;
+use crate::image::{self, Image};
+use crate::pod::spec::PullPolicy;
+use crate::pod::{ContainerName, ContainerSpec, Pod};
+use crate::shim::protocol::{Call, SandboxConfig};
+use crate::state::record::PodRecord;
+use crate::state::store::{self, Survive};
+use crate::volume;
+
+/// Size of the /dev/shm that the containers of a pod share, bytes.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// A shim whose pod is being removed may take this long to end; then it is killed.
+const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
+
+/// One pod on this node.
+#[derive(Debug)]
+pub struct PodRuntime {
+    pod: Arc<Pod>,
+    host: Arc<Host>,
+    notices: mpsc::UnboundedSender<Notice>,
+    /// Held while a shim is looked for or made, so that there is never a second one.
+    shim: tokio::sync::Mutex<Option<Arc<ShimClient>>>,
+    memory: Mutex<Memory>,
+}
+
+/// What it would cost time to find out again.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Images looked up while the sandbox was being made, by the name they have in the manifest.
+    images: HashMap<String, Image>,
+    stop_signals: HashMap<ContainerName, i32>,
+    /// The pod's record on its way to the disk.
+    saving: Option<JoinHandle<()>>,
+}
+
+impl PodRuntime {
+    /// A runtime for a pod that this agent owns. What happens to the pod goes to `notices`.
+    pub fn new(pod: Arc<Pod>, host: Arc<Host>, notices: mpsc::UnboundedSender<Notice>) -> Self {
+        Self { pod, host, notices, shim: tokio::sync::Mutex::new(None), memory: Mutex::default() }
+    }
+}
+
+impl Runtime for PodRuntime {
+    async fn take_over(&self) -> Option<u64> {
+        let socket = self.host.layout.shim_socket(&self.pod.uid);
+        let mut shim = self.shim.lock().await;
+        match ShimClient::connect(&socket, 1, self.notices.clone()).await {
+            Ok((client, last)) => {
+                *shim = Some(Arc::new(client));
+                Some(last)
+            }
+            Err(error) => {
+                // It died with or after its agent. Its successor will tell what happened.
+                tracing::debug!(pod = %self.pod.key, %error, "no shim to take over");
+                None
+            }
+        }
+    }
+
+    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
+        let (shim, address, ()) = tokio::try_join!(self.shim(), self.address(), self.look_images_up())?;
+        self.write_etc_files(address).await?;
+        let config = SandboxConfig {
+            hostname: self.pod.spec.hostname.clone(),
+            host_network: self.pod.spec.host_network,
+            cgroup: self.host.pod_group(&self.pod).join(new_id()?),
+            shm_size: SHM_SIZE,
+        };
+        let (_, namespace) = shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e))?;
+        match namespace {
+            Some(namespace) if !self.pod.spec.host_network => {
+                let attached = self.host.network.attach(&self.pod.uid, namespace).await;
+                attached.map_err(|e| Error::chain(&e)).map_err(Error::in_step("attach to the network"))?;
+            }
+            None if !self.pod.spec.host_network => {
+                return Err(Error("the shim sent no network namespace".to_owned()));
+            }
+            _ => {}
+        }
+        self.save_record();
+        Ok(address)
+    }
+
+    async fn start(&self, name: &ContainerName, attempt: u32) -> Result<String, Refusal> {
+        let internal = |error: Error| Refusal { reason: "RunContainerError", message: error.0 };
+        let spec = self.spec(name).map_err(internal)?;
+        let id = new_id().map_err(internal)?;
+        let prefetched = if attempt == 0 { self.memory().images.get(&spec.image).cloned() } else { None };
+        let image = match prefetched {
+            Some(image) => image,
+            None => self.image(spec).await?,
+        };
+        let signal = image.config.stop_signal().as_deref().map_or(libc::SIGTERM, signal_number);
+        self.memory().stop_signals.insert(name.clone(), signal);
+        let image_id = image.id.clone();
+
+        let (pod, host, spec) = (Arc::clone(&self.pod), Arc::clone(&self.host), spec.clone());
+        let config = blocking(move || {
+            let volumes = prepare_volumes(&pod, &spec, &host)?;
+            make_directories(&pod, &spec, attempt, &host)
+                .map_err(|error| Refusal { reason: "CreateContainerError", message: error.0 })?;
+            let group = host.pod_group(&pod);
+            let start = oci::Start {
+                pod: &pod,
+                spec: &spec,
+                image: &image,
+                id: &id,
+                attempt,
+                pod_group: &group,
+                volumes: &volumes,
+            };
+            oci::config(start, &host.layout, &host.facts)
+                .map_err(|error| Refusal { reason: "CreateContainerError", message: error.to_string() })
+        })
+        .await
+        .unwrap_or_else(|error| Err(internal(error)))?;
+
+        let shim = self.connected().await.map_err(internal)?;
+        shim.tell(Call::StartContainer(Box::new(config))).await.map_err(|e| internal(Error::chain(&e)))?;
+        Ok(image_id)
+    }
+
+    async fn stop(&self, name: &ContainerName, id: &str) -> Result<(), Error> {
+        let signal = self.stop_signal(name).await;
+        let shim = self.connected().await?;
+        shim.tell(Call::Signal { id: id.to_owned(), signal }).await.map_err(|e| Error::chain(&e))
+    }
+
+    async fn kill(&self, id: &str) -> Result<(), Error> {
+        let shim = self.connected().await?;
+        shim.tell(Call::Kill { id: id.to_owned() }).await.map_err(|e| Error::chain(&e))
+    }
+
+    async fn remove(&self) -> Result<(), Error> {
+        self.end_shim().await;
+        let saving = self.memory().saving.take();
+        if let Some(saving) = saving {
+            // A record written later would outlive the pod.
+            let _ = saving.await;
+        }
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        let group = blocking(move || host.remove_group(&host.pod_group(&pod))).await;
+        let network = self.host.network.detach(&self.pod.uid).await.map_err(|e| Error::chain(&e));
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        let files = blocking(move || remove_files(&pod, &host)).await;
+        let flat = |result: Result<Result<(), Error>, Error>| result.and_then(|inner| inner);
+        flat(group)
+            .map_err(Error::in_step("remove the pod's cgroup"))
+            .and(network.map_err(Error::in_step("detach from the network")))
+            .and(flat(files))
+    }
+}
+
+impl PodRuntime {
+    /// The shim, started if there is none. A shim that died has its leavings killed first, and a successor that goes on
+    /// with its journal.
+    async fn shim(&self) -> Result<Arc<ShimClient>, Error> {
+        let mut shim = self.shim.lock().await;
+        if let Some(client) = shim.as_ref().filter(|client| !client.is_gone()) {
+            return Ok(Arc::clone(client));
+        }
+        *shim = None;
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        blocking(move || launch(&pod, &host)).await??;
+        let layout = &self.host.layout;
+        let socket = layout.shim_socket(&self.pod.uid);
+        let connected = ShimClient::connect(&socket, 1, self.notices.clone()).await;
+        let (client, _) = connected.map_err(|error| {
+            let error = Error::chain(&error);
+            match shim_process::last_words(layout, &self.pod.uid) {
+                Some(words) => Error(format!("start the shim: {words}")),
+                None => Error(format!("start the shim: {error}")),
+            }
+        })?;
+        Ok(Arc::clone(shim.insert(Arc::new(client))))
+    }
+
+    /// The shim that runs; never makes one.
+    async fn connected(&self) -> Result<Arc<ShimClient>, Error> {
+        self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
+    }
+
+    async fn address(&self) -> Result<Option<Ipv4Addr>, Error> {
+        if self.pod.spec.host_network {
+            return Ok(None);
+        }
+        let address = self.host.network.allocate(&self.pod.uid).await;
+        let address = address.map_err(|e| Error::chain(&e)).map_err(Error::in_step("allocate an address"))?;
+        Ok(Some(address.ip))
+    }
+
+    /// Looks images up while the sandbox is being made. One that is not there is told of when its container starts.
+    async fn look_images_up(&self) -> Result<(), Error> {
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        let found = blocking(move || {
+            let containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+            let mut found: HashMap<String, Image> = HashMap::new();
+            for spec in containers {
+                if !found.contains_key(&spec.image)
+                    && let Ok(image) = host.images.resolve(&spec.image)
+                {
+                    found.insert(spec.image.clone(), image);
+                }
+            }
+            found
+        });
+        self.memory().images = found.await?;
+        Ok(())
+    }
+
+    async fn image(&self, spec: &ContainerSpec) -> Result<Image, Refusal> {
+        let (host, name) = (Arc::clone(&self.host), spec.image.clone());
+        let resolved = blocking(move || host.images.resolve(&name)).await;
+        let resolved = resolved.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
+        resolved.map_err(|error| {
+            let reason = match (&error, spec.image_pull_policy) {
+                (image::Error::NotFound { .. }, PullPolicy::Never) => "ErrImageNeverPull",
+                (image::Error::NotFound { .. }, _) => "ErrImagePull",
+                (image::Error::Reference(_), _) => "InvalidImageName",
+                _ => "ImageInspectError",
+            };
+            Refusal { reason, message: Error::chain(&error).0 }
+        })
+    }
+
+    async fn stop_signal(&self, name: &ContainerName) -> i32 {
+        let known = self.memory().stop_signals.get(name).copied();
+        if let Some(signal) = known {
+            return signal;
+        }
+        // Started by an earlier agent: the image still says.
+        let Ok(spec) = self.spec(name) else { return libc::SIGTERM };
+        let image = self.image(spec).await;
+        image
+            .ok()
+            .and_then(|image| image.config.stop_signal().as_deref().map(signal_number))
+            .unwrap_or(libc::SIGTERM)
+    }
+
+    async fn write_etc_files(&self, address: Option<Ipv4Addr>) -> Result<(), Error> {
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        let written = blocking(move || etc_files::write(&pod, address, &host.layout, &host.facts));
+        written.await?.map_err(|e| Error::chain(&e))
+    }
+
+    /// Puts the pod's record on the disk for good, while the pod starts.
+    fn save_record(&self) {
+        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        self.memory().saving.get_or_insert_with(|| {
+            spawn_blocking(move || {
+                if let Err(error) = write_record(&pod, &host, Survive::PowerLoss) {
+                    tracing::warn!(pod = %pod.key, %error, "the pod will not survive a loss of power");
+                }
+            })
+        });
+    }
+
+    /// Lets the shim end the pod, for a while. What it does not do is done through the cgroup.
+    async fn end_shim(&self) {
+        let Some(shim) = self.shim.lock().await.take() else { return };
+        let ended = async {
+            if let Err(error) = shim.tell(Call::Shutdown).await {
+                tracing::debug!(pod = %self.pod.key, %error, "the shim did not end the pod");
+            }
+            shim.gone().await;
+        };
+        if tokio::time::timeout(SHUTDOWN_TIME, ended).await.is_err() {
+            tracing::warn!(pod = %self.pod.key, "the shim does not end; it is killed");
+        }
+    }
+
+    fn spec(&self, name: &ContainerName) -> Result<&ContainerSpec, Error> {
+        self.pod.spec.container(name).ok_or_else(|| Error(format!("the pod has no container {name}")))
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        // Plain values, whole after every operation.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything on the way to a running shim. Blocks.
+fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
+    let group = host.pod_group(pod);
+    if host.layout.journal(&pod.uid).exists() {
+        host.remove_group(&group).map_err(Error::in_step("kill what a lost shim left"))?;
+    } else {
+        // Of a boot before this one: nothing runs in them.
+        remove_tree(&host.layout.pod(&pod.uid).join("containers"))?;
+    }
+    write_record(pod, host, Survive::Crash)?;
+    make_pod_group(pod, host, &group).map_err(Error::in_step("make the pod's cgroup"))?;
+    let spawned = host.program.spawn(&host.layout, &pod.uid, &group, Path::new(CGROUP_MOUNT));
+    spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))
+}
+
+fn make_pod_group(pod: &Pod, host: &Host, group: &Path) -> Result<(), Error> {
+    let mut limits = resources::of_pod(pod);
+    match host.cgroups.create(group, &limits) {
+        // The limit of processes is our own idea: a host that cannot set it runs pods without.
+        Err(cgroup::Error::NoController { controller: "pids", .. }) => {
+            tracing::warn!("this host cannot limit the number of processes (cgroup controller pids)");
+            limits.set_pids(None);
+            host.make_group(group, &limits)
+        }
+        created => created.map_err(|e| Error::chain(&e)),
+    }
+}
+
+/// Writes the record of a pod into its directory, which is made if it is missing.
+pub fn write_record(pod: &Pod, host: &Host, survive: Survive) -> Result<(), Error> {
+    let directory = host.layout.pod(&pod.uid);
+    make_private_directory(&directory)
+        .map_err(|error| Error(format!("make the directory {}: {error}", directory.display())))?;
+    let record = PodRecord::new(pod.clone());
+    store::write(&host.layout.pod_record(&pod.uid), &record, survive).map_err(|e| Error::chain(&e))
+}
+
+fn prepare_volumes(
+    pod: &Pod,
+    spec: &ContainerSpec,
+    host: &Host,
+) -> Result<BTreeMap<String, std::path::PathBuf>, Refusal> {
+    let used = pod.spec.volumes.iter().filter(|v| spec.volume_mounts.iter().any(|m| m.volume == v.name));
+    let prepared = used.map(|v| match volume::prepare(&host.layout, &pod.uid, v) {
+        Ok(path) => Ok((v.name.clone(), path)),
+        Err(error) => {
+            let message =
+                format!("MountVolume.SetUp failed for volume {:?}: {}", v.name, Error::chain(&error));
+            Err(Refusal { reason: "CreateContainerConfigError", message })
+        }
+    });
+    prepared.collect()
+}
+
+/// The directories of an attempt's writable layer and log; those of attempts that nobody asks for any more go.
+fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) -> Result<(), Error> {
+    let layout = &host.layout;
+    let attempt_dir = layout.attempt(&pod.uid, &spec.name, attempt);
+    let failed =
+        |path: &Path, error: io::Error| Error(format!("make the directory {}: {error}", path.display()));
+    make_private_directory(&attempt_dir).map_err(|error| failed(&attempt_dir, error))?;
+    let log = layout.container_log(&pod.key, &pod.uid, &spec.name, attempt);
+    if let Some(directory) = log.parent() {
+        fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+    }
+    if let Some(last) = attempt.checked_sub(1) {
+        remove_tree(&layout.attempt(&pod.uid, &spec.name, last))?;
+    }
+    if let Some(older) = attempt.checked_sub(2) {
+        // The last log but one; the last tells why it was restarted.
+        let _ = fs::remove_file(layout.container_log(&pod.key, &pod.uid, &spec.name, older));
+    }
+    Ok(())
+}
+
+/// Everything of the pod below the agent's directories. The run directory goes last: its lock keeps others away.
+fn remove_files(pod: &Pod, host: &Host) -> Result<(), Error> {
+    let layout = &host.layout;
+    remove_tree(&layout.pod_logs(&pod.key, &pod.uid))?;
+    remove_tree(&layout.pod(&pod.uid))?;
+    remove_tree(&layout.run_pod(&pod.uid))?;
+    host.remove_empty_directories()
+}
+
+/// Removes a directory and all below it. Fine when it is not there.
+pub fn remove_tree(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error(format!("remove {}: {error}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    spawn_blocking(work).await.map_err(|error| Error::chain(&error))
+}
+
+/// 64 random hexadecimal digits.
+fn new_id() -> Result<String, Error> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| Error(format!("get random bytes: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A signal as images write it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`. What is no signal is SIGTERM, as for other runtimes.
+fn signal_number(text: &str) -> i32 {
+    let name = text.trim().to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let last = libc::SIGRTMAX();
+    let real_time = |base: i32, rest: &str, sign: i32| match rest {
+        "" => Some(base),
+        offset => offset.get(1..)?.parse::<i32>().ok().map(|offset| base + sign * offset),
+    };
+    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(rest), _) => real_time(libc::SIGRTMIN(), rest, 1),
+        (_, Some(rest)) => real_time(last, rest, -1),
+        _ => name.parse().ok().or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|s| s as i32)),
+    };
+    number.filter(|number| (1..=last).contains(number)).unwrap_or(libc::SIGTERM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stop_signals_are_read_as_images_write_them() {
+        for (text, want) in [
+            ("SIGQUIT", libc::SIGQUIT),
+            ("quit", libc::SIGQUIT),
+            ("9", 9),
+            ("SIGRTMIN+3", libc::SIGRTMIN() + 3),
+            ("RTMAX-1", libc::SIGRTMAX() - 1),
+            ("SIGRTMIN", libc::SIGRTMIN()),
+            ("", libc::SIGTERM),
+            ("0", libc::SIGTERM),
+            ("4096", libc::SIGTERM),
+            ("-1", libc::SIGTERM),
+            ("SIGRTMIN+99", libc::SIGTERM),
+            ("NOPE", libc::SIGTERM),
+        ] {
+            assert_eq!(signal_number(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_long_and_new() {
+        let (one, two) = (new_id().unwrap(), new_id().unwrap());
+        assert_eq!(one.len(), 64);
+        assert_ne!(one, two);
+    }
+}

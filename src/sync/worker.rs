@@ -1,0 +1,402 @@
+//! One task per pod: everything that is done to a pod is done here, in turn, by what [`plan`] says.
+//!
+//! ```text
+//!              order: Run                     order: Terminate            nothing runs any more
+//!   ┌─────────┐          ┌─────────────────┐               ┌─────────────┐                ┌─────────┐
+//!   │ take    ├─────────>│ Running         ├──────────────>│ Terminating ├───────────────>│ Removed │
+//!   │ over    │          │ plan, act, wait │  over and     │ the same    │   Remove       └─────────┘
+//!   └─────────┘          └─────────────────┘  to retire    └─────────────┘
+//!        └── what an earlier agent left; nothing, for a new pod
+//! ```
+//!
+//! It goes from left to right only. Each turn of the loop takes in everything that is known, plans, starts the actions as
+//! futures of this very task, publishes the status, and waits for the next thing to happen. An action that is under way is
+//! noted in `Observed`, so that the plan does not ask for it again. Nothing here blocks, and nothing polls.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use super::outcome::outcome;
+use super::plan::{Action, Intent, plan};
+use super::restart;
+use crate::pod::{ContainerName, Pod};
+use crate::probe::{self, Prober};
+use crate::runtime::observe::{Held, Observed, Sandbox, Stopping};
+use crate::runtime::{Error, Notice, Refusal, Runtime};
+use crate::status::publish::Publisher;
+
+/// SIGKILL that could not be sent is tried again after this time.
+const KILL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Verdicts of probes on their way.
+const VERDICTS: usize = 16;
+
+/// What is wanted of a pod. The latest order counts; from `Terminate` there is no way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// It should run.
+    Run,
+    /// It should be gone, with that much time to end by itself.
+    Terminate {
+        /// Time to SIGKILL.
+        grace: Duration,
+    },
+}
+
+/// How a worker treats its pod.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Habits {
+    /// A pod that is over is removed: nobody will ask for it later.
+    pub retire: bool,
+    /// An earlier agent may have left something of the pod.
+    pub resume: bool,
+}
+
+/// The task of one pod.
+pub struct Worker<R> {
+    pod: Arc<Pod>,
+    runtime: Arc<R>,
+    habits: Habits,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    orders: watch::Receiver<Order>,
+    publisher: Publisher,
+    observed: Observed,
+    intent: Intent,
+    /// Why the pod could not be started at all.
+    failure: Option<Error>,
+    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    probes: Probes,
+}
+
+/// What can wake a worker.
+enum Event {
+    Noticed(Notice),
+    Ordered(Order),
+    Probed(probe::Verdict),
+    Done(Done),
+    Time,
+}
+
+/// What came of an action.
+enum Done {
+    Sandbox(Result<Option<Ipv4Addr>, Error>),
+    Start(ContainerName, Result<String, Refusal>),
+    Stop(ContainerName, Result<(), Error>),
+    Kill(ContainerName, Result<(), Error>),
+}
+
+impl<R: Runtime> Worker<R> {
+    /// A worker for `pod`, whose runtime sends what happens to `notices`.
+    pub fn new(
+        pod: Arc<Pod>,
+        runtime: Arc<R>,
+        habits: Habits,
+        notices: mpsc::UnboundedReceiver<Notice>,
+        orders: watch::Receiver<Order>,
+        publisher: Publisher,
+    ) -> Self {
+        Self {
+            pod,
+            runtime,
+            habits,
+            notices,
+            orders,
+            publisher,
+            observed: Observed::default(),
+            intent: Intent::Run,
+            failure: None,
+            under_way: FuturesUnordered::new(),
+            probes: Probes::new(),
+        }
+    }
+
+    /// Looks after the pod until it is gone from the node. An error is what kept it from starting, or from going.
+    pub async fn run(mut self) -> Result<(), Error> {
+        if self.habits.resume {
+            self.take_over().await;
+        }
+        let order = *self.orders.borrow_and_update();
+        self.obey(order);
+        loop {
+            self.take_notices();
+            let now = Timestamp::now();
+            if self.habits.retire
+                && self.intent == Intent::Run
+                && outcome(&self.pod, &self.observed).is_some()
+            {
+                // Told before it is on its way out, for that is how it ended.
+                self.publisher.status(&self.observed, self.intent, now);
+                self.intent = self.intent.terminate(now);
+            }
+            let plan = plan(&self.pod, &self.observed, self.intent, now);
+            if plan.actions.contains(&Action::Remove) {
+                return self.remove(now).await;
+            }
+            for action in plan.actions {
+                self.act(action, now);
+            }
+            self.probes.follow(&self.pod, &self.observed, self.intent);
+            self.publisher.status(&self.observed, self.intent, now);
+            match self.next_event(plan.wake_at).await {
+                Event::Noticed(notice) => self.take_in(notice),
+                Event::Ordered(order) => self.obey(order),
+                Event::Probed(verdict) => self.judge(verdict),
+                Event::Done(done) => self.finish(done),
+                Event::Time => {}
+            }
+        }
+    }
+
+    /// Learns all that happened before this agent.
+    async fn take_over(&mut self) {
+        match self.runtime.take_over().await {
+            Some(last) => {
+                while self.observed.last_seq < last
+                    && let Some(notice) = self.notices.recv().await
+                {
+                    match notice {
+                        Notice::Record(record) => self.observed.fold(record),
+                        Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
+                    }
+                }
+                self.probes.resumed = true;
+            }
+            // Whatever ran is gone, or will be killed before anything is started.
+            None => self.observed.shim_lost(Timestamp::now()),
+        }
+    }
+
+    async fn next_event(&mut self, wake_at: Option<Timestamp>) -> Event {
+        let until =
+            |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+        let wait = wake_at.map(until);
+        tokio::select! {
+            biased;
+            Some(notice) = self.notices.recv() => Event::Noticed(notice),
+            // Who gives orders may be gone: then the last one stands.
+            Ok(()) = self.orders.changed() => Event::Ordered(*self.orders.borrow_and_update()),
+            Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Event::Done(done),
+            Some(verdict) = self.probes.verdicts.recv() => Event::Probed(verdict),
+            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Event::Time,
+        }
+    }
+
+    /// A reply comes after the records before it, so these must be taken in before it is.
+    fn take_notices(&mut self) {
+        while let Ok(notice) = self.notices.try_recv() {
+            self.take_in(notice);
+        }
+    }
+
+    /// Takes one thing in, and tells of it: what is over within a moment is worth a line, too.
+    fn take_in(&mut self, notice: Notice) {
+        let now = Timestamp::now();
+        match notice {
+            Notice::Record(record) => self.observed.fold(record),
+            Notice::Lost => {
+                tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
+                self.observed.shim_lost(now);
+            }
+        }
+        self.publisher.status(&self.observed, self.intent, now);
+    }
+
+    fn obey(&mut self, order: Order) {
+        let Order::Terminate { grace } = order else { return };
+        let before = self.intent;
+        self.intent = before.terminate(restart::after(Timestamp::now(), grace));
+        if self.intent != before {
+            self.publisher.terminating(grace);
+        }
+    }
+
+    fn judge(&mut self, verdict: probe::Verdict) {
+        let name = self.observed.running().find(|(_, running)| running.id == verdict.container_id);
+        let Some(name) = name.map(|(name, _)| name.clone()) else { return };
+        self.observed.container_mut(&name).unhealthy = match verdict.outcome {
+            probe::Outcome::Success => None,
+            probe::Outcome::Failure { message } => {
+                tracing::info!(pod = %self.pod.key, container = %name, message, "liveness probe failed");
+                Some(message)
+            }
+        };
+    }
+
+    /// Begins an action, and notes that it is under way.
+    fn act(&mut self, action: Action, now: Timestamp) {
+        tracing::debug!(pod = %self.pod.key, ?action, "act");
+        let runtime = Arc::clone(&self.runtime);
+        self.under_way.push(match action {
+            Action::CreateSandbox => {
+                self.observed.creating = true;
+                Box::pin(async move { Done::Sandbox(runtime.create_sandbox().await) })
+            }
+            Action::Start { container, attempt } => {
+                self.observed.container_mut(&container).starting = true;
+                Box::pin(async move {
+                    let started = runtime.start(&container, attempt).await;
+                    Done::Start(container, started)
+                })
+            }
+            Action::Stop { container, id, deadline } => {
+                self.observed.container_mut(&container).stopping = Some(Stopping { deadline, killed: false });
+                Box::pin(async move {
+                    let stopped = runtime.stop(&container, &id).await;
+                    Done::Stop(container, stopped)
+                })
+            }
+            Action::Kill { container, id } => {
+                self.observed.container_mut(&container).stopping =
+                    Some(Stopping { deadline: now, killed: true });
+                Box::pin(async move {
+                    let killed = runtime.kill(&id).await;
+                    Done::Kill(container, killed)
+                })
+            }
+            // The loop ends with it instead.
+            Action::Remove => return,
+        });
+    }
+
+    /// Takes in what came of an action, after all that happened before.
+    fn finish(&mut self, done: Done) {
+        self.take_notices();
+        let now = Timestamp::now();
+        match done {
+            Done::Sandbox(result) => self.sandbox_made(result, now),
+            Done::Start(name, result) => {
+                let is_ready = matches!(self.observed.sandbox, Sandbox::Ready { .. });
+                let container = self.observed.container_mut(&name);
+                container.starting = false;
+                match result {
+                    Ok(image_id) => container.image_id = Some(image_id),
+                    // The sandbox went away meanwhile: there will be another one, and another start.
+                    Err(_) if !is_ready => {}
+                    Err(Refusal { reason, message }) => {
+                        container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
+                    }
+                }
+            }
+            Done::Stop(name, Err(error)) => {
+                tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot send the stop signal");
+            }
+            Done::Kill(name, Err(error)) => {
+                tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot kill");
+                let deadline = restart::after(now, KILL_AGAIN);
+                if let Some(stopping) = &mut self.observed.container_mut(&name).stopping {
+                    *stopping = Stopping { deadline, killed: false };
+                }
+            }
+            Done::Stop(_, Ok(())) | Done::Kill(_, Ok(())) => {}
+        }
+    }
+
+    fn sandbox_made(&mut self, result: Result<Option<Ipv4Addr>, Error>, now: Timestamp) {
+        self.observed.creating = false;
+        match result {
+            Ok(address) => {
+                self.observed.address = address;
+                self.observed.sandbox_failure = None;
+                self.observed.connected = matches!(self.observed.sandbox, Sandbox::Ready { .. });
+            }
+            // Nothing of it has ever run: the person who asked for it is there to be told.
+            Err(error) if self.observed.containers_started() == 0 && self.intent == Intent::Run => {
+                self.failure = Some(error);
+                self.intent = self.intent.terminate(now);
+            }
+            Err(error) => {
+                tracing::warn!(pod = %self.pod.key, %error, "cannot make the pod's sandbox");
+                let before = self.observed.sandbox_failure.as_ref();
+                let held = Held::again(before, "FailedCreatePodSandBox", error.0, now);
+                self.observed.sandbox_failure = Some(held);
+            }
+        }
+    }
+
+    async fn remove(mut self, now: Timestamp) -> Result<(), Error> {
+        self.probes.stop();
+        self.publisher.status(&self.observed, self.intent, now);
+        self.publisher.leaving().await;
+        // What is still under way has nothing left to act on.
+        self.under_way.clear();
+        let removed = self.runtime.remove().await;
+        self.publisher.deleted();
+        match self.failure {
+            Some(failure) => Err(failure),
+            None => removed,
+        }
+    }
+}
+
+/// The probes of a pod's running containers.
+struct Probes {
+    /// Made when the first probe is needed: it costs time.
+    prober: Option<Prober>,
+    running: BTreeMap<ContainerName, (String, probe::Handle)>,
+    sender: mpsc::Sender<probe::Verdict>,
+    verdicts: mpsc::Receiver<probe::Verdict>,
+    /// What runs now has been running since before this agent.
+    resumed: bool,
+}
+
+impl Probes {
+    fn new() -> Self {
+        let (sender, verdicts) = mpsc::channel(VERDICTS);
+        Self { prober: None, running: BTreeMap::new(), sender, verdicts, resumed: false }
+    }
+
+    /// Sees to it that each running container that has a probe is probed, and nothing else.
+    fn follow(&mut self, pod: &Pod, observed: &Observed, intent: Intent) {
+        if intent != Intent::Run {
+            self.stop();
+            return;
+        }
+        for spec in &pod.spec.containers {
+            let Some(probe) = &spec.liveness_probe else { continue };
+            let running = observed.container(&spec.name).running();
+            let probed = self.running.get(&spec.name).map(|(id, _)| id);
+            if running.map(|running| &running.id) == probed {
+                continue;
+            }
+            self.running.remove(&spec.name);
+            // On the host's network the pod is reached where the host is.
+            let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
+            let (Some(running), Some(ip)) = (running, observed.address.or(host)) else { continue };
+            let target = probe::Target {
+                container_id: running.id.clone(),
+                kind: probe::Kind::Liveness,
+                probe: probe.clone(),
+                pod_ip: IpAddr::V4(ip),
+                started_at: running.started_at,
+                resumed: self.resumed,
+            };
+            let sender = self.sender.clone();
+            let Some(prober) = self.prober() else { return };
+            let handle = prober.spawn(target, sender);
+            self.running.insert(spec.name.clone(), (running.id.clone(), handle));
+        }
+        self.resumed = self.resumed && observed.address.is_none() && !pod.spec.host_network;
+    }
+
+    fn stop(&mut self) {
+        self.running.clear();
+    }
+
+    fn prober(&mut self) -> Option<&Prober> {
+        if self.prober.is_none() {
+            match Prober::new() {
+                Ok(prober) => self.prober = Some(prober),
+                Err(error) => tracing::error!(error = %Error::chain(&error), "probes are not possible"),
+            }
+        }
+        self.prober.as_ref()
+    }
+}
