@@ -78,7 +78,8 @@ struct Flags {
     /// Name of the bridge that connects the pods.
     #[arg(long, global = true, env = "MKUBELET_BRIDGE", value_name = "NAME", default_value = "mkubelet0")]
     bridge: String,
-    /// Control group for pods to be made in [default: the group that systemd delegated, else the root].
+    /// Control group for pods to be made in; made when missing, removed when empty [default: the group that systemd
+    /// delegated, else the root].
     #[arg(long, global = true, env = "MKUBELET_CGROUP_ROOT", value_name = "GROUP")]
     cgroup_root: Option<PathBuf>,
 }

@@ -96,8 +96,8 @@ impl History {
 
     pub(crate) fn start_fails(&mut self, second: i64, container: &str) -> &mut Self {
         let attempt = self.attempt(container, self.attempts(container));
-        let text = "execve(\"/nope\"): no such file or directory".into();
-        let failure = StartFailure { step: "execve".into(), errno: Some(2), text };
+        let text = "ENOENT: No such file or directory".into();
+        let failure = StartFailure { step: "execve /nope".into(), errno: Some(2), text };
         self.event(second, Event::ContainerStartFailed { container: attempt, failure })
     }
 

@@ -41,6 +41,8 @@ pub struct Host {
     /// The shim's program.
     pub program: Program,
     kubepods: PathBuf,
+    /// The group that was asked for by name. It is made when it is missing, and removed when it is empty.
+    cgroup_root: Option<PathBuf>,
 }
 
 impl Host {
@@ -66,6 +68,7 @@ impl Host {
             facts: facts(),
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
+            cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),
             cgroups,
             layout,
         })
@@ -102,7 +105,7 @@ impl Host {
         self.cgroups.kill(group).map_err(|e| Error::chain(&e))?;
         self.cgroups.remove(group).map_err(|e| Error::chain(&e))?;
         let classes = QOS_GROUPS.iter().map(|class| self.kubepods.join(class));
-        for parent in classes.chain([self.kubepods.clone()]) {
+        for parent in classes.chain([self.kubepods.clone()]).chain(self.cgroup_root.clone()) {
             self.cgroups.remove_if_empty(&parent).map_err(|e| Error::chain(&e))?;
         }
         Ok(())

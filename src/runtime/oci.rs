@@ -213,12 +213,12 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     let shm = layout.shm(&pod.uid);
     let mut mounts = vec![
         mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
-        mount("/dev", "tmpfs", "tmpfs", "nosuid,noexec,strictatime,mode=755,size=65536k"),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid,noexec,mode=755,size=65536k"),
         mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
         mount("/dev/shm", "bind", &shm, "rbind,rprivate,nosuid,noexec,nodev"),
         mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
         mount("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro"),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,ro"),
     ];
 
     let mut volumes: Vec<_> = spec.volume_mounts.iter().collect();

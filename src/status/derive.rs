@@ -202,7 +202,9 @@ impl View<'_> {
 
 fn terminated(ended: &Ended) -> ContainerState {
     let (reason, message, signal) = match &ended.how {
-        Ending::StartFailed(failure) => ("StartError", Some(failure.text.clone()), None),
+        Ending::StartFailed(failure) => {
+            ("StartError", Some(format!("{}: {}", failure.step, failure.text)), None)
+        }
         Ending::Exit(exit) if exit.lost => {
             let message = "it ended while nobody watched: its shim was gone".to_owned();
             ("ContainerStatusUnknown", Some(message), None)

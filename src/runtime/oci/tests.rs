@@ -86,7 +86,7 @@ fn a_plain_container_is_told_in_full() {
             "mounts": [
                 {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
                 {"destination": "/dev", "type": "tmpfs", "source": "tmpfs",
-                 "options": ["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"]},
+                 "options": ["nosuid", "noexec", "mode=755", "size=65536k"]},
                 {"destination": "/dev/pts", "type": "devpts", "source": "devpts",
                  "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
                 {"destination": "/dev/shm", "type": "bind", "source": "/run/pods/uid-1/shm",
@@ -96,7 +96,7 @@ fn a_plain_container_is_told_in_full() {
                 {"destination": "/sys", "type": "sysfs", "source": "sysfs",
                  "options": ["nosuid", "noexec", "nodev", "ro"]},
                 {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
-                 "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
+                 "options": ["nosuid", "noexec", "nodev", "ro"]},
                 {"destination": "/etc/hosts", "type": "bind", "source": "/root/pods/uid-1/etc-hosts",
                  "options": ["rbind", "rprivate", "rw"]},
                 {"destination": "/etc/hostname", "type": "bind", "source": "/root/pods/uid-1/etc-hostname",

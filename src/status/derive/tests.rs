@@ -116,7 +116,7 @@ fn every_kind_of_end_has_its_reason() {
         &[],
         &h,
         1,
-        &["Failed", "Terminated StartError 128 execve(\"/nope\"): no such file or directory"],
+        &["Failed", "Terminated StartError 128 execve /nope: ENOENT: No such file or directory"],
     );
 }
 
