@@ -14,6 +14,8 @@ use super::snapshot;
 /// Every name below starts with this, then the number. What another test made is told by it.
 const PREFIX: &str = "mkubelet-test-";
 const BRIDGE_PREFIX: &str = "mkt";
+/// The tests of the shim alone (tests/shim.rs) may run at the same time.
+const SHIM_TESTS: &str = "mkubelet-shim-test-";
 
 /// The number, for as long as the lock is held.
 pub(super) struct Slot {
@@ -60,8 +62,12 @@ impl Slot {
 
     /// Whose `text` is, by the first name of ours in it: a directory, a cgroup or a bridge.
     pub(super) fn owner(&self, text: &str) -> Option<Owner> {
-        let number = number_after(text, PREFIX).or_else(|| number_after(text, BRIDGE_PREFIX))?;
-        Some(if number == u32::from(self.number) { Owner::This } else { Owner::AnotherTest })
+        let number = number_after(text, PREFIX).or_else(|| number_after(text, BRIDGE_PREFIX));
+        match number {
+            Some(number) if number == u32::from(self.number) => Some(Owner::This),
+            Some(_) => Some(Owner::AnotherTest),
+            None => text.contains(SHIM_TESTS).then_some(Owner::AnotherTest),
+        }
     }
 
     /// Removes whatever a test of this number left, by force.
