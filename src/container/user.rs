@@ -102,10 +102,8 @@ pub enum Error {
 /// runAsUser replaces the image's USER, group included; runAsGroup replaces the group. A user without a group has the
 /// one of /etc/passwd, or 0 if it is a number that is not listed. A missing file is an error only for a name.
 pub fn resolve(root: &Root, request: &UserRequest) -> Result<Identity, Error> {
+    check(request)?;
     let (user, group) = wanted(request)?;
-    if request.non_root {
-        refuse_root(request, &user)?;
-    }
     let passwd = database::read(root, PASSWD)?;
     let groups = database::read(root, GROUP)?;
 
@@ -122,6 +120,12 @@ pub fn resolve(root: &Root, request: &UserRequest) -> Result<Identity, Error> {
         groups: all_groups(gid, request, &groups, entry.as_ref())?,
         home: home.filter(|home| home.starts_with('/') && !home.contains('\0')).map(str::to_owned),
     })
+}
+
+/// What [`resolve`] would refuse whatever the root filesystem holds: numbers out of range, and root where it is not wanted.
+pub fn check(request: &UserRequest) -> Result<(), Error> {
+    let (user, _) = wanted(request)?;
+    if request.non_root { refuse_root(request, &user) } else { Ok(()) }
 }
 
 /// A user or a group as written.

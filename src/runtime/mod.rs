@@ -12,6 +12,8 @@ pub mod shim_client;
 pub mod shim_process;
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 pub(crate) mod fixture;
 
 use std::future::Future;

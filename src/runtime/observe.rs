@@ -68,7 +68,7 @@ pub struct Container {
     pub restarts_in_a_row: u32,
     /// Digest of the image it was last started from, once known.
     pub image_id: Option<String>,
-    /// A start has been asked for and not been answered.
+    /// A start has been asked for and not been answered. A record of it may come before the answer.
     pub starting: bool,
     /// It could not be asked for: the image is missing, say.
     pub held: Option<Held>,
@@ -202,7 +202,6 @@ impl Observed {
     pub fn shim_lost(&mut self, at: Timestamp) {
         self.sandbox_lost(at);
         for container in self.containers.values_mut() {
-            container.starting = false;
             if let State::Running(running) = &container.state {
                 let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
                 container.state = State::Ended(running.ended(Ending::Exit(exit), at));
@@ -262,7 +261,6 @@ impl Observed {
                 container.previous = Some(ended.clone());
             }
             container.attempts = attempt.attempt + 1;
-            container.starting = false;
             container.held = None;
             container.stopping = None;
             container.unhealthy = None;

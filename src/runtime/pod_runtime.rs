@@ -25,6 +25,7 @@ use super::owner::make_private_directory;
 use super::shim_client::{Notice, ShimClient};
 use super::{Error, Refusal, Runtime, etc_files, oci, resources, shim_process};
 use crate::cgroup;
+use crate::container::user;
 use crate::image::{self, Image};
 use crate::pod::spec::PullPolicy;
 use crate::pod::{ContainerName, ContainerSpec, Pod};
@@ -136,8 +137,14 @@ impl Runtime for PodRuntime {
                 pod_group: &group,
                 volumes: &volumes,
             };
-            oci::config(start, &host.layout, &host.facts)
-                .map_err(|error| Refusal { reason: "CreateContainerError", message: error.to_string() })
+            let config = oci::config(start, &host.layout, &host.facts)
+                .map_err(|error| Refusal { reason: "CreateContainerError", message: error.to_string() })?;
+            // As the kubelet: a user that is not allowed is no failed start, but one that is never tried.
+            user::check(&config.process.user).map_err(|error| Refusal {
+                reason: "CreateContainerConfigError",
+                message: error.to_string(),
+            })?;
+            Ok(config)
         })
         .await
         .unwrap_or_else(|error| Err(internal(error)))?;

@@ -400,3 +400,6 @@ impl Probes {
         self.prober.as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! A runtime without a kernel: it writes down what it is asked, answers as told, and plays the shim.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::fixture::exit;
+use super::{Error, Notice, Refusal, Runtime};
+use crate::pod::ContainerName;
+use crate::shim::protocol::{Attempt, Event, Record};
+
+pub(crate) struct Fake {
+    notices: mpsc::UnboundedSender<Notice>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    asked: Vec<String>,
+    last_seq: u64,
+    running: HashMap<String, (Attempt, i32)>,
+    /// Containers whose first attempts end at once, with these codes.
+    exits: HashMap<String, Vec<i32>>,
+    sandbox_error: Option<String>,
+    refusals: HashMap<String, Refusal>,
+    /// Between the record of a start and its answer; a later attempt takes longer than that to come to its record.
+    answer_late: Duration,
+    deaf: bool,
+    past: bool,
+}
+
+impl Fake {
+    pub(crate) fn new(notices: mpsc::UnboundedSender<Notice>) -> Self {
+        Self { notices, inner: Mutex::default() }
+    }
+
+    /// The first attempts of a container end at once, with these codes; later ones run on.
+    pub(crate) fn exits(self, container: &str, codes: &[i32]) -> Self {
+        self.set(|inner| drop(inner.exits.insert(container.into(), codes.to_vec())))
+    }
+
+    pub(crate) fn refuses(self, container: &str, reason: &'static str) -> Self {
+        let refusal = Refusal { reason, message: "no".into() };
+        self.set(|inner| drop(inner.refusals.insert(container.into(), refusal)))
+    }
+
+    pub(crate) fn without_sandbox(self, error: &str) -> Self {
+        self.set(|inner| inner.sandbox_error = Some(error.into()))
+    }
+
+    pub(crate) fn answers_late(self) -> Self {
+        self.set(|inner| inner.answer_late = Duration::from_millis(20))
+    }
+
+    /// Containers ignore their stop signal.
+    pub(crate) fn deaf(self) -> Self {
+        self.set(|inner| inner.deaf = true)
+    }
+
+    /// An earlier agent left a sandbox with this container running in it.
+    pub(crate) fn left_running(self, container: &str) -> Self {
+        let attempt = Attempt { id: format!("{container}-0"), name: container.into(), attempt: 0 };
+        self.record(Event::SandboxStarted { pid: 7 });
+        self.record(Event::ContainerStarted { container: attempt.clone(), pid: 100 });
+        self.set(|inner| {
+            inner.running.insert(attempt.id.clone(), (attempt, 143));
+            inner.past = true;
+        })
+    }
+
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.inner.lock().unwrap().asked.clone()
+    }
+
+    pub(crate) fn kill_shim(&self) {
+        self.inner.lock().unwrap().running.clear();
+        self.notices.send(Notice::Lost).unwrap();
+    }
+
+    fn set(self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(&mut self.inner.lock().unwrap());
+        self
+    }
+
+    fn ask(&self, what: String) {
+        self.inner.lock().unwrap().asked.push(what);
+    }
+
+    fn record(&self, event: Event) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.last_seq += 1;
+        let record = Record { seq: inner.last_seq, at: Timestamp::now(), event };
+        // A worker that has ended hears nothing.
+        let _ = self.notices.send(Notice::Record(record));
+    }
+
+    fn end(&self, id: &str, code: Option<i32>) {
+        let ended = self.inner.lock().unwrap().running.remove(id);
+        if let Some((container, by_signal)) = ended {
+            self.record(Event::ContainerExited { container, exit: exit(code.unwrap_or(by_signal)) });
+        }
+    }
+}
+
+impl Runtime for Fake {
+    async fn take_over(&self) -> Option<u64> {
+        self.ask("take over".into());
+        let inner = self.inner.lock().unwrap();
+        inner.past.then_some(inner.last_seq)
+    }
+
+    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
+        self.ask("sandbox".into());
+        let (error, is_there) = {
+            let mut inner = self.inner.lock().unwrap();
+            (inner.sandbox_error.clone(), std::mem::take(&mut inner.past))
+        };
+        if let Some(error) = error {
+            return Err(Error(error));
+        }
+        if !is_there {
+            self.record(Event::SandboxStarted { pid: 7 });
+        }
+        Ok(Some([10, 85, 0, 2].into()))
+    }
+
+    async fn start(&self, container: &ContainerName, attempt: u32) -> Result<String, Refusal> {
+        self.ask(format!("start {container} {attempt}"));
+        let (refusal, code, late) = {
+            let inner = self.inner.lock().unwrap();
+            let code =
+                inner.exits.get(container.as_str()).and_then(|codes| codes.get(attempt as usize).copied());
+            (inner.refusals.get(container.as_str()).cloned(), code, inner.answer_late)
+        };
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        tokio::time::sleep(2 * late * attempt).await;
+        let id = format!("{container}-{attempt}");
+        let named = Attempt { id: id.clone(), name: container.to_string(), attempt };
+        self.inner.lock().unwrap().running.insert(id.clone(), (named.clone(), 143));
+        self.record(Event::ContainerStarted { container: named, pid: 100 });
+        if code.is_some() {
+            self.end(&id, code);
+        }
+        tokio::time::sleep(late).await;
+        Ok("sha256:1".into())
+    }
+
+    async fn stop(&self, container: &ContainerName, id: &str) -> Result<(), Error> {
+        self.ask(format!("stop {container}"));
+        if !self.inner.lock().unwrap().deaf {
+            self.end(id, None);
+        }
+        Ok(())
+    }
+
+    async fn kill(&self, id: &str) -> Result<(), Error> {
+        self.ask(format!("kill {id}"));
+        self.end(id, Some(137));
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<(), Error> {
+        self.ask("remove".into());
+        Ok(())
+    }
+}

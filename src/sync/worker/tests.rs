@@ -1,0 +1,138 @@
+//! A worker with a runtime that only plays: what is asked of it, in which order, and what is not.
+
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
+use crate::runtime::fake::Fake;
+use crate::runtime::fixture;
+
+/// A worker that is running.
+struct Running {
+    fake: Arc<Fake>,
+    orders: watch::Sender<Order>,
+    task: JoinHandle<Result<(), Error>>,
+}
+
+/// Runs a worker for a pod with the containers `a` and `b`, which is removed when it is over.
+fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> Running {
+    let pod = Arc::new(fixture::pod(policy, &[], &["a", "b"]));
+    let (sender, notices) = mpsc::unbounded_channel();
+    let fake = Arc::new(play(Fake::new(sender)));
+    let (orders, receiver) = watch::channel(Order::Run);
+    let (updates, mut told) = mpsc::unbounded_channel();
+    // Whoever reads the updates lets the pod go.
+    tokio::spawn(async move { while told.recv().await.is_some() {} });
+    let habits = Habits { retire: true, resume };
+    let publisher = Publisher::new(Arc::clone(&pod), updates);
+    let worker = Worker::new(pod, Arc::clone(&fake), habits, notices, receiver, publisher);
+    Running { fake, orders, task: tokio::spawn(worker.run()) }
+}
+
+impl Running {
+    /// Waits until something has been asked.
+    async fn until(&self, what: &str) {
+        let asked = async {
+            while !self.fake.asked().iter().any(|asked| asked == what) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        assert!(in_time.is_ok(), "waits for {what:?}, has {:?}", self.fake.asked());
+    }
+
+    fn terminate(&self, grace: Duration) {
+        self.orders.send(Order::Terminate { grace }).unwrap();
+    }
+
+    /// Waits for the end; all that was asked.
+    async fn ended(self) -> (Result<(), Error>, Vec<String>) {
+        let ended = tokio::time::timeout(Duration::from_secs(10), self.task).await;
+        let asked = self.fake.asked();
+        (ended.unwrap_or_else(|_| panic!("does not end: {asked:?}")).unwrap(), asked)
+    }
+}
+
+#[tokio::test]
+async fn a_pod_that_is_over_is_removed() {
+    let worker = run(Never, false, |fake| fake.exits("a", &[0]).exits("b", &[3]));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    assert_eq!(asked, ["sandbox", "start a 0", "start b 0", "remove"]);
+}
+
+#[tokio::test]
+async fn an_attempt_is_started_once_even_if_it_ends_before_its_start_is_answered() {
+    let worker = run(OnFailure, false, |fake| fake.answers_late().exits("a", &[1]).exits("b", &[0]));
+    worker.until("start a 1").await;
+    // The answers to everything that is under way come in this time.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    for once in ["start a 0", "start a 1", "start b 0"] {
+        assert_eq!(asked.iter().filter(|asked| *asked == once).count(), 1, "{once}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_graceful_end_stops_and_a_deaf_container_is_killed() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    worker.terminate(Duration::from_secs(30));
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked[3..], ["stop a", "stop b", "remove"]);
+
+    let worker = run(Always, false, Fake::deaf);
+    worker.until("start b 0").await;
+    worker.terminate(Duration::from_secs(600));
+    worker.until("stop b").await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked[3..], ["stop a", "stop b", "kill a-0", "kill b-0", "remove"]);
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_have_a_sandbox_at_first_is_given_up_with_the_reason() {
+    let worker = run(Always, false, |fake| fake.without_sandbox("no bridge"));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Err(Error("no bridge".into())));
+    assert_eq!(asked, ["sandbox", "remove"]);
+}
+
+#[tokio::test]
+async fn a_refused_start_harms_no_other_container_and_is_not_repeated_at_once() {
+    let worker = run(Always, false, |fake| fake.refuses("a", "ErrImagePull"));
+    worker.until("start b 0").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked, ["sandbox", "start a 0", "start b 0", "kill b-0", "remove"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_agent_left_running_is_kept_and_what_is_missing_is_started() {
+    let worker = run(Always, true, |fake| fake.left_running("a"));
+    worker.until("start b 0").await;
+    worker.terminate(Duration::from_secs(30));
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked, ["take over", "sandbox", "start b 0", "stop a", "stop b", "remove"]);
+}
+
+#[tokio::test]
+async fn a_lost_shim_brings_a_new_sandbox_and_every_container_back() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    worker.fake.kill_shim();
+    worker.until("start b 1").await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked[..6], ["sandbox", "start a 0", "start b 0", "sandbox", "start a 1", "start b 1"]);
+}
+
+#[tokio::test]
+async fn nothing_starts_for_a_pod_that_was_told_to_go_before_it_began() {
+    let worker = run(Always, false, |fake| fake);
+    worker.terminate(Duration::from_secs(30));
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked, ["remove"]);
+}
