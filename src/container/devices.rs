@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat, makedev, mkdirat, mknodat};
 use nix::unistd::symlinkat;
 
@@ -37,16 +37,26 @@ pub fn populate(dev: BorrowedFd<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The host's /dev/null, opened with `flags`, and proven to be character device 1:3: what a container's masks and standard
-/// input are made of never comes from a directory that a container can write to (CVE-2025-31133).
+/// The `null` of a /dev that [`populate`] has just filled: a container's standard input, which then shows as /dev/null
+/// inside.
+pub fn open_own_null(dev: BorrowedFd<'_>) -> Result<OwnedFd, Failure> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(dev, "null", flags, Mode::empty()).step(|| "open /dev/null").and_then(proven_null)
+}
+
+/// The host's /dev/null, opened with `flags`, and proven to be character device 1:3: what masks are made of never comes from
+/// a directory that a container can write to (CVE-2025-31133).
 pub fn open_null(flags: OFlag) -> Result<OwnedFd, Failure> {
-    let null = open("/dev/null", flags | OFlag::O_CLOEXEC, Mode::empty()).step(|| "open /dev/null")?;
+    open("/dev/null", flags | OFlag::O_CLOEXEC, Mode::empty()).step(|| "open /dev/null").and_then(proven_null)
+}
+
+fn proven_null(null: OwnedFd) -> Result<OwnedFd, Failure> {
     let found = fstat(null.as_fd()).step(|| "fstat /dev/null")?;
     let character = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits();
     if character && found.st_rdev == makedev(1, 3) {
         Ok(null)
     } else {
-        Err(Failure::new("open /dev/null", "the host's /dev/null is not the character device 1:3"))
+        Err(Failure::new("open /dev/null", "it is not the character device 1:3"))
     }
 }
 

@@ -60,7 +60,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
 
     rootfs::detach_from_host()?;
     let root = rootfs::mount_overlay(&config.root)?;
-    mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts)?;
+    let null = mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts)?;
     mounts::make_read_only(&root, &config.readonly_paths)?;
     mounts::mask(&root, &config.masked_paths)?;
 
@@ -70,7 +70,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     let directory = working_directory(&root, process)?;
 
     limits::set_oom_score_adj(process.oom_score_adj)?;
-    let null = devices::open_null(OFlag::O_RDONLY)?;
+    let null = null.map_or_else(|| devices::open_null(OFlag::O_RDONLY), Ok)?;
 
     // Last of the mounts' work: until here, mount points could still have to be made.
     if config.root.readonly {

@@ -23,24 +23,34 @@ use crate::cgroup::ContainerMounts;
 use crate::sys::mount_api::{self, Attributes, Parameter};
 
 /// Carries out `mounts` in their order. `cgroups` says what a mount of type `cgroup` is made of on this host.
-pub fn mount_all(root: &Root, mounts: &[Mount], cgroups: &ContainerMounts) -> Result<(), Failure> {
+///
+/// Gives the /dev/null of the container's own /dev, if it gets one: opened while nobody else could have touched it.
+pub fn mount_all(
+    root: &Root,
+    mounts: &[Mount],
+    cgroups: &ContainerMounts,
+) -> Result<Option<OwnedFd>, Failure> {
+    let mut null = None;
     for mount in mounts {
         let options = Options::parse(mount.options().as_deref().unwrap_or_default());
         let destination = mount.destination();
         match mount.typ().as_deref().unwrap_or("bind") {
             "bind" => bind(root, mount, &options),
             "cgroup" => match cgroups {
-                ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options).map(drop),
+                ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options),
                 ContainerMounts::V1 { hierarchies } => cgroup_v1(root, destination, hierarchies, &options),
             },
-            kind => filesystem(root, destination, kind, &options).map(drop),
+            "tmpfs" if destination == Path::new("/dev") => {
+                own_dev(root, &options).map(|opened| null = Some(opened))
+            }
+            kind => filesystem(root, destination, kind, &options),
         }
         .map_err(|failure| Failure {
             step: format!("mount {}: {}", destination.display(), failure.step),
             ..failure
         })?;
     }
-    Ok(())
+    Ok(null)
 }
 
 /// Hides paths: a file shows as /dev/null, a directory as an empty one that is read-only. Absent paths are passed over.
@@ -81,16 +91,25 @@ pub fn make_read_only(root: &Root, paths: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A new instance of a kernel filesystem; the descriptor is the mount's root.
-fn filesystem(root: &Root, destination: &Path, kind: &str, options: &Options) -> Result<OwnedFd, Failure> {
+/// A new instance of a kernel filesystem.
+fn filesystem(root: &Root, destination: &Path, kind: &str, options: &Options) -> Result<(), Failure> {
     let target = kernel_target(root, destination)?;
-    let mount = mount_api::new_filesystem(kind, &options.parameters(), options.attributes)
-        .step(|| format!("new {kind}"))?;
-    if kind == "tmpfs" && destination == Path::new("/dev") {
-        devices::populate(mount.as_fd())?;
-    }
-    mount_api::attach(mount.as_fd(), target.as_fd()).step(|| "attach")?;
-    Ok(mount)
+    let mount = new_filesystem(kind, options)?;
+    mount_api::attach(mount.as_fd(), target.as_fd()).step(|| "attach")
+}
+
+/// A /dev of the container's own; gives its null device.
+fn own_dev(root: &Root, options: &Options) -> Result<OwnedFd, Failure> {
+    let target = kernel_target(root, Path::new("/dev"))?;
+    let dev = new_filesystem("tmpfs", options)?;
+    devices::populate(dev.as_fd())?;
+    let null = devices::open_own_null(dev.as_fd())?;
+    mount_api::attach(dev.as_fd(), target.as_fd()).step(|| "attach")?;
+    Ok(null)
+}
+
+fn new_filesystem(kind: &str, options: &Options) -> Result<OwnedFd, Failure> {
+    mount_api::new_filesystem(kind, &options.parameters(), options.attributes).step(|| format!("new {kind}"))
 }
 
 /// A tmpfs that holds one directory per hierarchy, as a host with cgroup v1 has it. Each hierarchy starts at the
