@@ -70,7 +70,7 @@ fn only_the_three_standard_descriptors_are_open_and_input_is_dev_null() {
         let report = report(world, world.container("a", &["report"]));
         let descriptors = report["descriptors"].as_object().unwrap();
         assert_eq!(descriptors.keys().collect::<Vec<_>>(), ["0", "1", "2"], "{descriptors:?}");
-        assert_eq!(descriptors["0"], "/dev/null");
+        assert_eq!(descriptors["0"], "char 1:3", "/dev/null");
         for output in ["1", "2"] {
             assert!(descriptors[output].as_str().unwrap().starts_with("pipe:"), "{descriptors:?}");
         }

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -238,7 +239,7 @@ fn addresses(trie: &str) -> Vec<String> {
     let lines: Vec<&str> = trie.lines().collect();
     let mut found: Vec<String> = lines
         .windows(2)
-        .filter(|pair| pair[1].contains("host LOCAL"))
+        .filter(|pair| pair[1].contains("/32 host LOCAL"))
         .filter_map(|pair| pair[0].rsplit(' ').next().map(str::to_owned))
         .collect();
     found.sort();
@@ -246,14 +247,21 @@ fn addresses(trie: &str) -> Vec<String> {
     found
 }
 
-/// Open file descriptors and what they are, without the one that this takes to find out.
+/// Open file descriptors and what they are, without the one that this takes to find out. Devices are told by number.
 fn descriptors() -> BTreeMap<u32, String> {
     let own = format!("/proc/{}/fd", std::process::id());
     numbers("/proc/self/fd")
         .into_iter()
-        .map(|fd| (fd, link(&format!("/proc/self/fd/{fd}"))))
+        .map(|fd| (fd, device(fd).unwrap_or_else(|| link(&format!("/proc/self/fd/{fd}")))))
         .filter(|(_, target)| !target.is_empty() && *target != own)
         .collect()
+}
+
+fn device(fd: u32) -> Option<String> {
+    let metadata = fs::metadata(format!("/proc/self/fd/{fd}")).ok()?;
+    let number = metadata.rdev();
+    let is_device = metadata.file_type().is_char_device();
+    is_device.then(|| format!("char {}:{}", nix::sys::stat::major(number), nix::sys::stat::minor(number)))
 }
 
 fn numbers(directory: &str) -> Vec<u32> {

@@ -103,8 +103,7 @@ impl Slot {
         for table in
             snapshot::nft_tables().iter().filter(|table| self.owner(table).is_some_and(Owner::is_this))
         {
-            let header = table.lines().next().unwrap_or_default();
-            let words: Vec<&str> = header.split(' ').take(3).collect();
+            let words: Vec<&str> = table.split(' ').collect();
             if let ["table", family, name] = words[..] {
                 quietly("nft", &["delete", "table", family, name]);
             }

@@ -117,16 +117,11 @@ fn directories(path: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Each nftables table with its contents, asked of a program that is not ours.
+/// Each nftables table, as `table FAMILY NAME`, asked of a program that is not ours.
 pub(super) fn nft_tables() -> Vec<String> {
     let output =
-        Command::new("nft").args(["list", "ruleset"]).output().expect("the program nft (package nftables)");
-    let ruleset = String::from_utf8_lossy(&output.stdout);
-    ruleset
-        .split_inclusive("\n}\n")
-        .map(|table| table.trim().to_owned())
-        .filter(|table| !table.is_empty())
-        .collect()
+        Command::new("nft").args(["list", "tables"]).output().expect("the program nft (package nftables)");
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 fn namespaces(process: &Process) -> Vec<String> {
