@@ -68,18 +68,21 @@ impl Process {
 
     /// True if it runs the ledger program under that name.
     pub(crate) fn runs_ledger(&self, name: &str) -> bool {
-        self.name == "ledger"
+        self.program() == "ledger"
             && self.arguments.get(1).is_some_and(|argument| argument == name)
             && !self.is_zombie()
     }
 
     /// True if it runs one of our binaries, or the program of the tests.
     pub(super) fn is_ours(&self) -> bool {
-        let executable =
-            self.executable.trim_end_matches(" (deleted)").rsplit(['/', ':']).next().unwrap_or_default();
-        ["mkubelet", "mkubelet-shim", "ledger"].contains(&executable)
+        ["mkubelet", "mkubelet-shim", "ledger"].contains(&self.program())
             || (self.is_zombie()
                 && ["mkubelet", "mkubelet-shim", "pause", "ledger"].contains(&self.name.as_str()))
+    }
+
+    /// The file name of its executable, which may be a copy in memory.
+    fn program(&self) -> &str {
+        self.executable.trim_end_matches(" (deleted)").rsplit(['/', ':']).next().unwrap_or_default()
     }
 
     fn field(&self, key: &str) -> &str {

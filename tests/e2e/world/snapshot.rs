@@ -27,9 +27,12 @@ impl Snapshot {
             .partition(Process::is_zombie);
         Self(BTreeMap::from([
             ("mount", not_of_others(mounts())),
-            ("link", not_of_others(links())),
+            ("link", not_of_others(links()).into_iter().filter(|link| is_our_link(link)).collect()),
             ("cgroup", not_of_others(cgroups())),
-            ("nft table", not_of_others(nft_tables())),
+            (
+                "nft table",
+                not_of_others(nft_tables()).into_iter().filter(|table| table.contains("mkubelet")).collect(),
+            ),
             ("namespace", processes.iter().flat_map(namespaces).collect()),
             ("process", processes.iter().map(describe).collect()),
             ("zombie", zombies.iter().map(describe).collect()),
@@ -81,6 +84,11 @@ pub(super) fn links() -> Vec<String> {
             master.map_or(name.clone(), |bridge| format!("{name} on {bridge}"))
         })
         .collect()
+}
+
+/// True if mkubelet named the link or its bridge. Other programs of the machine may make and remove links meanwhile.
+fn is_our_link(link: &str) -> bool {
+    link.split(" on ").any(|name| name.starts_with("mk"))
 }
 
 /// Groups that a test or mkubelet by default would make, in every hierarchy, parents first.
