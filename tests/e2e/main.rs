@@ -3,7 +3,7 @@
 //! Each test is named after the promise it keeps, and lives in a [`world::World`] of its own: directories, bridge,
 //! addresses and cgroups. When it ends, two oracles speak: the leak snapshot and the ledger.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod world;
 

@@ -242,8 +242,8 @@ impl World {
             let uid = self.pod_uids().into_iter().next()?;
             let journal = fs::read_to_string(self.run_dir().join("pods").join(uid).join("journal")).ok()?;
             let mut records = journal.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let last = records.rfind(|record| record["event"]["event"] == event)?;
-            i32::try_from(last["event"]["pid"].as_i64()?).ok()
+            let last = records.rfind(|record| record["event"][event].is_object())?;
+            i32::try_from(last["event"][event]["pid"].as_i64()?).ok()
         })
     }
 

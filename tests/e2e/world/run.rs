@@ -130,6 +130,9 @@ impl Drop for Run {
         if let Ok(None) = self.child.try_wait() {
             drop(self.child.kill());
             drop(self.child.wait());
+            if thread::panicking() {
+                println!("killed while it ran\n{}", self.transcript());
+            }
         }
     }
 }
