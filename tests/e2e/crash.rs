@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::world::{Pod, World, http_get, kill, until, world};
+use crate::world::{Pod, Run, World, http_get, kill, until, world};
 
 /// A pod of two containers that serve.
 fn pair(world: &World, name: &str) -> Pod {
     world.pod(name, [world.container("a", &["serve=80", "wait"]), world.container("b", &["term=0", "wait"])])
+}
+
+fn expect_both(run: &Run, pod: &str, restarts: u32) {
+    run.expect_running(pod, "a", restarts);
+    run.expect_running(pod, "b", restarts);
 }
 
 #[test]
@@ -17,7 +22,7 @@ fn a_new_agent_takes_over_what_a_killed_one_left_without_touching_it() {
         let pod = pair(world, "orphan");
         let run = world.run(&pod);
         let ip = run.ip("orphan");
-        run.expect("pod default/orphan: Running");
+        expect_both(&run, "orphan", 0);
         let (a, b) = (world.pid_of("a"), world.pid_of("b"));
         run.kill();
         assert_eq!(http_get(ip, 80, "/").1, "a", "the pod lives on without an agent");
@@ -53,7 +58,7 @@ fn a_killed_agent_can_be_replaced_any_number_of_times() {
         let pod = pair(world, "often");
         for _ in 0..5 {
             let run = world.run(&pod);
-            run.expect("pod default/often: Running");
+            expect_both(&run, "often", 0);
             run.kill();
         }
         let run = world.run(&pod);
@@ -82,12 +87,10 @@ fn containers_of_a_killed_shim_are_started_again_and_nothing_is_orphaned() {
     world(|world| {
         let run = world.run(&pair(world, "bereft"));
         let ip = run.ip("bereft");
-        run.expect("pod default/bereft: Running");
+        expect_both(&run, "bereft", 0);
         let old = [world.shim_pid(), world.pause_pid(), world.pid_of("a"), world.pid_of("b")];
         kill(old[0]);
-        until("both containers to be back", || {
-            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
-        });
+        expect_both(&run, "bereft", 1);
         assert_eq!(http_get(ip, 80, "/").1, "a", "under the same address");
         until("what the old shim left to be gone", || {
             world.processes().iter().all(|process| !old.contains(&process.pid)).then_some(())
@@ -101,13 +104,11 @@ fn a_killed_pause_brings_the_sandbox_back_with_the_same_ip() {
     world(|world| {
         let run = world.run(&pair(world, "awake"));
         let ip = run.ip("awake");
-        run.expect("pod default/awake: Running");
+        expect_both(&run, "awake", 0);
         let pause = world.pause_pid();
         kill(pause);
         until("another pause", || (world.pause_pid() != pause).then_some(()));
-        until("both containers to be back", || {
-            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
-        });
+        expect_both(&run, "awake", 1);
         assert_eq!(http_get(ip, 80, "/").1, "a");
         run.stop();
     });
@@ -118,15 +119,13 @@ fn agent_and_shim_killed_together_leave_nothing_that_the_next_run_does_not_clear
     world(|world| {
         let pod = pair(world, "gone");
         let run = world.run(&pod);
-        run.expect("pod default/gone: Running");
+        expect_both(&run, "gone", 0);
         let shim = world.shim_pid();
         run.kill();
         kill(shim);
 
         let run = world.run(&pod);
-        until("both containers to be back", || {
-            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
-        });
+        expect_both(&run, "gone", 1);
         assert_eq!(http_get(run.ip("gone"), 80, "/").1, "a");
         run.stop();
     });
@@ -136,7 +135,7 @@ fn agent_and_shim_killed_together_leave_nothing_that_the_next_run_does_not_clear
 fn a_stop_while_the_shim_is_dead_still_cleans_up() {
     world(|world| {
         let run = world.run(&pair(world, "both"));
-        run.expect("pod default/both: Running");
+        expect_both(&run, "both", 0);
         kill(world.shim_pid());
         run.signal(Signal::SIGTERM);
         run.wait().printed("pod default/both: deleted");

@@ -75,7 +75,7 @@ fn addresses_are_given_back() {
             let manifest = world.write("many.json", &crate::world::list(&pods));
             let mut command = world.mkubelet();
             command.arg("run").arg(manifest);
-            crate::world::Run::start(command).wait().success();
+            world.start(command).wait().success();
         }
     });
 }
@@ -88,7 +88,7 @@ fn no_program_but_our_own_is_run_to_start_a_pod() {
             .write("pod.json", &world.pod("alone", [world.container("a", &["serve=80", "wait"])]).to_json());
         let mut command = world.mkubelet();
         command.env("PATH", "/nowhere").arg("run").arg(manifest);
-        let run = crate::world::Run::start(command);
+        let run = world.start(command);
         assert_eq!(http_get(run.ip("alone"), 80, "/").1, "a");
         run.stop();
     });

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{Run, http_get, world};
+use crate::world::{http_get, world};
 
 #[test]
 fn nginx_answers_with_its_welcome_page() {
@@ -15,7 +15,7 @@ fn nginx_answers_with_its_welcome_page() {
 
         let mut command = world.mkubelet();
         command.arg("run").arg(checkout.join("examples/pod-nginx.yaml"));
-        let run = Run::start(command);
+        let run = world.start(command);
         run.expect("pod default/nginx: Running");
         let (status, page) = http_get(run.ip("nginx"), 80, "/");
         assert!(status.ends_with("200 OK"), "{status}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::world::{Run, kill, until, world};
+use crate::world::{kill, until, world};
 
 #[test]
 fn a_reader_that_goes_away_does_not_harm_the_pod() {
@@ -13,7 +13,7 @@ fn a_reader_that_goes_away_does_not_harm_the_pod() {
             .write("pod.json", &world.pod("piped", [world.container("a", &["report", "wait"])]).to_json());
         let mut command = world.mkubelet();
         command.args(["run", "--logs"]).arg(manifest);
-        let (mut run, stdout) = Run::start_unread(command);
+        let (mut run, stdout) = world.start_unread(command);
         world.answer("a", "report").unwrap();
         drop(stdout);
         // A restart makes it print.
@@ -37,7 +37,7 @@ fn a_reader_that_does_not_read_holds_up_neither_the_pod_nor_its_end() {
         let manifest = world.write("pod.json", &world.pod("full", containers).to_json());
         let mut command = world.mkubelet();
         command.args(["run", "--logs"]).arg(manifest);
-        let (run, _unread) = Run::start_unread(command);
+        let (run, _unread) = world.start_unread(command);
         // The log file takes what the pipe does not.
         world.answer("noisy", "report").unwrap();
         kill(world.pid_of("calm"));

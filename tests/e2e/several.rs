@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::world::{Run, http_get, list, world};
+use crate::world::{http_get, list, world};
 
 #[test]
 fn two_agents_live_side_by_side() {
@@ -12,7 +12,7 @@ fn two_agents_live_side_by_side() {
             .write("two.json", &world.pod("two", [world.container("b", &["serve=80", "wait"])]).to_json());
         let mut command = world.mkubelet_beside("-b");
         command.arg("run").arg(manifest);
-        let second = Run::start(command);
+        let second = world.start(command);
         assert_eq!(http_get(first.ip("one"), 80, "/").1, "a");
         assert_eq!(http_get(second.ip("two"), 80, "/").1, "b");
         first.stop();
@@ -79,7 +79,7 @@ fn twenty_pods_in_one_file_all_answer() {
         let manifest = world.write("twenty.json", &list(&pods));
         let mut command = world.mkubelet();
         command.arg("run").arg(manifest);
-        let run = Run::start(command);
+        let run = world.start(command);
         let ips: BTreeSet<_> = (0..20).map(|number| run.ip(&format!("p{number}"))).collect();
         assert_eq!(ips.len(), 20);
         for number in 0..20 {

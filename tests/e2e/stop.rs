@@ -13,11 +13,8 @@ fn ctrl_c_ends_each_container_by_sigterm_and_shows_its_code() {
         let polite = world.container("polite", &["term=0", "wait"]);
         let plain = world.container("plain", &["wait"]);
         let run = world.run(&world.pod("stop", [polite, plain]));
-        run.expect("pod default/stop: Running");
-        world.pid_of("polite");
-        until("both to listen to signals", || {
-            (world.ledger().starts("plain") == 1 && world.ledger().starts("polite") == 1).then_some(())
-        });
+        run.expect_running("stop", "polite", 0);
+        run.expect_running("stop", "plain", 0);
         run.signal(Signal::SIGINT);
         run.wait()
             .success()

@@ -38,10 +38,12 @@ fn main() -> ExitCode {
         life.record(json!({"event": "duplicate"}));
         return ExitCode::from(99);
     };
+    // Before the start is written: whoever reads of it may send signals.
+    let signals = block_signals(&life);
     life.record(json!({"event": "start", "pid": std::process::id()}));
 
     let steps: Vec<String> = args.collect();
-    obey_signals(&life, &steps);
+    obey(signals, &life, &steps);
     for text in &steps {
         step(&life, text, &descriptors);
     }
@@ -132,14 +134,19 @@ impl Life {
     }
 }
 
-/// Waits for signals in a thread. As PID 1 the program would not even be told of those that it leaves alone.
-fn obey_signals(life: &Life, steps: &[String]) {
+/// Keeps signals for [`obey`]. As PID 1 the program would not even be told of those that it leaves alone.
+fn block_signals(life: &Life) -> SigSet {
     use Signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
     let mut signals = SigSet::empty();
     signals.extend([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH]);
     if signals.thread_block().is_err() {
         life.end("cannot block signals", 97);
     }
+    signals
+}
+
+/// Waits for signals in a thread.
+fn obey(signals: SigSet, life: &Life, steps: &[String]) {
     let reaction = steps.iter().find_map(|step| step.strip_prefix("term=")).map(str::to_owned);
     let life = life.clone();
     thread::spawn(move || {

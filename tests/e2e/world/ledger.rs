@@ -82,9 +82,10 @@ impl Ledger {
     /// What can never be right: two living copies of a container, two ends of one start, an end without a start.
     pub(super) fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let mut lives: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+        let mut lives: BTreeMap<[&str; 2], (usize, usize)> = BTreeMap::new();
         for record in &self.records {
-            let life = lives.entry(record["instance"].as_str().unwrap_or_default()).or_default();
+            let key = ["name", "instance"].map(|field| record[field].as_str().unwrap_or_default());
+            let life = lives.entry(key).or_default();
             match record["event"].as_str() {
                 Some("start") => life.0 += 1,
                 Some("end") => life.1 += 1,
@@ -93,9 +94,9 @@ impl Ledger {
             }
         }
         let wrong = lives.into_iter().filter(|(_, (starts, ends))| *starts > 1 || ends > starts);
-        found.extend(
-            wrong.map(|(instance, (starts, ends))| format!("{instance} has {starts} starts and {ends} ends")),
-        );
+        found.extend(wrong.map(|([name, instance], (starts, ends))| {
+            format!("{name} {instance} has {starts} starts and {ends} ends")
+        }));
         found
     }
 

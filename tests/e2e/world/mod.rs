@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{ChildStdout, Command, Output};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,11 +123,15 @@ impl World {
 
     /// A pod with the ledger among its volumes.
     pub(crate) fn pod(&self, name: &str, containers: impl IntoIterator<Item = Container>) -> Pod {
-        Pod::new(name, containers).host_path("ledger", &self.path("ledger"))
+        Pod::new(name, containers).host_path("ledger", &self.ledger_dir())
     }
 
     pub(crate) fn ledger(&self) -> Ledger {
-        Ledger::of(&self.path("ledger"))
+        Ledger::of(&self.ledger_dir())
+    }
+
+    fn ledger_dir(&self) -> PathBuf {
+        self.path("ledger")
     }
 
     /// What a container answered to a step that asks something; waits for it.
@@ -137,7 +141,7 @@ impl World {
 
     /// Creates a file that the ledger program waits for (`until=/ledger/NAME`).
     pub(crate) fn touch(&self, name: &str) {
-        fs::write(self.path("ledger").join(name), "").unwrap();
+        fs::write(self.ledger_dir().join(name), "").unwrap();
     }
 
     /// `mkubelet` with this world's directories, bridge, addresses and cgroup.
@@ -187,7 +191,17 @@ impl World {
         let manifest = self.write(&format!("{}.json", pod.name()), &pod.to_json());
         let mut command = self.mkubelet();
         command.arg("run").args(flags).arg(manifest);
-        Run::start(command)
+        self.start(command)
+    }
+
+    /// Starts a command of [`World::mkubelet`].
+    pub(crate) fn start(&self, command: Command) -> Run {
+        Run::start(command, self.ledger_dir())
+    }
+
+    /// Starts one and leaves its standard output to the caller, to be closed or not to be read.
+    pub(crate) fn start_unread(&self, command: Command) -> (Run, ChildStdout) {
+        Run::start_unread(command, self.ledger_dir())
     }
 
     /// A command that ends by itself.

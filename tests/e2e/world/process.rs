@@ -73,9 +73,15 @@ impl Process {
             && !self.is_zombie()
     }
 
+    /// True if it is an agent or a shim.
+    pub(super) fn runs_mkubelet(&self) -> bool {
+        ["mkubelet", "mkubelet-shim"].contains(&self.program())
+    }
+
     /// True if it runs one of our binaries, or the program of the tests.
     pub(super) fn is_ours(&self) -> bool {
-        ["mkubelet", "mkubelet-shim", "ledger"].contains(&self.program())
+        self.runs_mkubelet()
+            || self.program() == "ledger"
             || (self.is_zombie()
                 && ["mkubelet", "mkubelet-shim", "pause", "ledger"].contains(&self.name.as_str()))
     }

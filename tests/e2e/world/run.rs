@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -11,14 +12,15 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
-use super::HANG;
 use super::ledger::Ledger;
+use super::{HANG, until};
 
 /// A running `mkubelet`. Killed when dropped, so that a failing test does not leave it behind.
 pub(crate) struct Run {
     child: Child,
     stdout: Arc<Output>,
     stderr: Arc<Output>,
+    ledger: PathBuf,
 }
 
 /// What is left of a `mkubelet` that ended.
@@ -29,21 +31,20 @@ pub(crate) struct Ended {
 }
 
 impl Run {
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(super) fn start(mut command: Command, ledger: PathBuf) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = Output::collect(child.stdout.take().unwrap());
         let stderr = Output::collect(child.stderr.take().unwrap());
-        Self { child, stdout, stderr }
+        Self { child, stdout, stderr, ledger }
     }
 
-    /// Starts it and leaves its standard output to the caller, to be closed or not to be read.
-    pub(crate) fn start_unread(mut command: Command) -> (Self, ChildStdout) {
+    pub(super) fn start_unread(mut command: Command, ledger: PathBuf) -> (Self, ChildStdout) {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let stderr = Output::collect(child.stderr.take().unwrap());
-        (Self { child, stdout: Output::collect(std::io::empty()), stderr }, stdout)
+        (Self { child, stdout: Output::collect(std::io::empty()), stderr, ledger }, stdout)
     }
 
     /// Waits until this line has been printed, now or earlier.
@@ -62,10 +63,15 @@ impl Run {
         self.expect_prefix(&prefix)[prefix.len()..].parse().unwrap()
     }
 
-    /// Waits for a container of a pod to run, after so many restarts.
+    /// Waits for a container of a pod to run, after so many restarts, by mkubelet's word and then by its own: it is
+    /// Running as soon as the program is executed, and has its hands on its signals a moment later.
     pub(crate) fn expect_running(&self, pod: &str, container: &str, restarts: u32) {
         let suffix = if restarts == 0 { String::new() } else { format!(" (restart {restarts})") };
         self.expect(&format!("container default/{pod}/{container}: Running{suffix}"));
+        let starts = restarts as usize + 1;
+        until(&format!("start {starts} of {container}"), || {
+            (Ledger::of(&self.ledger).starts(container) >= starts).then_some(())
+        });
     }
 
     /// Waits until a container of a pod has been in a state that is as described, now or earlier.

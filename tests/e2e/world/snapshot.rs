@@ -1,6 +1,7 @@
 //! The first oracle: what the host looks like before and after a test. The difference must be nothing.
 //!
-//! Tests run side by side, so what bears another test's name is left out. What bears nobody's name counts.
+//! Tests run side by side, and other programs of the machine run on, mkubelet perhaps among them. So what bears another
+//! name is left out: another test's number, another bridge, another run directory. What bears nobody's counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,24 +16,17 @@ pub(super) struct Snapshot(BTreeMap<&'static str, BTreeSet<String>>);
 
 impl Snapshot {
     pub(super) fn take(slot: &Slot) -> Self {
-        let not_of_others = |things: Vec<String>| -> BTreeSet<String> {
-            things.into_iter().filter(|thing| slot.owner(thing) != Some(Owner::AnotherTest)).collect()
-        };
+        let mine = |thing: &String| slot.owner(thing) == Some(Owner::This);
+        let not_anothers = |thing: &String| slot.owner(thing) != Some(Owner::AnotherTest);
         let (zombies, processes): (Vec<Process>, Vec<Process>) = Process::all()
             .into_iter()
-            .filter(|process| {
-                slot.owns(process) || (process.is_ours() && slot.owner(&process.traces).is_none())
-            })
-            .filter(|process| !belongs_to_another(slot, process))
+            .filter(|process| slot.owns(process) || (process.is_ours() && !belongs_to_another(slot, process)))
             .partition(Process::is_zombie);
         Self(BTreeMap::from([
-            ("mount", not_of_others(mounts())),
-            ("link", not_of_others(links()).into_iter().filter(|link| is_our_link(link)).collect()),
-            ("cgroup", not_of_others(cgroups())),
-            (
-                "nft table",
-                not_of_others(nft_tables()).into_iter().filter(|table| table.contains("mkubelet")).collect(),
-            ),
+            ("mount", mounts().into_iter().filter(not_anothers).collect()),
+            ("link", links().into_iter().filter(|link| mine(link) || is_loose_end(link)).collect()),
+            ("cgroup", cgroups().into_iter().filter(mine).collect()),
+            ("nft table", nft_tables().into_iter().filter(mine).collect()),
             ("namespace", processes.iter().flat_map(namespaces).collect()),
             ("process", processes.iter().map(describe).collect()),
             ("zombie", zombies.iter().map(describe).collect()),
@@ -86,12 +80,13 @@ pub(super) fn links() -> Vec<String> {
         .collect()
 }
 
-/// True if mkubelet named the link or its bridge. Other programs of the machine may make and remove links meanwhile.
-fn is_our_link(link: &str) -> bool {
-    link.split(" on ").any(|name| name.starts_with("mk"))
+/// True if the link is one end of a pod's cable (`mk` and 13 hexadecimal digits) that is plugged into no bridge.
+fn is_loose_end(link: &str) -> bool {
+    link.strip_prefix("mk")
+        .is_some_and(|rest| rest.len() == 13 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Groups that a test or mkubelet by default would make, in every hierarchy, parents first.
+/// Groups of tests, in every hierarchy, parents first.
 pub(super) fn cgroups() -> Vec<String> {
     let hierarchies = mount_table()
         .into_iter()
@@ -108,7 +103,7 @@ pub(super) fn cgroups() -> Vec<String> {
         for entry in fs::read_dir(hierarchy).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if entry.path().is_dir() && (name.starts_with("mkubelet") || name.starts_with("kubepods")) {
+            if entry.path().is_dir() && name.starts_with("mkubelet") {
                 directories(&entry.path(), &mut found);
             }
         }
@@ -150,15 +145,16 @@ fn describe(process: &Process) -> String {
     format!("{} {}, child of {}", process.pid, process.name, process.parent())
 }
 
-/// True if the process has no trace of its own, and one of its parents bears another test's name: a zombie, or a child
-/// that has not come to its cgroup yet.
+/// True if the process, or the next of its parents that bears a name, is another test's or somebody else's: every agent
+/// and shim of a test has the test's run directory among its arguments.
 fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
-    let mut current = process.clone();
-    while let Some(parent) = Process::of(current.parent()) {
-        match slot.owner(&parent.traces) {
+    let mut current = Some(process.clone());
+    while let Some(process) = current {
+        match slot.owner(&process.traces) {
             Some(Owner::AnotherTest) => return true,
             Some(Owner::This) => return false,
-            None => current = parent,
+            None if process.runs_mkubelet() => return true,
+            None => current = Process::of(process.parent()),
         }
     }
     false
