@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -24,10 +23,9 @@ pub(crate) fn layout(world: &World, name: &str, config: &Value) -> PathBuf {
         blob
     };
 
-    let tar =
-        Command::new("tar").arg("-C").arg(world.path("image")).args(["-cf", "-", "."]).output().unwrap();
-    assert!(tar.status.success());
-    let layer = descriptor("layer.v1.tar", put(&tar.stdout));
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_dir_all(".", world.path("image")).unwrap();
+    let layer = descriptor("layer.v1.tar", put(&tar.into_inner().unwrap()));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let configuration = json!({
         "architecture": architecture,
@@ -100,9 +98,9 @@ fn an_archive_of_a_layout_is_an_image() {
     world(|world| {
         let layout = layout(world, "layout", &configured("a"));
         let archive = world.path("layout.tar");
-        let tar =
-            Command::new("tar").arg("-C").arg(layout).arg("-cf").arg(&archive).arg(".").status().unwrap();
-        assert!(tar.success());
+        let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+        tar.append_dir_all(".", layout).unwrap();
+        tar.finish().unwrap();
         let container = world.container("a", &["exit=0"]).image(&format!("archive:{}", archive.display()));
         world.run(&world.pod("archived", [container]).restart_policy("Never")).wait().success();
         assert_eq!(world.ledger().ends("a"), [Some(0)]);
