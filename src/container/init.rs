@@ -14,7 +14,6 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::{prctl, stat};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, fchown, setsid};
 use pathrs::Root;
-use pathrs::flags::OpenFlags;
 
 use super::failure::{Failure, Reason, Step};
 use super::spec::{ContainerConfig, Process};
@@ -112,15 +111,11 @@ fn working_directory(root: &Root, process: &Process) -> Result<OwnedFd, Failure>
         result => result,
     }
     .step(step)?;
-    let found = stat::fstat(found.as_fd()).step(step).map(|status| (found, status))?;
-    if found.1.st_mode & stat::SFlag::S_IFMT.bits() != stat::SFlag::S_IFDIR.bits() {
+    let status = stat::fstat(found.as_fd()).step(step)?;
+    if status.st_mode & stat::SFlag::S_IFMT.bits() != stat::SFlag::S_IFDIR.bits() {
         return Err(Failure::new(step(), "not a directory"));
     }
-    found
-        .0
-        .reopen(OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY | OpenFlags::O_CLOEXEC)
-        .step(step)
-        .map(OwnedFd::from)
+    Ok(found.into())
 }
 
 /// Standard input is /dev/null, output and error are the shim's pipes. The pipes become the user's, who may want to open

@@ -87,14 +87,14 @@ impl Runtime for PodRuntime {
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
         let (shim, address, ()) = tokio::try_join!(self.shim(), self.address(), self.look_images_up())?;
-        self.write_etc_files(address).await?;
         let config = SandboxConfig {
             hostname: self.pod.spec.hostname.clone(),
             host_network: self.pod.spec.host_network,
             cgroup: self.host.pod_group(&self.pod).join(new_id()?),
             shm_size: SHM_SIZE,
         };
-        let (_, namespace) = shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e))?;
+        let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
+        let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(address))?;
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
                 let attached = self.host.network.attach(&self.pod.uid, namespace).await;
