@@ -61,7 +61,8 @@ impl Bridge {
             .push_forward_delay(0)
             .push_stp_state(0);
         batch.add(format!("create bridge {}", self.name), &request);
-        // In the same system call: there is no instant at which it could be found without a mark.
+        // In the same system call: an agent that is killed leaves no bridge without a mark. Others may see one, though, for
+        // the instant between the two: whoever does not hold the lock must not judge by it.
         let mut request = Request::new().op_setlink_do(&Ifinfomsg::default());
         request.encode().push_ifname_bytes(self.name.as_bytes()).push_ifalias_bytes(self.alias.as_bytes());
         batch.add(format!("set alias of {}", self.name), &request);

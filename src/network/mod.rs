@@ -201,7 +201,8 @@ impl Host {
     /// Index of the bridge; makes bridge and table unless they are there.
     fn ensure(&self, route: &mut Socket) -> Result<i32, Error> {
         let mut netfilter = Socket::netfilter()?;
-        if let Some(index) = self.bridge.find(route)?
+        // Without the lock something half made or half removed may be found: only what is whole counts.
+        if let Ok(Some(index)) = self.bridge.find(route)
             && self.table.exists(&mut netfilter)?
         {
             return Ok(index);
