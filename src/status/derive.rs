@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::conditions::{self, Fact};
 use crate::pod::spec::QosClass;
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Container, Ended, Ending, Observed, State};
+use crate::runtime::observe::{Container, Ended, Ending, Observed, Sandbox, State};
 use crate::sync::outcome::{Outcome, next_init, outcome};
 use crate::sync::plan::Intent;
 
@@ -184,7 +184,9 @@ impl View<'_> {
             true => ended.code() == 0,
             false => !crate::sync::restart::wanted(self.pod.spec.restart_policy, ended.code()),
         };
-        if is_over || is_done {
+        // In a new sandbox everything starts at once.
+        let is_sandbox_lost = matches!(self.observed.sandbox, Sandbox::Lost { .. });
+        if is_over || is_done || is_sandbox_lost {
             return None;
         }
         known.due(self.observed.sandboxes).filter(|(due, _)| self.now < *due).map(|(_, delay)| delay)

@@ -82,6 +82,14 @@ fn a_crash_loop_is_running_and_waiting() {
 }
 
 #[test]
+fn what_went_down_with_its_sandbox_does_not_wait() {
+    let mut h = History::ready();
+    h.start(0, "a").exit(1, "a", 1).start(1, "a").exit(2, "a", 137);
+    h.observed.sandbox = Sandbox::Lost { at: at(2) };
+    check(Always, &[], &h, 2, &["Running", "Terminated Error 137"]);
+}
+
+#[test]
 fn the_end_is_told_by_policy_and_exit_codes() {
     for (policy, code, want) in [
         (Never, 0, ["Succeeded", "Terminated Completed 0"]),
