@@ -23,7 +23,8 @@ const HANG: Duration = Duration::from_secs(60);
 struct World {
     directory: tempfile::TempDir,
     group: PathBuf,
-    shim: Child,
+    /// The process that was started: it ends when the shim, a child of its own, is in its cgroup.
+    started: Child,
 }
 
 /// A connection to it, as an agent has one.
@@ -50,8 +51,8 @@ impl World {
         for applet in ["sh", "sleep", "cat", "id", "mount", "ls", "kill", "hostname", "true"] {
             std::os::unix::fs::symlink("busybox", directory.path().join("image/bin").join(applet)).unwrap();
         }
-        let shim = Self::spawn(directory.path(), &group);
-        Some(Self { directory, group, shim })
+        let started = Self::spawn(directory.path(), &group);
+        Some(Self { directory, group, started })
     }
 
     fn spawn(directory: &Path, group: &Path) -> Child {
@@ -172,8 +173,8 @@ impl Drop for World {
     fn drop(&mut self) {
         let cgroups = self.cgroups();
         let _ = cgroups.kill(&self.group);
-        let _ = self.shim.kill();
-        let _ = self.shim.wait();
+        let _ = self.started.kill();
+        let _ = self.started.wait();
         if std::thread::panicking() {
             println!(
                 "{}",
@@ -341,15 +342,16 @@ fn a_killed_shim_takes_its_pod_along_and_the_next_one_reports_it_lost() {
     let mut agent = world.connect(1);
     agent.call(world.sandbox()).unwrap();
     agent.call(Call::StartContainer(world.container("a", &["sleep", "1000"]))).unwrap();
+    let Event::ShimStarted { pid, .. } = agent.records[0].event else { panic!("no shim started") };
     drop(agent);
-    world.shim.kill().unwrap();
-    world.shim.wait().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+    world.started.wait().unwrap();
     let deadline = Instant::now() + HANG;
     while world.cgroups().is_populated(&world.group).unwrap() {
         assert!(Instant::now() < deadline, "something of the pod still runs");
         std::thread::sleep(Duration::from_millis(5));
     }
-    world.shim = World::spawn(world.directory.path(), &world.group);
+    world.started = World::spawn(world.directory.path(), &world.group);
     let mut agent = world.connect(1);
     let ends: Vec<Event> = std::iter::from_fn(|| Some(agent.record().event)).take(6).collect();
     assert!(

@@ -82,9 +82,8 @@ impl Cgroups {
     pub fn join(&self, group: &Path) -> Result<Join> {
         let group = Group::new(group)?;
         let into = self.unified.as_ref().map(|v2| file::open_directory(&v2.directory(group))).transpose()?;
-        let procs =
-            self.legacy.iter().map(|v1| file::open_for_writing(&v1.directory(group).join("cgroup.procs")));
-        Ok(Join { into, procs: procs.collect::<Result<_>>()? })
+        let tasks = self.legacy.iter().map(|v1| file::open_for_writing(&v1.directory(group).join("tasks")));
+        Ok(Join { into, tasks: tasks.collect::<Result<_>>()? })
     }
 
     /// SIGKILL to every process in `group` and below it. Fine when there is no such group.

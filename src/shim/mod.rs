@@ -17,7 +17,7 @@ pub mod poll;
 pub mod protocol;
 pub mod sandbox;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use nix::mount::{MsFlags, mount};
@@ -36,6 +36,7 @@ use self::protocol::Event;
 use crate::cgroup::Cgroups;
 use crate::container::failure::{Failure, Step};
 use crate::container::{devices, limits};
+use crate::sys::clone::{Forked, clone3};
 use crate::sys::process;
 
 /// The group of the shim itself, below the pod's.
@@ -89,13 +90,21 @@ fn take_listener() -> Result<UnixListener, Failure> {
     Ok(UnixListener::from(socket))
 }
 
-/// Charges the shim to its pod.
+/// Charges the shim to its pod. On v2 it goes on in a child from here; the process that the agent started ends.
 fn join_cgroup(options: &Options) -> Result<Cgroups, Failure> {
     let group = options.cgroup.join(LEAF);
     let failed = |error: crate::cgroup::Error| Failure::new("join the pod's cgroup", chain(&error));
     let cgroups = Cgroups::detect(&options.cgroup_mount).map_err(failed)?;
     cgroups.create(&group, &LinuxResources::default()).map_err(failed)?;
-    cgroups.join(&group).map_err(failed)?.enter().step(|| "join the pod's cgroup")?;
+    let join = cgroups.join(&group).map_err(failed)?;
+    if let Some(directory) = &join.into {
+        // A copy that is born in the group goes on: moving there would wait for an RCU grace period.
+        match clone3(CloneFlags::empty(), Some(directory.as_fd())).step(|| "clone into the pod's cgroup")? {
+            Forked::Parent(_) => process::exit_now(0),
+            Forked::Child => {}
+        }
+    }
+    join.enter_legacy().step(|| "join the pod's cgroup")?;
     Ok(cgroups)
 }
 

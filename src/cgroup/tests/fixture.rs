@@ -137,10 +137,10 @@ fn hybrid_sets_limits_on_v1_and_groups_on_v2() {
         .v1("pids", "pids")
         .v1("freezer", "freezer")
         .v2("unified", "hugetlb")
-        .files("memory/pods/a", &["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cgroup.procs"])
-        .files("cpu/pods/a", &["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cgroup.procs"])
-        .files("cpuacct/pods/a", &["cgroup.procs"])
-        .files("pids/pods/a", &["pids.max", "cgroup.procs"]);
+        .files("memory/pods/a", &["memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "tasks"])
+        .files("cpu/pods/a", &["cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us", "tasks"])
+        .files("cpuacct/pods/a", &["tasks"])
+        .files("pids/pods/a", &["pids.max", "tasks"]);
     let cgroups = tree.cgroups();
     cgroups.create(Path::new("pods/a"), &limits()).unwrap();
     assert_eq!(tree.read("memory/pods/a/memory.memsw.limit_in_bytes"), "1048576");
@@ -148,7 +148,7 @@ fn hybrid_sets_limits_on_v1_and_groups_on_v2() {
     assert!(!tree.root.path().join("freezer/pods").exists(), "v2 freezes");
     let join = cgroups.join(Path::new("pods/a")).unwrap();
     assert!(join.into.is_some());
-    assert_eq!(join.procs.len(), 4);
+    assert_eq!(join.tasks.len(), 4);
     let hierarchies = ["memory", "cpu", "cpuacct", "pids"].map(str::to_owned).to_vec();
     assert_eq!(cgroups.container_mounts(), ContainerMounts::V1 { hierarchies });
 }

@@ -52,8 +52,8 @@ impl Scratch {
         let join = self.cgroups.join(group).unwrap();
         let unified =
             join.into.iter().map(|d| openat(d, "cgroup.procs", OFlag::O_WRONLY, Mode::empty()).unwrap());
-        for procs in unified.chain(join.procs) {
-            write(procs, pid.as_bytes()).unwrap();
+        for members in unified.chain(join.tasks) {
+            write(members, pid.as_bytes()).unwrap();
         }
         child.stdin.take().unwrap().write_all(b"\n").unwrap();
         self.children.push(child);
