@@ -172,8 +172,14 @@ fn kill_while_starting(world: &World, delays: impl Iterator<Item = u64>) {
         let run = world.run(&pod);
         run.expect(&format!("pod default/{name}: Running"));
         assert_eq!(http_get(run.ip(&name), 80, "/").1, "a", "round {round}, after {milliseconds} ms");
+        let lies = world.ledger().contradictions();
+        assert!(
+            lies.is_empty(),
+            "round {round}, after {milliseconds} ms: {lies:?}\njournal:\n{}",
+            world.journal()
+        );
         let ended = run.stop();
-        let left: Vec<_> = world.processes().into_iter().filter(|process| !process.is_zombie()).collect();
-        assert!(left.is_empty(), "round {round}, after {milliseconds} ms: {left:?}\n{}", ended.transcript());
+        let alive = world.processes().into_iter().filter(|process| !process.is_zombie()).count();
+        assert_eq!(alive, 0, "round {round}, after {milliseconds} ms\n{}", ended.transcript());
     }
 }

@@ -80,7 +80,7 @@ impl Ledger {
     }
 
     /// What can never be right: two living copies of a container, two ends of one start, an end without a start.
-    pub(super) fn contradictions(&self) -> Vec<String> {
+    pub(crate) fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
         let mut lives: BTreeMap<[&str; 2], (usize, usize)> = BTreeMap::new();
         for record in &self.records {

@@ -250,11 +250,16 @@ impl World {
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
-    /// The process in the last journal record of that kind, of the world's one pod.
+    /// The journal of the world's one pod; empty when there is none.
+    pub(crate) fn journal(&self) -> String {
+        let path = self.pod_uids().first().map(|uid| self.run_dir().join("pods").join(uid).join("journal"));
+        path.and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+    }
+
+    /// The process in the last journal record of that kind.
     fn journal_pid(&self, event: &str) -> i32 {
         until(&format!("{event} in a journal"), || {
-            let uid = self.pod_uids().into_iter().next()?;
-            let journal = fs::read_to_string(self.run_dir().join("pods").join(uid).join("journal")).ok()?;
+            let journal = self.journal();
             let mut records = journal.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let last = records.rfind(|record| record["event"][event].is_object())?;
             i32::try_from(last["event"][event]["pid"].as_i64()?).ok()
