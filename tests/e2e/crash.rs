@@ -166,20 +166,26 @@ fn kill_while_starting(world: &World, delays: impl Iterator<Item = u64>) {
         victims.rotate_left(turn);
         // Sometimes some survive.
         let spared = if round % 3 == 0 { victims.len() / 2 } else { 0 };
-        victims.iter().skip(spared).for_each(|pid| kill(*pid));
-        run.kill();
+        let victims: Vec<i32> = victims.into_iter().skip(spared).collect();
+        let fate = format!("round {round}, after {milliseconds} ms, kills {victims:?}, spares {spared}");
+        victims.iter().for_each(|pid| kill(*pid));
+        let before = run.kill();
+        let old_journal = world.journal();
 
         let run = world.run(&pod);
         run.expect(&format!("pod default/{name}: Running"));
-        assert_eq!(http_get(run.ip(&name), 80, "/").1, "a", "round {round}, after {milliseconds} ms");
-        let lies = world.ledger().contradictions();
-        assert!(
-            lies.is_empty(),
-            "round {round}, after {milliseconds} ms: {lies:?}\njournal:\n{}",
-            world.journal()
-        );
+        assert_eq!(http_get(run.ip(&name), 80, "/").1, "a", "{fate}");
+        let new_journal = world.journal();
         let ended = run.stop();
+        let story = || {
+            let after = ended.transcript();
+            format!(
+                "{fate}\nfirst run\n{before}\njournal\n{old_journal}\nsecond run\n{after}\njournal\n{new_journal}"
+            )
+        };
+        let lies = world.ledger().contradictions();
+        assert!(lies.is_empty(), "{lies:?}\n{}", story());
         let alive = world.processes().into_iter().filter(|process| !process.is_zombie()).count();
-        assert_eq!(alive, 0, "round {round}, after {milliseconds} ms\n{}", ended.transcript());
+        assert_eq!(alive, 0, "{}", story());
     }
 }

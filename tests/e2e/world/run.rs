@@ -107,10 +107,11 @@ impl Run {
         self.wait().success()
     }
 
-    /// SIGKILL, and reaps it.
-    pub(crate) fn kill(mut self) {
+    /// SIGKILL, and reaps it. Returns what it printed.
+    pub(crate) fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        self.transcript()
     }
 
     /// Waits for its end.
