@@ -337,6 +337,45 @@ fn a_shim_outlives_its_agent_and_tells_the_next_one_everything() {
 }
 
 #[test]
+fn a_start_that_a_dead_agent_asked_for_is_not_begun_again() {
+    let Some(world) = World::new("again") else { return };
+    let mut agent = world.connect(1);
+    agent.call(world.sandbox()).unwrap();
+    let same = |id: &str| {
+        let mut config = world.container(id, &["sh", "-c", "echo once"]);
+        config.name = "a".to_owned();
+        config.root.attempt_dir = world.directory.path().join("attempts/a");
+        Call::StartContainer(config)
+    };
+    agent.ask(same("first"));
+    drop(agent);
+
+    let mut agent = world.connect(1);
+    assert_eq!(agent.call(same("second")), Ok(Reply::Done), "while it is on its way");
+    assert_eq!(agent.end_of("first"), Ok((0, None)));
+    assert_eq!(agent.call(same("third")), Ok(Reply::Done), "when it has ended");
+    assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
+    assert!(agent.records.iter().all(|record| !matches!(record.event, Event::ContainerStarted { .. })));
+    assert_eq!(
+        (world.output("first"), world.output("second"), world.output("third")),
+        ("once\n".into(), "".into(), "".into())
+    );
+}
+
+#[test]
+fn an_attempt_that_was_cut_short_can_be_tried_again() {
+    let Some(world) = World::new("cut") else { return };
+    let mut agent = world.connect(1);
+    agent.call(world.sandbox()).unwrap();
+    let config = world.container("a", &["sh", "-c", "ls /left"]);
+    // As the kernel leaves it when nobody unmounts.
+    std::fs::create_dir_all(config.root.attempt_dir.join("work/work/incompat/volatile/dirty")).unwrap();
+    std::fs::create_dir_all(config.root.attempt_dir.join("upper/left")).unwrap();
+    assert_eq!(agent.run(config), Ok((1, None)), "{}", world.output("a"));
+    assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
+}
+
+#[test]
 fn a_killed_shim_takes_its_pod_along_and_the_next_one_reports_it_lost() {
     let Some(mut world) = World::new("killed") else { return };
     let mut agent = world.connect(1);

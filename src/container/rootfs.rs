@@ -36,9 +36,15 @@ pub fn prepare(config: &spec::Root) -> Result<(), Failure> {
             .create(path)
             .step(|| format!("mkdir {}", path.display()))
     };
-    let upper = config.attempt_dir.join("upper");
+    let (upper, work) = (config.attempt_dir.join("upper"), config.attempt_dir.join("work"));
+    // A try of this attempt that was cut short marked them as volatile, and the kernel refuses them.
+    if work.exists() {
+        // In this order, so that what is cut short again is found again.
+        remove(&upper)?;
+        remove(&work)?;
+    }
     make(&upper)?;
-    make(&config.attempt_dir.join("work"))?;
+    make(&work)?;
     make(&config.attempt_dir.join("rootfs"))?;
     std::os::unix::fs::chown(&upper, Some(like.uid()), Some(like.gid()))
         .and_then(|()| fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode() & 0o7777)))
@@ -93,6 +99,13 @@ pub fn check_inside() -> Result<(), Failure> {
             Err(Failure::new("check the working directory", "it is outside the container's root"))
         }
         Err(error) => Err(error).step(|| "getcwd"),
+    }
+}
+
+fn remove(tree: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.step(|| format!("remove {}", tree.display())),
     }
 }
 

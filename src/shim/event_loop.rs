@@ -90,8 +90,10 @@ pub struct Shim {
     containers: HashMap<u64, Container>,
     /// Waiting for the sandbox.
     sandbox_callers: Vec<Caller>,
-    /// Waiting for a container's start, by the container's key.
-    start_callers: HashMap<u64, Caller>,
+    /// The newest attempt of each container whose start was begun.
+    begun: HashMap<String, u32>,
+    /// Waiting for a container's start, each with the container's key.
+    start_callers: Vec<(u64, Caller)>,
     /// Waiting for the end of everything.
     ending: Option<Caller>,
     next_key: u64,
@@ -119,7 +121,8 @@ impl Shim {
             sandbox: None,
             containers: HashMap::new(),
             sandbox_callers: Vec::new(),
-            start_callers: HashMap::new(),
+            begun: HashMap::new(),
+            start_callers: Vec::new(),
             ending: None,
             next_key: 0,
             buffer: vec![0; BUFFER],
@@ -405,10 +408,18 @@ impl Shim {
                 return Ok(());
             }
         };
-        if self.containers.values().any(|container| container.attempt.id == attempt.id) {
-            self.reply(caller, Err(format!("container {} runs already", attempt.id)), Vec::new());
+        // An agent may have died after asking for this start. Its successor, who cannot know, asks again.
+        if self.begun.get(&attempt.name).is_some_and(|newest| *newest >= attempt.attempt) {
+            let mut starting =
+                self.containers.iter().filter(|(_, c)| !matches!(c.phase, ContainerPhase::Running));
+            match starting.find(|(_, c)| c.attempt.name == attempt.name) {
+                Some((key, _)) => self.start_callers.push((*key, caller)),
+                // The journal has it.
+                None => self.reply(caller, Ok(Reply::Done), Vec::new()),
+            }
             return Ok(());
         }
+        self.begun.insert(attempt.name.clone(), attempt.attempt);
 
         let sandbox = create::Sandbox { pause: pause.child.pidfd.as_fd(), shared: pause.shared() };
         let log = Log::open(&config.log_path).map_err(|error| {
@@ -442,7 +453,7 @@ impl Shim {
         }
         let token = self.poll.add(&starting.report, Wake::StartReport(key))?;
         let exit = self.poll.add(&starting.child.pidfd, Wake::Exit(key))?;
-        self.start_callers.insert(key, caller);
+        self.start_callers.push((key, caller));
         self.containers.insert(
             key,
             Container {
@@ -468,7 +479,7 @@ impl Shim {
                 container.phase = ContainerPhase::Running;
                 let (attempt, pid) = (container.attempt.clone(), container.child.pid);
                 self.record(Event::ContainerStarted { container: attempt, pid })?;
-                self.answer_start_caller(key);
+                self.answer_start_callers(key);
             }
             Err(failure) => container.phase = ContainerPhase::Failed(failure),
         }
@@ -509,12 +520,12 @@ impl Shim {
             }
             _ => Event::ContainerExited { container: attempt, exit: exit_of(ended, oom_kills) },
         })?;
-        self.answer_start_caller(key);
+        self.answer_start_callers(key);
         Ok(())
     }
 
-    fn answer_start_caller(&mut self, key: u64) {
-        if let Some(caller) = self.start_callers.remove(&key) {
+    fn answer_start_callers(&mut self, key: u64) {
+        for (_, caller) in self.start_callers.extract_if(.., |(of, _)| *of == key).collect::<Vec<_>>() {
             self.reply(caller, Ok(Reply::Done), Vec::new());
         }
     }

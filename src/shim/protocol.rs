@@ -39,6 +39,7 @@ pub enum Call {
     /// When pause runs already this answers the same and starts nothing.
     CreateSandbox(SandboxConfig),
     /// Start a container. Answered when its program runs, or could not be started (`Reply::Done` either way: the record tells).
+    /// When this attempt of it has been begun already, under whatever id, this answers the same and starts nothing.
     StartContainer(Box<ContainerConfig>),
     /// Send a signal to the container's first process. Done when it is gone already.
     Signal {

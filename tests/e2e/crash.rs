@@ -185,6 +185,7 @@ fn kill_while_starting(world: &World, delays: impl Iterator<Item = u64>) {
         };
         let lies = world.ledger().contradictions();
         assert!(lies.is_empty(), "{lies:?}\n{}", story());
+        assert!(!story().contains("StartError"), "{}", story());
         let alive = world.processes().into_iter().filter(|process| !process.is_zombie()).count();
         assert_eq!(alive, 0, "{}", story());
     }
