@@ -26,7 +26,7 @@ pub fn qos_class<'a>(containers: impl IntoIterator<Item = &'a ContainerSpec>) ->
 
 /// Request and limit of cpu, then of memory; 0 where not set.
 fn amounts(resources: &Resources) -> [(u64, u64); 2] {
-    let &Resources { cpu_request_millis, cpu_limit_millis, memory_request, memory_limit } = resources;
+    let &Resources { cpu_request_millis, cpu_limit_millis, memory_request, memory_limit, .. } = resources;
     [(cpu_request_millis, cpu_limit_millis), (memory_request, memory_limit)]
         .map(|(request, limit)| (request.unwrap_or(0), limit.unwrap_or(0)))
 }
@@ -60,6 +60,7 @@ mod tests {
                         cpu_limit_millis,
                         memory_request,
                         memory_limit,
+                        ..Resources::default()
                     },
                     ..crate::pod::spec::tests::container("c")
                 })

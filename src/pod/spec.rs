@@ -41,8 +41,20 @@ pub struct PodSpec {
     pub containers: Vec<ContainerSpec>,
     /// Referred to by name from `ContainerSpec::volume_mounts`.
     pub volumes: Vec<Volume>,
+    /// Kernel parameters of the pod's namespaces, in the manifest's order. Names are written with dots, and allowed here.
+    pub sysctls: Vec<Sysctl>,
+    /// False gives the pod a user namespace of its own: root inside is nobody outside.
+    pub host_users: bool,
     /// Supplementary groups of every container's process.
     pub supplemental_groups: Vec<u32>,
+    /// Whether the groups of the image's /etc/group count as well.
+    pub supplemental_groups_policy: SupplementalGroupsPolicy,
+    /// A supplementary group of every container's process, and the group of what the pod's own volumes hold.
+    pub fs_group: Option<u32>,
+    /// When the group of a volume's files is set.
+    pub fs_group_change_policy: FsGroupChangePolicy,
+    /// Requests and limits of the pod as a whole; `None` is "not set".
+    pub resources: Resources,
     /// Decides the pod's place in the cgroup tree.
     pub qos_class: QosClass,
 }
@@ -63,6 +75,33 @@ pub enum RestartPolicy {
     OnFailure,
     /// Never.
     Never,
+}
+
+/// An entry of `securityContext.sysctls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// `net.ipv4.tcp_syncookies`.
+    pub name: String,
+    /// One line, as it is written to the file.
+    pub value: String,
+}
+
+/// `securityContext.supplementalGroupsPolicy` (KEP-3619).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SupplementalGroupsPolicy {
+    /// The manifest's groups and those that the image's /etc/group lists for the user.
+    Merge,
+    /// The manifest's groups alone.
+    Strict,
+}
+
+/// `securityContext.fsGroupChangePolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FsGroupChangePolicy {
+    /// At every start of the pod.
+    Always,
+    /// Only when the volume's root does not have it yet.
+    OnRootMismatch,
 }
 
 /// Quality of service, as Kubernetes derives it from requests and limits.
@@ -211,6 +250,12 @@ pub struct Resources {
     pub memory_request: Option<u64>,
     /// Bytes.
     pub memory_limit: Option<u64>,
+    /// Bytes on disk: writable layers, logs and emptyDir volumes.
+    pub ephemeral_storage_request: Option<u64>,
+    /// Likewise.
+    pub ephemeral_storage_limit: Option<u64>,
+    /// Bytes by size of a page in bytes. Huge pages have no request of their own: it equals the limit.
+    pub hugepage_limits: BTreeMap<u64, u64>,
 }
 
 /// securityContext as it applies to one container.
@@ -230,6 +275,51 @@ pub struct Security {
     pub read_only_root_filesystem: bool,
     /// False sets no_new_privs.
     pub allow_privilege_escalation: bool,
+    /// All capabilities and devices, no masks, no seccomp: root on the node.
+    pub privileged: bool,
+    /// What of /proc is hidden and read-only.
+    pub proc_mount: ProcMount,
+    /// Which system calls are allowed.
+    pub seccomp: SeccompProfile,
+    /// The Linux security module's profile; `None` is what the node does by default.
+    pub app_armor: Option<AppArmorProfile>,
+}
+
+/// `securityContext.procMount`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProcMount {
+    /// The usual masked and read-only paths.
+    Default,
+    /// None of them. Only with `hostUsers: false`.
+    Unmasked,
+}
+
+/// `securityContext.seccompProfile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompProfile {
+    /// The one in this program. Also when the manifest is silent.
+    RuntimeDefault,
+    /// None.
+    Unconfined,
+    /// A file of the node.
+    Localhost {
+        /// Relative to the directory of profiles, without `..`.
+        path: PathBuf,
+    },
+}
+
+/// `securityContext.appArmorProfile`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AppArmorProfile {
+    /// The node's default for containers.
+    RuntimeDefault,
+    /// None.
+    Unconfined,
+    /// A profile that is loaded on the node.
+    Localhost {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// A probe: what to ask, how often, and how many answers make a verdict.
@@ -275,6 +365,27 @@ pub struct HttpGet {
 pub(crate) mod tests {
     use super::*;
 
+    /// What a manifest that says nothing comes to, without a container.
+    pub(crate) fn pod_spec() -> PodSpec {
+        PodSpec {
+            restart_policy: RestartPolicy::Always,
+            termination_grace_period: Duration::from_secs(30),
+            hostname: String::new(),
+            host_network: false,
+            init_containers: Vec::new(),
+            containers: Vec::new(),
+            volumes: Vec::new(),
+            sysctls: Vec::new(),
+            host_users: true,
+            supplemental_groups: Vec::new(),
+            supplemental_groups_policy: SupplementalGroupsPolicy::Merge,
+            fs_group: None,
+            fs_group_change_policy: FsGroupChangePolicy::Always,
+            resources: Resources::default(),
+            qos_class: QosClass::BestEffort,
+        }
+    }
+
     /// A container with nothing but a name and an image: what tests of other rooms start from.
     pub(crate) fn container(name: &str) -> ContainerSpec {
         ContainerSpec {
@@ -296,6 +407,10 @@ pub(crate) mod tests {
                 capabilities_drop: Vec::new(),
                 read_only_root_filesystem: false,
                 allow_privilege_escalation: true,
+                privileged: false,
+                proc_mount: ProcMount::Default,
+                seccomp: SeccompProfile::RuntimeDefault,
+                app_armor: None,
             },
             liveness_probe: None,
         }

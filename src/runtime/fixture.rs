@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::observe::Observed;
-use crate::pod::spec::{PodSpec, PullPolicy, QosClass, Resources, RestartPolicy, Security};
+use crate::pod::spec::{PodSpec, RestartPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod, PodKey};
 use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
 
@@ -21,39 +21,15 @@ pub(crate) fn pod(policy: RestartPolicy, init: &[&str], containers: &[&str]) -> 
             restart_policy: policy,
             termination_grace_period: Duration::from_secs(30),
             hostname: "web".into(),
-            host_network: false,
             init_containers: init.iter().map(|n| container(n)).collect(),
             containers: containers.iter().map(|n| container(n)).collect(),
-            volumes: vec![],
-            supplemental_groups: vec![],
-            qos_class: QosClass::BestEffort,
+            ..crate::pod::spec::tests::pod_spec()
         },
     }
 }
 
 pub(crate) fn container(name: &str) -> ContainerSpec {
-    ContainerSpec {
-        name: self::name(name),
-        image: "busybox".into(),
-        image_pull_policy: PullPolicy::IfNotPresent,
-        command: vec![],
-        args: vec![],
-        working_dir: None,
-        env: vec![],
-        ports: vec![],
-        volume_mounts: vec![],
-        resources: Resources::default(),
-        security: Security {
-            run_as_user: None,
-            run_as_group: None,
-            run_as_non_root: false,
-            capabilities_add: vec![],
-            capabilities_drop: vec![],
-            read_only_root_filesystem: false,
-            allow_privilege_escalation: true,
-        },
-        liveness_probe: None,
-    }
+    ContainerSpec { image: "busybox".into(), ..crate::pod::spec::tests::container(name) }
 }
 
 pub(crate) fn name(text: &str) -> ContainerName {

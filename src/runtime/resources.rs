@@ -91,6 +91,7 @@ mod tests {
             cpu_limit_millis: cpu.1,
             memory_request: memory.0,
             memory_limit: memory.1,
+            ..Resources::default()
         }
     }
 

@@ -19,7 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::path::Path;
 use super::report::Document;
-use super::spec::{Pod, PodSpec, RestartPolicy};
+use super::spec::{FsGroupChangePolicy, Pod, PodSpec, Resources, RestartPolicy, SupplementalGroupsPolicy};
 use super::{resources as qos, uid};
 
 /// Longer waits are cut to this, about a hundred years: beyond what anybody waits, within what clocks can add.
@@ -93,7 +93,13 @@ fn pod_spec(
         init_containers,
         containers,
         volumes,
+        sysctls: Vec::new(),
+        host_users: true,
         supplemental_groups,
+        supplemental_groups_policy: SupplementalGroupsPolicy::Merge,
+        fs_group: None,
+        fs_group_change_policy: FsGroupChangePolicy::Always,
+        resources: Resources::default(),
     })
 }
 

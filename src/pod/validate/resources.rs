@@ -36,6 +36,7 @@ pub(super) fn check(
         cpu_limit_millis: get(&limits, "cpu").map(Quantity::millis),
         memory_request: get(&requests, "memory").map(Quantity::units),
         memory_limit: get(&limits, "memory").map(Quantity::units),
+        ..Resources::default()
     }
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1 as k8s;
 
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::Security;
+use crate::pod::spec::{ProcMount, SeccompProfile, Security};
 
 /// The pod's own; returns the supplementary groups.
 pub(super) fn check_pod(
@@ -51,6 +51,10 @@ pub(super) fn check(
         capabilities_drop: drop,
         read_only_root_filesystem: context.read_only_root_filesystem.unwrap_or(false),
         allow_privilege_escalation,
+        privileged: false,
+        proc_mount: ProcMount::Default,
+        seccomp: SeccompProfile::RuntimeDefault,
+        app_armor: None,
     }
 }
 

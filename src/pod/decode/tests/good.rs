@@ -36,16 +36,12 @@ fn a_pod_gets_the_defaults_of_the_api_server() {
         restart_policy: RestartPolicy::Always,
         termination_grace_period: Duration::from_secs(30),
         hostname: "nginx".to_owned(),
-        host_network: false,
-        init_containers: Vec::new(),
         containers: vec![ContainerSpec {
             image: "nginx:1.14".to_owned(),
             ports: vec![ContainerPort { name: None, container_port: 80, protocol: Protocol::Tcp }],
             ..crate::pod::spec::tests::container("nginx")
         }],
-        volumes: Vec::new(),
-        supplemental_groups: Vec::new(),
-        qos_class: QosClass::BestEffort,
+        ..crate::pod::spec::tests::pod_spec()
     };
     assert_eq!(pod.spec, spec);
 }
@@ -82,10 +78,7 @@ fn every_supported_field_reaches_the_model() {
         run_as_user: Some(1000),
         run_as_group: Some(1000),
         run_as_non_root: true,
-        capabilities_add: Vec::new(),
-        capabilities_drop: Vec::new(),
-        read_only_root_filesystem: false,
-        allow_privilege_escalation: true,
+        ..crate::pod::spec::tests::container("any").security
     };
     let prepare = ContainerSpec {
         image: "dir:/srv/rootfs".to_owned(),
@@ -115,6 +108,7 @@ fn every_supported_field_reaches_the_model() {
             cpu_limit_millis: Some(1000),
             memory_request: Some(64 << 20),
             memory_limit: Some(64 << 20),
+            ..Resources::default()
         },
         security: Security {
             run_as_user: Some(0),
