@@ -4,7 +4,7 @@ use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
-use super::{Error, Result, file};
+use super::{Error, Result, devices, file};
 
 /// One controller of one cgroup version. `v1` and `v2` each have a table of them.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Controller {
     }
 }
 
-/// Refuses limits that no controller here sets. Device rules are not limits, and not looked at.
+/// Refuses limits that no controller here sets.
 pub(crate) fn refuse_unknown(limits: &LinuxResources) -> Result<()> {
     let cpu = limits.cpu().clone().unwrap_or_default();
     let memory = limits.memory().unwrap_or_default();
@@ -70,7 +70,7 @@ pub(crate) fn refuse_unknown(limits: &LinuxResources) -> Result<()> {
     ];
     match set.iter().find(|(_, set)| *set) {
         Some((limit, _)) => Err(Error::UnknownLimit(limit)),
-        None => Ok(()),
+        None => devices::refuse_unknown(limits),
     }
 }
 

@@ -8,8 +8,8 @@ use super::{Cgroups, Error, Result, v1, v2};
 
 /// The v1 controllers that groups are made for: three with limits, and the one that counts CPU time.
 const JOINED: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
-/// Joined where there is no v2 to freeze and kill with.
-const FREEZER: &str = "freezer";
+/// Joined where there is no v2, which freezes, kills and keeps devices away without a controller.
+const WITHOUT_V2: [&str; 2] = ["freezer", "devices"];
 /// Options that come first in a v1 hierarchy's line of mountinfo and are no controllers.
 const NO_CONTROLLERS: [&str; 9] = [
     "rw",
@@ -35,7 +35,9 @@ pub(crate) fn detect(mountinfo: &str, mount: &Path) -> Result<Cgroups> {
     let mut legacy: Vec<v1::Hierarchy> = Vec::new();
     for found in mounts.iter().filter(|found| found.kind == "cgroup") {
         let controllers = found.controllers();
-        let used = |name: &String| JOINED.contains(&name.as_str()) || (name == FREEZER && unified.is_none());
+        let used = |name: &String| {
+            JOINED.contains(&name.as_str()) || (unified.is_none() && WITHOUT_V2.contains(&name.as_str()))
+        };
         // A hierarchy that is mounted twice has the same controllers both times.
         if controllers.iter().any(used) && !legacy.iter().any(|known| known.has(&controllers[0])) {
             legacy.push(v1::Hierarchy::new(found.point.clone(), controllers));

@@ -12,6 +12,7 @@
 mod controller;
 mod delegate;
 mod detect;
+mod devices;
 mod error;
 mod file;
 mod group;
@@ -190,6 +191,13 @@ impl Cgroups {
                 controller.apply(&hierarchy.directory(group), limits)?;
             }
         }
-        controller::refuse_unavailable(&controllers, limits)
+        controller::refuse_unavailable(&controllers, limits)?;
+        match (&self.unified, devices::allow_list(limits)) {
+            (Some(v2), Some(permissions)) => v2.devices.attach(&v2.directory(group), permissions),
+            (None, Some(_)) if !controllers.contains(&"devices") => {
+                Err(Error::NoController { limit: "devices", controller: "devices" })
+            }
+            _ => Ok(()),
+        }
     }
 }

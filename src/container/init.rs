@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use nix::sys::{prctl, stat};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, fchown, setsid};
+use oci_spec::runtime::Capability;
 use pathrs::Root;
 
 use super::failure::{Failure, Reason, Step};
@@ -58,7 +59,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     umask(Mode::empty());
 
     rootfs::detach_from_host()?;
-    let root = rootfs::mount_overlay(&config.root)?;
+    let root = rootfs::mount_overlay(&config.root, makes_devices(process))?;
     let null = mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts)?;
     mounts::make_read_only(&root, &config.readonly_paths)?;
     mounts::mask(&root, &config.masked_paths)?;
@@ -97,6 +98,11 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     umask(Mode::from_bits_truncate(0o022));
     process::close_on_exec_from(3).step(|| "close_range")?;
     exec::execute(&process.args, &environment(process, identity.home))
+}
+
+/// With CAP_MKNOD a container's /dev takes any device file; what can be opened is up to the cgroup's device rules then.
+fn makes_devices(process: &Process) -> bool {
+    process.capabilities.bounding().as_ref().is_some_and(|set| set.contains(&Capability::Mknod))
 }
 
 /// The working directory inside the root, made when it is missing. Magic links such as /proc/self/fd/3 are not followed

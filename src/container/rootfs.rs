@@ -1,7 +1,8 @@
 //! The root filesystem: an overlay over image layers, and the change of root into it.
 //!
 //! The overlay is mounted in the container's own mount namespace, so it dies with the container whatever crashes, and the
-//! host's mount table never shows it. It is mounted nodev: the devices a container may use are on its /dev alone.
+//! host's mount table never shows it. It is mounted nodev, a second wall behind the cgroup's device rules, unless the container
+//! may make device files anyway.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -61,8 +62,8 @@ pub fn detach_from_host() -> Result<(), Failure> {
 ///
 /// The layers are named by descriptor: short enough for the page that mount(2) allows for options, and the host's paths
 /// do not show in the container's /proc/self/mountinfo. `volatile` spares the syncs of a filesystem that is never mounted
-/// a second time (Linux 5.10).
-pub fn mount_overlay(config: &spec::Root) -> Result<Root, Failure> {
+/// a second time (Linux 5.10). `devices` says whether its device files can be opened.
+pub fn mount_overlay(config: &spec::Root, devices: bool) -> Result<Root, Failure> {
     let layers = config.lower.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
     let upper = open_directory(&config.attempt_dir.join("upper"))?;
     let work = open_directory(&config.attempt_dir.join("work"))?;
@@ -75,7 +76,8 @@ pub fn mount_overlay(config: &spec::Root) -> Result<Root, Failure> {
     );
 
     let target = config.attempt_dir.join("rootfs");
-    mount(Some("overlay"), &target, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))
+    let flags = if devices { MsFlags::empty() } else { MsFlags::MS_NODEV };
+    mount(Some("overlay"), &target, Some("overlay"), flags, Some(options.as_str()))
         .step(|| format!("mount the overlay on {}", target.display()))?;
     open_directory(&target).map(Root::from_fd)
 }

@@ -122,7 +122,7 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         masked_paths: masked.chain(node.thermal.iter().cloned()).collect(),
         readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
         cgroups_path: start.pod_group.join(id),
-        resources: resources::of_container(&spec.resources),
+        resources: resources::of_container(spec),
         process: process(start, node)?,
     })
 }

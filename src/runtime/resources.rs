@@ -1,6 +1,8 @@
 //! Requests and limits as the kernel understands them: cgroup limits and the OOM killer's score, computed as the kubelet does.
 
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use oci_spec::runtime::{
+    LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxPids, LinuxResources,
+};
 
 use crate::pod::spec::{QosClass, Resources};
 use crate::pod::{ContainerSpec, Pod};
@@ -17,9 +19,42 @@ const MIN_SHARES: u64 = 2;
 /// The kernel takes no smaller quota, microseconds.
 const MIN_QUOTA: i64 = 1000;
 
+/// The character devices that every container may use, as runc allows them: null, zero, full, random, urandom, tty, ptmx, and
+/// all terminals of a devpts. No minor number stands for all of them.
+const DEVICES: [(i64, Option<i64>); 8] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(2)),
+    (136, None),
+];
+
 /// Limits of one container's group.
-pub fn of_container(resources: &Resources) -> LinuxResources {
-    limits(resources.cpu_request_millis, resources.cpu_limit_millis, resources.memory_limit)
+pub fn of_container(spec: &ContainerSpec) -> LinuxResources {
+    let Resources { cpu_request_millis, cpu_limit_millis, memory_limit, .. } = spec.resources;
+    let mut limits = limits(cpu_request_millis, cpu_limit_millis, memory_limit);
+    limits.set_devices(Some(devices(spec.security.privileged)));
+    limits
+}
+
+/// Any device file may be made, which takes CAP_MKNOD besides; only those that are listed can be opened.
+fn devices(privileged: bool) -> Vec<LinuxDeviceCgroup> {
+    let rule = |allow, kind, (major, minor), access: &str| {
+        let mut rule = LinuxDeviceCgroup::default();
+        rule.set_allow(allow).set_typ(Some(kind)).set_major(major).set_minor(minor);
+        rule.set_access(Some(access.to_owned()));
+        rule
+    };
+    let everything = |allow| rule(allow, LinuxDeviceType::A, (None, None), "rwm");
+    if privileged {
+        return vec![everything(true)];
+    }
+    let files = [LinuxDeviceType::C, LinuxDeviceType::B].map(|kind| rule(true, kind, (None, None), "m"));
+    let listed = DEVICES.map(|(major, minor)| rule(true, LinuxDeviceType::C, (Some(major), minor), "rwm"));
+    [everything(false)].into_iter().chain(files).chain(listed).collect()
 }
 
 /// Limits of the pod's group: shares by the sum of requests, and a limit where every container has one.
@@ -80,6 +115,7 @@ fn limits(request_millis: Option<u64>, limit_millis: Option<u64>, memory: Option
 mod tests {
     use super::*;
     use crate::pod::spec::RestartPolicy;
+    use crate::pod::spec::tests::container;
     use crate::runtime::fixture::pod;
     use serde_json::json;
 
@@ -109,8 +145,29 @@ mod tests {
                 json!({"cpu": {"shares": 1536, "quota": 200_000, "period": 100_000}}),
             ),
         ] {
-            assert_eq!(serde_json::to_value(of_container(&resources)).unwrap(), want);
+            let container = ContainerSpec { resources, ..container("a") };
+            let mut limits = of_container(&container);
+            limits.set_devices(None);
+            assert_eq!(serde_json::to_value(limits).unwrap(), want);
         }
+    }
+
+    #[test]
+    fn a_container_may_use_eight_kinds_of_device_and_a_privileged_one_all() {
+        let mut container = container("a");
+        let rules = |container: &ContainerSpec| {
+            let rules = of_container(container).devices().clone().unwrap();
+            rules.iter().map(|rule| serde_json::to_value(rule).unwrap()).collect::<Vec<_>>()
+        };
+        let ordinary = rules(&container);
+        assert_eq!(ordinary[0], json!({"allow": false, "type": "a", "access": "rwm"}));
+        assert_eq!(ordinary[1], json!({"allow": true, "type": "c", "access": "m"}));
+        assert_eq!(ordinary[2], json!({"allow": true, "type": "b", "access": "m"}));
+        assert_eq!(ordinary[3], json!({"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"}));
+        assert_eq!(ordinary[10], json!({"allow": true, "type": "c", "major": 136, "access": "rwm"}));
+        assert_eq!(ordinary.len(), 11);
+        container.security.privileged = true;
+        assert_eq!(rules(&container), [json!({"allow": true, "type": "a", "access": "rwm"})]);
     }
 
     #[test]

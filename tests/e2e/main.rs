@@ -12,6 +12,7 @@ mod exit_status;
 mod images;
 mod init;
 mod isolation;
+mod limits;
 mod liveness;
 mod logs;
 mod manifests;

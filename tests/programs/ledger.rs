@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 
 const LEDGER: &str = "/ledger";
@@ -83,6 +84,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "write" => life.answer(text, fs::write(value, b"written\n").map(|()| json!(null))),
         "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
         "get" => life.answer(text, get(value)),
+        // Makes a device file: `mknod=c:1:5:/tmp/zero`.
+        "mknod" => life.answer(text, make_device(value)),
         "exit" => life.end("exit", number(value) as u8),
         "abort" => {
             life.record(json!({"event": "abort"}));
@@ -292,6 +295,15 @@ fn list(path: &str) -> io::Result<Value> {
     let mut entries = entries?;
     entries.sort();
     Ok(json!(entries))
+}
+
+fn make_device(value: &str) -> io::Result<Value> {
+    let mut parts = value.splitn(4, ':');
+    let mut part = || parts.next().unwrap_or_default();
+    let kind = if part() == "b" { SFlag::S_IFBLK } else { SFlag::S_IFCHR };
+    let device = makedev(number(part()) as u64, number(part()) as u64);
+    mknod(part(), kind, Mode::from_bits_truncate(0o666), device)?;
+    Ok(json!(null))
 }
 
 fn until(path: &Path) {

@@ -171,6 +171,33 @@ fn a_process_beyond_the_memory_limit_is_killed_and_counted() {
 }
 
 #[test]
+fn devices_that_are_not_listed_cannot_be_opened() {
+    let rules = json!({"devices": [
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "c", "access": "m"},
+        {"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rw"},
+    ]});
+    let Some(mut scratch) = Scratch::new(rules.clone()) else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let zero = directory.path().join("zero");
+    let script = format!(
+        "true < /dev/null || exit 1; true < /dev/zero && exit 2; mknod {0} c 1 5 || exit 3; true < {0} && exit 4; exit 0",
+        zero.display()
+    );
+    let group = scratch.group.clone();
+    assert_eq!(scratch.run(&group, &script).wait().unwrap().code(), Some(0));
+    assert!(zero.exists());
+
+    // The same again, for another group and for the same one.
+    let limits: LinuxResources = serde_json::from_value(rules).unwrap();
+    let second = scratch.top().join("pod/second");
+    for group in [&second, &group] {
+        scratch.cgroups.create(group, &limits).unwrap();
+    }
+    assert_eq!(scratch.run(&second, "true < /dev/zero && exit 2; exit 0").wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_fork_loop_dies_where_the_kernel_cannot_kill_a_group() {
     let Some(mut scratch) = Scratch::new(json!({"pids": {"limit": 40}})) else { return };
     let Some(unified) = scratch.cgroups.unified.as_ref().map(|v2| v2.mount().to_owned()) else { return };

@@ -1,6 +1,7 @@
 //! Version 1: a hierarchy per controller, or per few of them.
 
 pub(crate) mod cpu;
+pub(crate) mod devices;
 pub(crate) mod freezer;
 pub(crate) mod memory;
 pub(crate) mod pids;
@@ -12,7 +13,8 @@ use super::controller::Controller;
 use super::hierarchy;
 
 /// The controllers whose limits can be set.
-const CONTROLLERS: [&Controller; 3] = [&cpu::CONTROLLER, &memory::CONTROLLER, &pids::CONTROLLER];
+const CONTROLLERS: [&Controller; 4] =
+    [&cpu::CONTROLLER, &memory::CONTROLLER, &pids::CONTROLLER, &devices::CONTROLLER];
 
 /// A mounted v1 hierarchy.
 #[derive(Debug)]

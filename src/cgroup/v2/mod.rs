@@ -1,6 +1,7 @@
 //! Version 2: one hierarchy, whose controllers are enabled from the root down.
 
 pub(crate) mod cpu;
+pub(crate) mod devices;
 pub(crate) mod memory;
 pub(crate) mod pids;
 
@@ -24,6 +25,8 @@ pub(crate) struct Hierarchy {
     controllers: Vec<&'static Controller>,
     /// What is written to cgroup.subtree_control: `+cpu +memory`; empty without controllers.
     enable: String,
+    /// Device programs, which need no controller.
+    pub(crate) devices: devices::Programs,
 }
 
 impl Hierarchy {
@@ -33,7 +36,7 @@ impl Hierarchy {
         let has = |controller: &&Controller| available.split_whitespace().any(|name| name == controller.name);
         let controllers: Vec<_> = CONTROLLERS.into_iter().filter(has).collect();
         let enable = controllers.iter().map(|c| format!("+{}", c.name)).collect::<Vec<_>>().join(" ");
-        Ok(Self { mount, controllers, enable })
+        Ok(Self { mount, controllers, enable, devices: devices::Programs::default() })
     }
 
     /// SIGKILL to everything in `group` and below it.

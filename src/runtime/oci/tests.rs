@@ -55,6 +55,8 @@ fn a_plain_container_is_told_in_full() {
 
     let mut oci = serde_json::to_value(&config).unwrap();
     let capabilities = oci["process"]["capabilities"].take();
+    let devices = oci["resources"]["devices"].take();
+    assert_eq!(devices[0], json!({"allow": false, "type": "a", "access": "rwm"}));
     assert_eq!(
         oci,
         json!({
@@ -104,7 +106,7 @@ fn a_plain_container_is_told_in_full() {
                 {"destination": "/etc/resolv.conf", "type": "bind", "source": "/root/pods/uid-1/resolv.conf",
                  "options": ["rbind", "rprivate", "rw"]},
             ],
-            "resources": {"cpu": {"shares": 2}},
+            "resources": {"cpu": {"shares": 2}, "devices": null},
             "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
             "maskedPaths": MASKED.iter().copied().chain([MASKED_POWERCAP, "/sys/hot"]).collect::<Vec<_>>(),
             "readonlyPaths": READ_ONLY,
