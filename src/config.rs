@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
 
-use crate::pod::{ContainerName, PodKey, PodUid};
+use crate::pod::{ContainerName, PodKey, PodUid, sysctl};
 
 /// Where everything is kept. See "Disk and sockets" in ARCHITECTURE.md.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,6 +155,8 @@ pub struct Config {
     /// Group below which `kubepods` is made, relative to the hierarchies' roots; `None`: the delegated group when
     /// systemd gives one, else the root.
     pub cgroup_root: Option<PathBuf>,
+    /// Kernel parameters that pods may set.
+    pub sysctls: sysctl::Allowed,
 }
 
 /// The path of a unix socket may have this many bytes (unix(7)).
@@ -196,6 +198,9 @@ pub enum Error {
         "--bridge {0:?}: not a name for a network interface: 1 to {INTERFACE_NAME_MAX} bytes, no white space, no '/', ':' or '%'"
     )]
     Bridge(String),
+    /// No kernel parameters, or of the whole machine.
+    #[error("--allowed-unsafe-sysctls: {0}")]
+    Sysctls(#[from] sysctl::InvalidPattern),
     /// No room for a bridge and a pod.
     #[error("--pod-cidr {0}: too small, it must have at least 4 addresses")]
     PodCidr(Ipv4Net),
@@ -231,7 +236,7 @@ impl Config {
             return Err(Error::PodCidr(pod_cidr));
         }
         let cgroup_root = cgroup_root.map(group).transpose()?;
-        Ok(Self { layout, pod_cidr, bridge, cgroup_root })
+        Ok(Self { layout, pod_cidr, bridge, cgroup_root, sysctls: sysctl::Allowed::default() })
     }
 }
 

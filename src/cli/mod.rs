@@ -14,6 +14,7 @@ use ipnet::Ipv4Net;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Config};
+use crate::pod::sysctl::Allowed;
 
 /// Runs Kubernetes Pods on this machine: no containerd, no runc.
 #[derive(Debug, Parser)]
@@ -82,12 +83,23 @@ struct Flags {
     /// delegated, else the root].
     #[arg(long, global = true, env = "MKUBELET_CGROUP_ROOT", value_name = "GROUP")]
     cgroup_root: Option<PathBuf>,
+    /// Kernel parameters that pods may set beyond the safe ones; a name that ends with * stands for all that begin so.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_ALLOWED_UNSAFE_SYSCTLS",
+        value_name = "NAME,...",
+        value_delimiter = ','
+    )]
+    allowed_unsafe_sysctls: Vec<String>,
 }
 
 impl Flags {
     fn config(self) -> Result<Config, config::Error> {
         let directories = [self.root_dir.as_path(), &self.run_dir, &self.log_dir];
-        Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())
+        let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
+        let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
+        Ok(Config { sysctls: Allowed::with_unsafe(unsafe_sysctls)?, ..config })
     }
 }
 

@@ -73,7 +73,13 @@ impl World {
     fn config(&self, agent: &str, bridge: &str, cidr: &str) -> Config {
         let layout = self.layout(agent);
         fs::create_dir_all(layout.run()).unwrap();
-        Config { layout, pod_cidr: cidr.parse().unwrap(), bridge: bridge.to_owned(), cgroup_root: None }
+        Config {
+            layout,
+            pod_cidr: cidr.parse().unwrap(),
+            bridge: bridge.to_owned(),
+            cgroup_root: None,
+            sysctls: Default::default(),
+        }
     }
 
     fn agent(&self) -> Host {

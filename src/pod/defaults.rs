@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::quantity::Quantity;
+use super::validate::profiles;
 
 /// Images that are in a place of the node's file system rather than in a registry begin with one of these.
 const LOCAL_IMAGES: [&str; 3] = ["dir:", "oci:", "archive:"];
@@ -17,6 +18,7 @@ pub(super) fn apply(metadata: &mut ObjectMeta, spec: &mut k8s::PodSpec) {
     spec.termination_grace_period_seconds.get_or_insert(30);
     spec.enable_service_links.get_or_insert(true);
     spec.security_context.get_or_insert_default();
+    app_armor(metadata, spec);
     let host_network = spec.host_network == Some(true);
     for container in spec.init_containers.iter_mut().flatten().chain(&mut spec.containers) {
         apply_to_container(container, host_network);
@@ -24,6 +26,19 @@ pub(super) fn apply(metadata: &mut ObjectMeta, spec: &mut k8s::PodSpec) {
     for volume in spec.volumes.iter_mut().flatten() {
         if let Some(host_path) = &mut volume.host_path {
             host_path.type_.get_or_insert_default();
+        }
+    }
+}
+
+/// What annotations say of AppArmor becomes the fields that came after them, where these are silent.
+fn app_armor(metadata: &ObjectMeta, spec: &mut k8s::PodSpec) {
+    for (key, value) in metadata.annotations.iter().flatten() {
+        let Some(name) = key.strip_prefix(profiles::APP_ARMOR_ANNOTATION) else { continue };
+        let Some(profile) = profiles::app_armor_of_annotation(value) else { continue };
+        let containers = spec.init_containers.iter_mut().flatten().chain(&mut spec.containers);
+        for container in containers.filter(|container| container.name == name) {
+            let context = container.security_context.get_or_insert_default();
+            context.app_armor_profile.get_or_insert_with(|| profile.clone());
         }
     }
 }

@@ -18,12 +18,13 @@ mod report;
 pub mod resources;
 pub mod spec;
 mod supported;
+pub mod sysctl;
 mod typed;
 mod uid;
 mod validate;
 mod yaml;
 
-pub use decode::decode;
+pub use decode::{decode, decode_allowing};
 pub use id::{ContainerName, PodKey, PodUid};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};

@@ -62,6 +62,11 @@ impl Quantity {
         self.nanos < 0
     }
 
+    /// Without decimals.
+    pub fn is_whole(self) -> bool {
+        self.nanos % NANOS == 0
+    }
+
     fn rounded_up(self, unit: i128) -> u64 {
         let nanos = self.nanos.max(0);
         let rounded = nanos / unit + i128::from(nanos % unit != 0);

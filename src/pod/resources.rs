@@ -2,16 +2,24 @@
 
 use super::spec::{ContainerSpec, QosClass, Resources};
 
-/// The QoS class of a pod with these containers, init containers included.
+/// The QoS class of a pod with these containers, init containers included. The pod's own resources, if it has any, count in
+/// their place (KEP-2837).
 ///
 /// As Kubernetes derives it from cpu and memory alone; a request or limit of zero counts as none, and a request that is
 /// not set has been given its limit's value.
-pub fn qos_class<'a>(containers: impl IntoIterator<Item = &'a ContainerSpec>) -> QosClass {
+pub fn qos_class<'a>(pod: &Resources, containers: impl IntoIterator<Item = &'a ContainerSpec>) -> QosClass {
+    if *pod != Resources::default() {
+        return class_of([pod]);
+    }
+    class_of(containers.into_iter().map(|container| &container.resources))
+}
+
+fn class_of<'a>(all: impl IntoIterator<Item = &'a Resources>) -> QosClass {
     let mut any = false;
     let mut guaranteed = true;
     let mut sums = [(0_u128, 0_u128); 2];
-    for container in containers {
-        for ((request, limit), sum) in amounts(&container.resources).into_iter().zip(&mut sums) {
+    for resources in all {
+        for ((request, limit), sum) in amounts(resources).into_iter().zip(&mut sums) {
             any |= request + limit > 0;
             guaranteed &= limit > 0;
             *sum = (sum.0 + u128::from(request), sum.1 + u128::from(limit));
@@ -65,7 +73,7 @@ mod tests {
                     ..crate::pod::spec::tests::container("c")
                 })
                 .collect();
-            assert_eq!(qos_class(&containers), expected, "{containers:?}");
+            assert_eq!(qos_class(&Resources::default(), &containers), expected, "{containers:?}");
         }
     }
 }

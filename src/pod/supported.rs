@@ -33,8 +33,10 @@ const POD: &Table =
 const SPEC: &Table = &[
     ("containers", List(CONTAINER)),
     ("hostNetwork", Any),
+    ("hostUsers", Any),
     ("hostname", Any),
     ("initContainers", List(CONTAINER)),
+    ("resources", Object(&[("claims", Any), ("limits", Any), ("requests", Any)])),
     ("restartPolicy", Any),
     ("securityContext", Object(POD_SECURITY_CONTEXT)),
     ("terminationGracePeriodSeconds", Any),
@@ -61,13 +63,11 @@ const SPEC: &Table = &[
     ("hostAliases", Empty),
     ("hostIPC", Only(&["false"])),
     ("hostPID", Only(&["false"])),
-    ("hostUsers", Only(&["true"])),
     ("imagePullSecrets", Empty),
     ("os", Object(&[("name", Only(&["linux"]))])),
     ("overhead", Empty),
     ("readinessGates", Empty),
     ("resourceClaims", Empty),
-    ("resources", Empty),
     ("schedulingGates", Empty),
     ("serviceAccount", Only(&["", "default"])),
     ("serviceAccountName", Only(&["", "default"])),
@@ -119,33 +119,32 @@ const VOLUME_MOUNT: &Table = &[
 ];
 
 const POD_SECURITY_CONTEXT: &Table = &[
+    ("appArmorProfile", Any),
+    ("fsGroup", Any),
+    ("fsGroupChangePolicy", Any),
     ("runAsGroup", Any),
     ("runAsNonRoot", Any),
     ("runAsUser", Any),
+    ("seccompProfile", Any),
     ("supplementalGroups", Any),
-    ("appArmorProfile", Object(UNCONFINED)),
+    ("supplementalGroupsPolicy", Any),
+    ("sysctls", Any),
     ("seLinuxOptions", Empty),
-    ("seccompProfile", Object(UNCONFINED)),
-    ("supplementalGroupsPolicy", Only(&["", "Merge"])),
-    ("sysctls", Empty),
 ];
 
 const SECURITY_CONTEXT: &Table = &[
     ("allowPrivilegeEscalation", Any),
+    ("appArmorProfile", Any),
     ("capabilities", Any),
+    ("privileged", Any),
+    ("procMount", Any),
     ("readOnlyRootFilesystem", Any),
     ("runAsGroup", Any),
     ("runAsNonRoot", Any),
     ("runAsUser", Any),
-    ("appArmorProfile", Object(UNCONFINED)),
-    ("privileged", Only(&["false"])),
-    ("procMount", Only(&["", "Default"])),
+    ("seccompProfile", Any),
     ("seLinuxOptions", Empty),
-    ("seccompProfile", Object(UNCONFINED)),
 ];
-
-/// A profile that asks for no confinement, of which there is none yet.
-const UNCONFINED: &Table = &[("type", Only(&["Unconfined"]))];
 
 const PROBE: &Table = &[
     ("failureThreshold", Any),

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
+use crate::pod::sysctl::Allowed;
 use crate::pod::{self, Pod, Problems};
 
 /// A manifest may have this many bytes; it is far beyond what the API server would take (1.5 MiB).
@@ -49,13 +50,13 @@ pub enum Error {
     Manifest(#[from] Problems),
 }
 
-/// Reads and decodes the manifest at `path`; `-` is standard input.
-pub fn read(path: &str) -> Result<Vec<Pod>, Error> {
+/// Reads and decodes the manifest at `path`; `-` is standard input. Its pods may set the kernel parameters that are allowed.
+pub fn read(path: &str, sysctls: &Allowed) -> Result<Vec<Pod>, Error> {
     let bytes = match path {
         "-" => read_bounded(path, io::stdin().lock())?,
         _ => read_bounded(path, open_regular(path)?)?,
     };
-    Ok(pod::decode(&bytes, path)?)
+    Ok(pod::decode_allowing(&bytes, path, sysctls)?)
 }
 
 /// Opens without waiting for the other end of a FIFO, then looks at what was opened, so that nothing can be swapped in between.
@@ -102,7 +103,7 @@ mod tests {
     use super::*;
 
     fn message(path: &std::path::Path) -> String {
-        let error = read(path.to_str().unwrap()).unwrap_err();
+        let error = read(path.to_str().unwrap(), &Allowed::default()).unwrap_err();
         match std::error::Error::source(&error) {
             Some(cause) => format!("{error}: {cause}"),
             None => error.to_string(),

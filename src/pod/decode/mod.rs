@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use super::path::Path;
 use super::problem::Position;
 use super::report::{Document, Report};
+use super::sysctl::Allowed;
 use super::yaml::{self, Node, Value};
 use super::{Pod, Problems, defaults, supported, typed, validate};
 
@@ -18,6 +19,11 @@ use super::{Pod, Problems, defaults, supported, typed, validate};
 /// A manifest has one or several documents, each a Pod or a List of Pods; empty documents are skipped. `file` is the name
 /// that the problems give. Any bytes are answered in bounded time and memory.
 pub fn decode(bytes: &[u8], file: &str) -> Result<Vec<Pod>, Problems> {
+    decode_allowing(bytes, file, &Allowed::default())
+}
+
+/// Likewise, on a node that allows more kernel parameters than the safe ones.
+pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Vec<Pod>, Problems> {
     let mut report = Report::new(file);
     let mut pods = Vec::new();
     match std::str::from_utf8(bytes) {
@@ -26,7 +32,8 @@ pub fn decode(bytes: &[u8], file: &str) -> Result<Vec<Pod>, Problems> {
             flaws.into_iter().for_each(|flaw| report.add_flaw(flaw));
             let mut names = HashSet::new();
             for tree in &documents {
-                let mut reading = Reading { document: Document::new(tree, &mut report), names: &mut names };
+                let document = Document::new(tree, &mut report);
+                let mut reading = Reading { document, names: &mut names, sysctls };
                 pods.extend(reading.object(tree, &Path::ROOT));
             }
         }
@@ -74,6 +81,8 @@ struct Reading<'a, 'r, 'f> {
     document: Document<'r, 'f>,
     /// Namespace and name of every Pod so far, in all documents.
     names: &'a mut HashSet<(String, String)>,
+    /// Kernel parameters that pods may set.
+    sysctls: &'a Allowed,
 }
 
 impl Reading<'_, '_, '_> {
@@ -144,7 +153,7 @@ impl Reading<'_, '_, '_> {
         let (mut metadata, mut spec) = (metadata.unwrap_or_default(), spec.unwrap_or_default());
         defaults::apply(&mut metadata, &mut spec);
         self.check_unique(&metadata, path);
-        validate::pod(&metadata, &spec, path, &mut self.document)
+        validate::pod(&metadata, &spec, self.sysctls, path, &mut self.document)
     }
 
     fn check_unique(&mut self, metadata: &ObjectMeta, path: &Path<'_>) {

@@ -12,7 +12,7 @@ use crate::pod::spec::{ContainerSpec, EnvVar, PullPolicy};
 /// What a container's checks need to know of its pod.
 pub(super) struct Surroundings<'a> {
     pub(super) volumes: &'a volumes::Declared<'a>,
-    pub(super) security: &'a k8s::PodSecurityContext,
+    pub(super) security: &'a security::PodSecurity,
     pub(super) host_network: bool,
 }
 
@@ -91,7 +91,8 @@ fn check(
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
     let volume_mounts = volumes::check_mounts(mounts, pod.volumes, &path.field("volumeMounts"), document);
     let requirements = container.resources.clone().unwrap_or_default();
-    let resources = resources::check(&requirements, &path.field("resources"), document);
+    let resources =
+        resources::check(&requirements, resources::Level::Container, &path.field("resources"), document);
     let security_path = path.field("securityContext");
     let security =
         security::check(container.security_context.as_ref(), pod.security, &security_path, document);

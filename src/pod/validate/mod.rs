@@ -6,10 +6,13 @@
 mod container;
 mod metadata;
 mod names;
+mod pod_resources;
 mod ports;
 mod probe;
+pub(super) mod profiles;
 mod resources;
 mod security;
+mod sysctls;
 mod volumes;
 
 use std::time::Duration;
@@ -19,7 +22,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::path::Path;
 use super::report::Document;
-use super::spec::{FsGroupChangePolicy, Pod, PodSpec, Resources, RestartPolicy, SupplementalGroupsPolicy};
+use super::spec::{Pod, PodSpec, RestartPolicy};
+use super::sysctl::Allowed;
 use super::{resources as qos, uid};
 
 /// Longer waits are cut to this, about a hundred years: beyond what anybody waits, within what clocks can add.
@@ -29,13 +33,18 @@ const MAX_SECONDS: u64 = 100 * 365 * 24 * 60 * 60;
 pub(super) fn pod(
     metadata: &ObjectMeta,
     spec: &k8s::PodSpec,
+    sysctls: &Allowed,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<Pod> {
     let metadata_path = path.field("metadata");
     let identity = metadata::check(metadata, &metadata_path, document);
     let name = metadata.name.as_deref().unwrap_or_default();
-    let built = pod_spec(spec, name, &path.field("spec"), document);
+    let spec_path = path.field("spec");
+    let annotations = metadata.annotations.iter().flatten();
+    let annotations_path = metadata_path.field("annotations");
+    profiles::check_annotations(annotations, spec, &spec_path, &annotations_path, document);
+    let built = pod_spec(spec, name, sysctls, &spec_path, document);
     let (key, given) = identity?;
     let uid = match given {
         Some(uid) => uid,
@@ -55,6 +64,7 @@ pub(super) fn pod(
 fn pod_spec(
     spec: &k8s::PodSpec,
     pod_name: &str,
+    sysctls: &Allowed,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<PodSpec> {
@@ -64,10 +74,13 @@ fn pod_spec(
     let host_network = spec.host_network == Some(true);
     let pod_security = spec.security_context.clone().unwrap_or_default();
     let security_path = path.field("securityContext");
-    let supplemental_groups = security::check_pod(&pod_security, &security_path, document);
+    let host_users = host_users(spec, path, document);
+    let surroundings =
+        sysctls::Surroundings { host_network, host_ipc: spec.host_ipc == Some(true), allowed: sysctls };
+    let security = security::check_pod(&pod_security, host_users, surroundings, &security_path, document);
     let (init_containers, containers) = container::check_all(
         spec,
-        &container::Surroundings { volumes: &declared, security: &pod_security, host_network },
+        &container::Surroundings { volumes: &declared, security: &security, host_network },
         path,
         document,
     );
@@ -78,6 +91,7 @@ fn pod_spec(
             all_invalid(&path.field(name), value, syntax(value), document);
         }
     }
+    let resources = pod_resources::check(spec, &init_containers, &containers, path, document);
     let grace = spec.termination_grace_period_seconds.unwrap_or_default();
     let termination_grace_period = seconds(grace, &path.field("terminationGracePeriodSeconds"), document);
     Some(PodSpec {
@@ -89,18 +103,28 @@ fn pod_spec(
         termination_grace_period,
         hostname: host_name(spec.hostname.as_deref(), pod_name),
         host_network,
-        qos_class: qos::qos_class(init_containers.iter().chain(&containers)),
+        qos_class: qos::qos_class(&resources, init_containers.iter().chain(&containers)),
         init_containers,
         containers,
         volumes,
-        sysctls: Vec::new(),
-        host_users: true,
-        supplemental_groups,
-        supplemental_groups_policy: SupplementalGroupsPolicy::Merge,
-        fs_group: None,
-        fs_group_change_policy: FsGroupChangePolicy::Always,
-        resources: Resources::default(),
+        sysctls: security.sysctls,
+        host_users,
+        supplemental_groups: security.supplemental_groups,
+        supplemental_groups_policy: security.supplemental_groups_policy,
+        fs_group: security.fs_group,
+        fs_group_change_policy: security.fs_group_change_policy,
+        resources,
     })
+}
+
+/// A user namespace of its own means little to a pod that shares other namespaces with the node.
+fn host_users(spec: &k8s::PodSpec, path: &Path<'_>, document: &mut Document<'_, '_>) -> bool {
+    let host_users = spec.host_users.unwrap_or(true);
+    let shared = [("hostNetwork", spec.host_network), ("hostPID", spec.host_pid), ("hostIPC", spec.host_ipc)];
+    for (name, _) in shared.iter().filter(|(_, given)| !host_users && *given == Some(true)) {
+        document.forbidden(&path.field(name), "when `hostUsers` is false");
+    }
+    host_users
 }
 
 fn restart_policy(

@@ -73,7 +73,8 @@ fn check(title: &str, manifest: &str, expected: &str) {
     assert_eq!(said.join("\n"), expected.trim_end(), "{title}\n{manifest}");
 }
 
-const SENTENCES: [(&str, &str); 4] = [
+const SENTENCES: [(&str, &str); 5] = [
+    ("<SYSCTL>", r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"),
     (
         "<LABEL>",
         "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \

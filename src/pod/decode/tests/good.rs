@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::decode;
+use super::{decode, decode_allowing};
 use crate::pod::spec::*;
+use crate::pod::sysctl::Allowed;
 use crate::pod::{ContainerSpec, Pod};
 
 fn pods(manifest: &str) -> Vec<Pod> {
@@ -57,6 +58,21 @@ fn every_supported_field_reaches_the_model() {
     assert_eq!(spec.termination_grace_period, Duration::from_secs(5));
     assert_eq!((spec.hostname.as_str(), spec.host_network), ("front", true));
     assert_eq!(spec.supplemental_groups, [10, 20]);
+    assert_eq!(spec.supplemental_groups_policy, SupplementalGroupsPolicy::Strict);
+    assert_eq!(spec.fs_group, Some(30));
+    assert_eq!(spec.fs_group_change_policy, FsGroupChangePolicy::OnRootMismatch);
+    let sysctl = Sysctl { name: "kernel.shm_rmid_forced".to_owned(), value: "1".to_owned() };
+    assert_eq!(spec.sysctls, [sysctl]);
+    assert!(spec.host_users);
+    let of_pod = Resources {
+        cpu_request_millis: Some(500),
+        cpu_limit_millis: Some(2000),
+        memory_request: Some(64 << 20),
+        memory_limit: Some(1 << 30),
+        hugepage_limits: [(2 << 20, 8 << 20)].into(),
+        ..Resources::default()
+    };
+    assert_eq!(spec.resources, of_pod);
     assert_eq!(spec.qos_class, QosClass::Burstable);
     let logs =
         VolumeSource::HostPath { path: PathBuf::from("/var/log/web"), kind: HostPathType::DirectoryOrCreate };
@@ -78,6 +94,8 @@ fn every_supported_field_reaches_the_model() {
         run_as_user: Some(1000),
         run_as_group: Some(1000),
         run_as_non_root: true,
+        seccomp: SeccompProfile::Unconfined,
+        app_armor: Some(AppArmorProfile::RuntimeDefault),
         ..crate::pod::spec::tests::container("any").security
     };
     let prepare = ContainerSpec {
@@ -108,6 +126,8 @@ fn every_supported_field_reaches_the_model() {
             cpu_limit_millis: Some(1000),
             memory_request: Some(64 << 20),
             memory_limit: Some(64 << 20),
+            ephemeral_storage_request: Some(1 << 30),
+            hugepage_limits: [(2 << 20, 4 << 20), (1 << 30, 1 << 30)].into(),
             ..Resources::default()
         },
         security: Security {
@@ -117,6 +137,8 @@ fn every_supported_field_reaches_the_model() {
             capabilities_drop: vec!["ALL".to_owned()],
             read_only_root_filesystem: true,
             allow_privilege_escalation: false,
+            seccomp: SeccompProfile::Localhost { path: PathBuf::from("web/nginx.json") },
+            app_armor: Some(AppArmorProfile::Localhost { name: "k8s-nginx".to_owned() }),
             ..identity
         },
         liveness_probe: Some(Probe {
@@ -136,6 +158,146 @@ fn every_supported_field_reaches_the_model() {
         ..crate::pod::spec::tests::container("nginx")
     };
     assert_eq!(spec.containers, [nginx]);
+}
+
+/// The Pod with this in its spec, its securityContext and its container's.
+fn secured(spec: &str, pod: &str, container: &str) -> Pod {
+    let manifest = format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: web, annotations: {{\
+         container.apparmor.security.beta.kubernetes.io/noted: localhost/old}}}}, spec: {{{spec} \
+         securityContext: {{{pod}}}, containers: [{{name: c, image: i, securityContext: {{{container}}}}}, \
+         {{name: noted, image: i}}]}}}}"
+    );
+    pods(&manifest).remove(0)
+}
+
+#[test]
+fn the_containers_word_wins_over_the_pods() {
+    let plain = || crate::pod::spec::tests::container("c").security;
+    let all = "runAsUser: 1, runAsGroup: 2, runAsNonRoot: true, seccompProfile: {type: Unconfined}, \
+               appArmorProfile: {type: Unconfined}";
+    let of_pod = || Security {
+        run_as_user: Some(1),
+        run_as_group: Some(2),
+        run_as_non_root: true,
+        seccomp: SeccompProfile::Unconfined,
+        app_armor: Some(AppArmorProfile::Unconfined),
+        ..plain()
+    };
+    for (spec, pod, container, expected) in [
+        ("", "", "", plain()),
+        ("", all, "", of_pod()),
+        (
+            "",
+            all,
+            "runAsUser: 0, runAsNonRoot: false",
+            Security { run_as_user: Some(0), run_as_non_root: false, ..of_pod() },
+        ),
+        ("", all, "runAsGroup: 7", Security { run_as_group: Some(7), ..of_pod() }),
+        (
+            "",
+            all,
+            "seccompProfile: {type: RuntimeDefault}, appArmorProfile: {type: RuntimeDefault}",
+            Security {
+                seccomp: SeccompProfile::RuntimeDefault,
+                app_armor: Some(AppArmorProfile::RuntimeDefault),
+                ..of_pod()
+            },
+        ),
+        (
+            "",
+            "",
+            "privileged: true",
+            Security { privileged: true, seccomp: SeccompProfile::Unconfined, ..plain() },
+        ),
+        (
+            "",
+            "seccompProfile: {type: RuntimeDefault}",
+            "privileged: true, seccompProfile: {type: Localhost, localhostProfile: x}",
+            Security { privileged: true, seccomp: SeccompProfile::Unconfined, ..plain() },
+        ),
+        (
+            "",
+            "",
+            "allowPrivilegeEscalation: false",
+            Security { allow_privilege_escalation: false, ..plain() },
+        ),
+        (
+            "hostUsers: false,",
+            "",
+            "procMount: Unmasked",
+            Security { proc_mount: ProcMount::Unmasked, ..plain() },
+        ),
+        ("", "", "procMount: ''", plain()),
+        (
+            "",
+            "",
+            "capabilities: {add: [net_admin, Sys_Time], drop: [All]}",
+            Security {
+                capabilities_add: ["NET_ADMIN", "SYS_TIME"].map(str::to_owned).to_vec(),
+                capabilities_drop: vec!["ALL".to_owned()],
+                ..plain()
+            },
+        ),
+    ] {
+        assert_eq!(
+            secured(spec, pod, container).spec.containers[0].security,
+            expected,
+            "{pod} | {container}"
+        );
+    }
+}
+
+#[test]
+fn annotations_of_apparmor_become_the_field() {
+    let old = AppArmorProfile::Localhost { name: "old".to_owned() };
+    for of_pod in ["", "appArmorProfile: {type: Unconfined}"] {
+        assert_eq!(secured("", of_pod, "").spec.containers[1].security.app_armor, Some(old.clone()));
+    }
+}
+
+#[test]
+fn a_node_can_allow_unsafe_kernel_parameters() {
+    let manifest = NGINX.replace(
+        "spec:\n",
+        "spec:\n  hostUsers: false\n  securityContext: {sysctls: [{name: net/core/somaxconn, value: '1024'}]}\n",
+    );
+    let allowed = Allowed::with_unsafe(["net.core.*"]).unwrap();
+    assert!(decode(manifest.as_bytes(), "f").is_err());
+    let pods = decode_allowing(manifest.as_bytes(), "f", &allowed).unwrap();
+    assert_eq!(pods[0].spec.sysctls[0].name, "net.core.somaxconn");
+    assert!(!pods[0].spec.host_users);
+}
+
+#[test]
+fn resources_of_the_pod_decide_its_class_and_default_to_its_containers() {
+    let spec = |of_pod: &str, of_container: &str| {
+        let manifest = NGINX
+            .replace("spec:\n", &format!("spec:\n  resources: {of_pod}\n"))
+            .replace("    ports:\n", &format!("    resources: {of_container}\n    ports:\n"));
+        let spec = pods(&manifest).remove(0).spec;
+        let Resources { cpu_request_millis: cpu, memory_request: memory, .. } = spec.resources;
+        (spec.qos_class, cpu, memory)
+    };
+    let mebibytes = |number: u64| Some(number << 20);
+    for (of_pod, of_container, expected) in [
+        ("{}", "{}", (QosClass::BestEffort, None, None)),
+        ("{limits: {cpu: 1, memory: 1Gi}}", "{}", (QosClass::Guaranteed, Some(1000), mebibytes(1024))),
+        (
+            "{limits: {cpu: 1, memory: 1Gi}}",
+            "{requests: {cpu: 100m}}",
+            (QosClass::Burstable, Some(100), mebibytes(1024)),
+        ),
+        ("{requests: {cpu: 1}}", "{limits: {cpu: 1, memory: 1Gi}}", (QosClass::Burstable, Some(1000), None)),
+        ("{limits: {cpu: 1}}", "{requests: {memory: 1Mi}}", (QosClass::Burstable, Some(1000), mebibytes(1))),
+        (
+            "{requests: {cpu: 1, memory: 1Gi}, limits: {cpu: 1, memory: 1Gi}}",
+            "{}",
+            (QosClass::Guaranteed, Some(1000), mebibytes(1024)),
+        ),
+    ] {
+        assert_eq!(spec(of_pod, of_container), expected, "{of_pod} {of_container}");
+    }
 }
 
 #[test]

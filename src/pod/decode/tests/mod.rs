@@ -4,4 +4,4 @@ mod bad;
 mod good;
 mod hostile;
 
-use super::decode;
+use super::{decode, decode_allowing};
