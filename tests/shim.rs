@@ -128,16 +128,14 @@ impl World {
             .build()
             .unwrap();
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let attempt_dir = self.directory.path().join("attempts").join(id);
+        std::fs::create_dir_all(&attempt_dir).unwrap();
         Box::new(ContainerConfig {
             id: id.to_owned(),
             name: id.to_owned(),
             attempt: 0,
             log_path: self.directory.path().join(format!("{id}.log")),
-            root: Root {
-                lower: vec![self.directory.path().join("image")],
-                attempt_dir: self.directory.path().join("attempts").join(id),
-                readonly: false,
-            },
+            root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },
             mounts: vec![
                 mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
                 mount("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=65536k"]),
@@ -345,6 +343,7 @@ fn a_start_that_a_dead_agent_asked_for_is_not_begun_again() {
         let mut config = world.container(id, &["sh", "-c", "echo once"]);
         config.name = "a".to_owned();
         config.root.attempt_dir = world.directory.path().join("attempts/a");
+        std::fs::create_dir_all(&config.root.attempt_dir).unwrap();
         Call::StartContainer(config)
     };
     agent.ask(same("first"));
@@ -372,6 +371,31 @@ fn an_attempt_that_was_cut_short_can_be_tried_again() {
     std::fs::create_dir_all(config.root.attempt_dir.join("work/work/incompat/volatile/dirty")).unwrap();
     std::fs::create_dir_all(config.root.attempt_dir.join("upper/left")).unwrap();
     assert_eq!(agent.run(config), Ok((1, None)), "{}", world.output("a"));
+    assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
+}
+
+#[test]
+fn a_volume_is_judged_by_the_very_file_that_gets_mounted() {
+    let Some(world) = World::new("volume") else { return };
+    let mut agent = world.connect(1);
+    agent.call(world.sandbox()).unwrap();
+    let (file, link) = (world.directory.path().join("file"), world.directory.path().join("link"));
+    std::fs::write(&file, "").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for (id, expected) in [("a", "directory"), ("b", "file")] {
+        let mut config = world.container(id, &["sh", "-c", "test -f /volume"]);
+        let options = vec!["rbind".to_owned(), format!("x-mkubelet.type={expected}")];
+        let volume =
+            MountBuilder::default().destination("/volume").typ("bind").source(&link).options(options);
+        config.mounts.push(volume.build().unwrap());
+        match (agent.run(config), expected) {
+            (Err(failure), "directory") => {
+                let wanted = format!("hostPath type check failed: {} is not a directory", link.display());
+                assert!(failure.ends_with(&wanted), "{failure}");
+            }
+            (end, _) => assert_eq!((end, expected), (Ok((0, None)), "file")),
+        }
+    }
     assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
 }
 

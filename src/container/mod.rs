@@ -1,6 +1,9 @@
 //! The kernel side of one container. Knows the OCI runtime configuration, and nothing of Kubernetes.
 //!
 //! [`create`] is the parent's part, up to the clone; [`init`] the child's, up to execve; the other files are its steps.
+//!
+//! Paths: clippy.toml says which calls are denied here, and why.
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 pub mod capabilities;
 pub mod create;

@@ -22,6 +22,18 @@ use super::failure::{Failure, Reason, Step};
 use crate::cgroup::ContainerMounts;
 use crate::sys::mount_api::{self, Attributes, Parameter};
 
+/// The option that says what a bind's source must be.
+const SOURCE_TYPE: &str = "x-mkubelet.type=";
+
+/// Its values, what they stand for, and how that reads.
+const SOURCES: [(&str, SFlag, &str); 5] = [
+    ("directory", SFlag::S_IFDIR, "a directory"),
+    ("file", SFlag::S_IFREG, "a file"),
+    ("socket", SFlag::S_IFSOCK, "a socket file"),
+    ("char-device", SFlag::S_IFCHR, "a character device"),
+    ("block-device", SFlag::S_IFBLK, "a block device"),
+];
+
 /// Carries out `mounts` in their order. `cgroups` says what a mount of type `cgroup` is made of on this host.
 ///
 /// Gives the /dev/null of the container's own /dev, if it gets one: opened while nobody else could have touched it.
@@ -151,15 +163,36 @@ fn cgroup_v1(
 }
 
 /// A path of the host, shown inside the container.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a path of the host; what it leads to is checked on the descriptor"
+)]
 fn bind(root: &Root, mount: &Mount, options: &Options) -> Result<(), Failure> {
     let source = mount.source().as_deref().ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
     let copy =
         mount_api::copy_tree(source, options.recursive).step(|| format!("open {}", source.display()))?;
-    let is_directory = is_directory(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
+    let found = kind_of(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
+    if let Some(expected) = &options.source {
+        check_source(source, expected, found)?;
+    }
+    let is_directory = found == SFlag::S_IFDIR;
     let target = bind_target(root, mount.destination(), is_directory)?;
     mount_api::set_propagation(copy.as_fd(), libc::MS_PRIVATE).step(|| "set propagation")?;
     mount_api::set_attributes(copy.as_fd(), options.attributes, false).step(|| "set attributes")?;
     mount_api::attach(copy.as_fd(), target.as_fd()).step(|| "attach")
+}
+
+/// The verdict on a hostPath volume's `type`, in the kubelet's words. The volume was looked at before, but another pod may
+/// have put something else at its path since; this is about the very file that gets mounted.
+fn check_source(source: &Path, expected: &str, found: SFlag) -> Result<(), Failure> {
+    let refused = |reason: String| Err(Failure::new(format!("open {}", source.display()), reason));
+    match SOURCES.iter().find(|(word, ..)| *word == expected) {
+        Some((_, kind, _)) if *kind == found => Ok(()),
+        Some((.., text)) => {
+            refused(format!("hostPath type check failed: {} is not {text}", source.display()))
+        }
+        None => refused(format!("{SOURCE_TYPE}{expected} is not known")),
+    }
 }
 
 /// The directory that a kernel filesystem is mounted on, made when it is missing.
@@ -235,7 +268,11 @@ fn is_absent(error: &PathError) -> bool {
 }
 
 fn is_directory(fd: BorrowedFd<'_>) -> nix::Result<bool> {
-    fstat(fd).map(|found| found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits())
+    kind_of(fd).map(|kind| kind == SFlag::S_IFDIR)
+}
+
+fn kind_of(fd: BorrowedFd<'_>) -> nix::Result<SFlag> {
+    fstat(fd).map(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT)
 }
 
 /// The options of a mount in the OCI configuration: attributes of the mount, and parameters of its filesystem.
@@ -243,6 +280,8 @@ fn is_directory(fd: BorrowedFd<'_>) -> nix::Result<bool> {
 struct Options {
     attributes: Attributes,
     recursive: bool,
+    /// What a bind's source must be.
+    source: Option<String>,
     rest: Vec<String>,
 }
 
@@ -259,7 +298,10 @@ impl Options {
                 "rbind" => parsed.recursive = true,
                 // The kernel's defaults, and what every bind gets here anyway.
                 "rw" | "suid" | "dev" | "exec" | "bind" | "relatime" | "private" | "rprivate" => {}
-                other => parsed.rest.push(other.to_owned()),
+                other => match other.strip_prefix(SOURCE_TYPE) {
+                    Some(kind) => parsed.source = Some(kind.to_owned()),
+                    None => parsed.rest.push(other.to_owned()),
+                },
             }
         }
         parsed
@@ -289,5 +331,21 @@ mod tests {
         assert_eq!(options.attributes, attributes);
         assert!(options.recursive);
         assert_eq!(options.parameters(), [Parameter::Flag("newinstance"), Parameter::Value("mode", "0620")]);
+    }
+
+    #[test]
+    fn a_source_that_is_not_what_was_asked_for_is_refused_in_the_kubelets_words() {
+        let options = Options::parse(&["rbind".to_owned(), "x-mkubelet.type=socket".to_owned()]);
+        assert_eq!((options.source.as_deref(), options.parameters()), (Some("socket"), vec![]));
+        let problem = |expected, found| {
+            check_source(Path::new("/data"), expected, found).err().map(|failure| failure.text)
+        };
+        for (expected, kind, text) in SOURCES {
+            assert_eq!(problem(expected, kind), None);
+            let other = if kind == SFlag::S_IFDIR { SFlag::S_IFREG } else { SFlag::S_IFDIR };
+            let wanted = format!("hostPath type check failed: /data is not {text}");
+            assert_eq!(problem(expected, other), Some(wanted));
+        }
+        assert_eq!(problem("fifo", SFlag::S_IFIFO).as_deref(), Some("x-mkubelet.type=fifo is not known"));
     }
 }

@@ -4,20 +4,26 @@
 //! host's mount table never shows it. It is mounted nodev, a second wall behind the cgroup's device rules, unless the container
 //! may make device files anyway.
 
-use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use nix::fcntl::{OFlag, open};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::Mode;
-use nix::unistd::{chdir, fchdir, pivot_root};
-use pathrs::Root;
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
+use nix::unistd::{Gid, Uid, chdir, fchdir, fchown, pivot_root};
+use pathrs::{Root, RootRef};
 
-use super::failure::{Failure, Step};
+use super::failure::{Failure, Reason, Step};
 use super::spec;
+
+/// What the container writes.
+const UPPER: &str = "upper";
+/// The kernel's own, beside it.
+const WORK: &str = "work";
+/// Where the overlay is mounted.
+const TARGET: &str = "rootfs";
 
 /// Makes an attempt's directories: `upper`, which shows as the container's root and so takes the image root's owner and
 /// mode, `work` for the kernel, and the mount point `rootfs`.
@@ -26,33 +32,24 @@ pub fn prepare(config: &spec::Root) -> Result<(), Failure> {
         .lower
         .first()
         .ok_or_else(|| Failure::new("prepare the root filesystem", "the image has no layer"))?;
-    let like = fs::metadata(image_root).step(|| format!("stat {}", image_root.display()))?;
-    if !like.is_dir() {
-        return Err(Failure::new(format!("stat {}", image_root.display()), "not a directory"));
-    }
-    let make = |path: &Path| {
-        DirBuilder::new()
-            .mode(0o700)
-            .recursive(true)
-            .create(path)
-            .step(|| format!("mkdir {}", path.display()))
-    };
-    let (upper, work) = (config.attempt_dir.join("upper"), config.attempt_dir.join("work"));
+    let like = fstat(open_host_directory(image_root)?).step(|| format!("stat {}", image_root.display()))?;
+    let attempt = open_host_directory(&config.attempt_dir)?;
     // A try of this attempt that was cut short marked them as volatile, and the kernel refuses them.
-    if work.exists() {
+    if exists(&attempt, WORK)? {
         // In this order, so that what is cut short again is found again.
-        remove(&upper)?;
-        remove(&work)?;
+        remove(&attempt, UPPER)?;
+        remove(&attempt, WORK)?;
     }
-    make(&upper)?;
-    make(&work)?;
-    make(&config.attempt_dir.join("rootfs"))?;
-    std::os::unix::fs::chown(&upper, Some(like.uid()), Some(like.gid()))
-        .and_then(|()| fs::set_permissions(&upper, fs::Permissions::from_mode(like.mode() & 0o7777)))
-        .step(|| format!("set owner and mode of {}", upper.display()))
+    let upper = make_directory(&attempt, UPPER)?;
+    make_directory(&attempt, WORK)?;
+    make_directory(&attempt, TARGET)?;
+    fchown(&upper, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))
+        .and_then(|()| fchmod(&upper, Mode::from_bits_truncate(like.st_mode & 0o7777)))
+        .step(|| "set owner and mode of upper")
 }
 
 /// Keeps every mount that follows out of the host's and the shim's mount namespaces.
+#[expect(clippy::disallowed_methods, reason = "the path is /")]
 pub fn detach_from_host() -> Result<(), Failure> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).step(|| "make / private")
@@ -62,11 +59,15 @@ pub fn detach_from_host() -> Result<(), Failure> {
 ///
 /// The layers are named by descriptor: short enough for the page that mount(2) allows for options, and the host's paths
 /// do not show in the container's /proc/self/mountinfo. `volatile` spares the syncs of a filesystem that is never mounted
-/// a second time (Linux 5.10). `devices` says whether its device files can be opened.
+/// a second time (Linux 5.10). fsopen(2) would spare the path of the mount point as well, but before Linux 6.5 it takes no
+/// more than 256 bytes of layers. `devices` says whether its device files can be opened.
+#[expect(clippy::disallowed_methods, reason = "all names are of descriptors: /proc/self/fd/N")]
 pub fn mount_overlay(config: &spec::Root, devices: bool) -> Result<Root, Failure> {
-    let layers = config.lower.iter().map(|layer| open_directory(layer)).collect::<Result<Vec<_>, _>>()?;
-    let upper = open_directory(&config.attempt_dir.join("upper"))?;
-    let work = open_directory(&config.attempt_dir.join("work"))?;
+    let layers =
+        config.lower.iter().map(|layer| open_host_directory(layer)).collect::<Result<Vec<_>, _>>()?;
+    let attempt = open_host_directory(&config.attempt_dir)?;
+    let (upper, work) = (open_directory(&attempt, UPPER)?, open_directory(&attempt, WORK)?);
+    let target = open_directory(&attempt, TARGET)?;
     let lower: Vec<String> = layers.iter().map(name_of).collect();
     let options = format!(
         "lowerdir={},upperdir={},workdir={},volatile",
@@ -75,15 +76,17 @@ pub fn mount_overlay(config: &spec::Root, devices: bool) -> Result<Root, Failure
         name_of(&work)
     );
 
-    let target = config.attempt_dir.join("rootfs");
+    let kind = Some("overlay");
     let flags = if devices { MsFlags::empty() } else { MsFlags::MS_NODEV };
-    mount(Some("overlay"), &target, Some("overlay"), flags, Some(options.as_str()))
-        .step(|| format!("mount the overlay on {}", target.display()))?;
-    open_directory(&target).map(Root::from_fd)
+    mount(kind, name_of(&target).as_str(), kind, flags, Some(options.as_str()))
+        .step(|| format!("mount the overlay in {}", config.attempt_dir.display()))?;
+    // Again, since the descriptor from before is of what the overlay covers.
+    open_directory(&attempt, TARGET).map(Root::from_fd)
 }
 
 /// Makes the container's root the root of this process and of its mount namespace, and drops the host's mounts from it
 /// (pivot_root(2), "pivot_root(".", ".")").
+#[expect(clippy::disallowed_methods, reason = "the paths are . and /")]
 pub fn enter(root: BorrowedFd<'_>) -> Result<(), Failure> {
     fchdir(root).step(|| "chdir to the container's root")?;
     pivot_root(".", ".").step(|| "pivot_root")?;
@@ -104,18 +107,47 @@ pub fn check_inside() -> Result<(), Failure> {
     }
 }
 
-fn remove(tree: &Path) -> Result<(), Failure> {
-    match fs::remove_dir_all(tree) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.step(|| format!("remove {}", tree.display())),
+/// Removes a tree that a container may have written to, one name in one open directory at a time, without following
+/// symlinks. Fine when it is not there.
+fn remove(attempt: &OwnedFd, name: &str) -> Result<(), Failure> {
+    match RootRef::from_fd(attempt.as_fd()).remove_all(name) {
+        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
+        removed => removed.step(|| format!("remove {name}")),
     }
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, Failure> {
-    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+fn exists(directory: &OwnedFd, name: &str) -> Result<bool, Failure> {
+    match fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Err(Errno::ENOENT) => Ok(false),
+        found => found.map(|_| true).step(|| format!("stat {name}")),
+    }
+}
+
+/// Makes a directory unless it is there, and opens it.
+fn make_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Failure> {
+    match mkdirat(parent, name, Mode::S_IRWXU) {
+        Err(Errno::EEXIST) => {}
+        made => made.step(|| format!("mkdir {name}"))?,
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).step(|| format!("open {name}"))
+}
+
+/// A name in an open directory; never a symlink.
+fn open_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Failure> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::empty()).step(|| format!("open {name}"))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "layers and attempts lie in directories of mode 0700 that no container sees"
+)]
+fn open_host_directory(path: &Path) -> Result<OwnedFd, Failure> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty()).step(|| format!("open {}", path.display()))
 }
 
 fn name_of(directory: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", directory.as_fd().as_raw_fd())
+    format!("/proc/self/fd/{}", directory.as_raw_fd())
 }

@@ -23,6 +23,9 @@ pub struct ContainerConfig {
     /// Where the root filesystem comes from.
     pub root: Root,
     /// Carried out in this order. Type `bind`, `cgroup` (whatever this host has), or the name of a kernel filesystem.
+    ///
+    /// The option `x-mkubelet.type=KIND` refuses a bind whose source is not a `directory`, `file`, `socket`, `char-device` or
+    /// `block-device`.
     pub mounts: Vec<Mount>,
     /// Paths below /proc and /sys that are hidden.
     pub masked_paths: Vec<String>,
@@ -42,7 +45,8 @@ pub struct ContainerConfig {
 pub struct Root {
     /// Image layers, the topmost first; at least one. Never written to.
     pub lower: Vec<PathBuf>,
-    /// Holds `upper`, `work` and the mount point `rootfs`, which the shim makes. Its own for each attempt.
+    /// Exists, closed to users of the host, its own for each attempt. The shim makes `upper`, `work` and the mount point
+    /// `rootfs` in it.
     pub attempt_dir: PathBuf,
     /// The container cannot write to its root.
     pub readonly: bool,

@@ -1,6 +1,6 @@
 //! The three files of /etc that the pod's containers share: hosts, hostname, resolv.conf.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
@@ -76,7 +76,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Writes in place: the file is bind-mounted into containers, so it must stay the same file.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let failed = |source| Error { path: path.to_owned(), source };
-    if fs::read(path).is_ok_and(|old| old == bytes) {
+    if is_same(path, bytes) {
         return Ok(());
     }
     let mut options = OpenOptions::new();
@@ -84,8 +84,18 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(failed)
 }
 
+/// True if the file has exactly these bytes. A container may have written to it: no more is read than makes the difference.
+fn is_same(path: &Path, bytes: &[u8]) -> bool {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path) else { return false };
+    let mut old = Vec::new();
+    file.take(bytes.len() as u64 + 1).read_to_end(&mut old).is_ok() && old == bytes
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::pod::spec::RestartPolicy;
     use crate::runtime::fixture;
@@ -103,6 +113,21 @@ mod tests {
         assert!(hosts.ends_with("\n10.85.0.2\tweb\n"), "{hosts}");
         assert_eq!(fs::read_to_string(layout.etc_hostname(&pod.uid)).unwrap(), "web\n");
         assert!(layout.resolv_conf(&pod.uid).exists());
+    }
+
+    #[test]
+    fn what_a_container_wrote_into_a_file_of_the_pods_is_replaced_however_long() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts");
+        for old in [&b""[..], b"new\n", b"new", b"new\nand more"] {
+            fs::write(&path, old).unwrap();
+            write_file(&path, b"new\n").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"new\n");
+        }
+        // More than any memory holds.
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        write_file(&path, b"new\n").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new\n");
     }
 
     #[test]

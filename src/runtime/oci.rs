@@ -12,7 +12,7 @@ use super::resources;
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
-use crate::pod::spec::Security;
+use crate::pod::spec::{HostPathType, Security, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, env};
 
 /// PATH of a container whose image and manifest say nothing of it.
@@ -226,8 +226,14 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     for volume in volumes {
         let source = start.volumes.get(&volume.volume);
         let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
-        let options = if volume.read_only { "rbind,rprivate,ro" } else { "rbind,rprivate,rw" };
-        mounts.push(mount(&volume.mount_path, "bind", source, options));
+        let access = if volume.read_only { "ro" } else { "rw" };
+        let source_type = source_type(pod, &volume.volume);
+        mounts.push(mount(
+            &volume.mount_path,
+            "bind",
+            source,
+            &format!("rbind,rprivate,{access}{source_type}"),
+        ));
     }
 
     let taken = |path: &str| spec.volume_mounts.iter().any(|volume| volume.mount_path == Path::new(path));
@@ -241,6 +247,21 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
         mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}")));
     }
     Ok(mounts)
+}
+
+/// The mount option that has the shim check a hostPath volume's `type` on what it mounts; empty where nothing is checked.
+fn source_type(pod: &Pod, volume: &str) -> &'static str {
+    let source =
+        pod.spec.volumes.iter().find(|candidate| candidate.name == volume).map(|found| &found.source);
+    let Some(VolumeSource::HostPath { kind, .. }) = source else { return "" };
+    match kind {
+        HostPathType::Unset => "",
+        HostPathType::Directory | HostPathType::DirectoryOrCreate => ",x-mkubelet.type=directory",
+        HostPathType::File | HostPathType::FileOrCreate => ",x-mkubelet.type=file",
+        HostPathType::Socket => ",x-mkubelet.type=socket",
+        HostPathType::CharDevice => ",x-mkubelet.type=char-device",
+        HostPathType::BlockDevice => ",x-mkubelet.type=block-device",
+    }
 }
 
 fn mount(destination: impl AsRef<Path>, kind: &str, source: impl AsRef<Path>, options: &str) -> Mount {

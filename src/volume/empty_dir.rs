@@ -1,7 +1,7 @@
 //! emptyDir: a directory of the pod's own on the node's disk, empty at first, shared by the pod's containers.
 
-use std::fs::{DirBuilder, Permissions, set_permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use super::Error;
@@ -12,6 +12,7 @@ use crate::pod::PodUid;
 const PLUGIN: &str = "kubernetes.io~empty-dir";
 
 /// Makes `volumes/kubernetes.io~empty-dir/NAME` in the pod's directory.
+#[expect(clippy::disallowed_methods, reason = "no container sees the directories above the volume's own")]
 pub(super) fn prepare(layout: &Layout, uid: &PodUid, name: &str) -> Result<PathBuf, Error> {
     let path = layout.volume(uid, PLUGIN, name);
     DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::Io {
@@ -20,11 +21,10 @@ pub(super) fn prepare(layout: &Layout, uid: &PodUid, name: &str) -> Result<PathB
         source,
     })?;
     // Any user of the pod may write to it, whatever our umask; the directories above keep the host's users out.
-    set_permissions(&path, Permissions::from_mode(0o777)).map_err(|source| Error::Io {
-        action: "set the mode of",
-        path: path.clone(),
-        source,
-    })?;
+    let failed = |source| Error::Io { action: "set the mode of", path: path.clone(), source };
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let directory = OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(failed)?;
+    directory.set_permissions(Permissions::from_mode(0o777)).map_err(failed)?;
     Ok(path)
 }
 

@@ -1,6 +1,6 @@
 //! hostPath: a path of the node, checked or made as its `type` asks.
 
-use std::fs::{self, DirBuilder, FileType, OpenOptions, Permissions};
+use std::fs::{DirBuilder, FileType, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,21 +12,36 @@ use crate::pod::spec::HostPathType;
 ///
 /// A volume without a type whose path is missing becomes a directory: the kubelet leaves that case to the container
 /// runtime, and containerd and CRI-O both make one.
+///
+/// The path may lead through directories that a container can write to, so the answer may be out of date as soon as it is
+/// given: whoever mounts the volume checks the type once more, on the file that it mounts (`container::mounts`).
 pub(super) fn prepare(path: &Path, kind: HostPathType) -> Result<PathBuf, Error> {
-    let found = match fs::metadata(path) {
-        Ok(metadata) => Some(metadata.file_type()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        // A file where a directory of the path should be: nothing of any type can be there.
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
-        Err(source) => return Err(Error::Io { action: "look at", path: path.to_owned(), source }),
-    };
-    match (found, kind) {
-        (None, HostPathType::Unset | HostPathType::DirectoryOrCreate) => make_directory(path)?,
-        (None, HostPathType::FileOrCreate) => make_file(path)?,
-        (_, HostPathType::Unset) => {}
-        (found, kind) => check(path, found, kind)?,
+    let mut found = look(path)?;
+    if found.is_none() {
+        match kind {
+            HostPathType::Unset | HostPathType::DirectoryOrCreate => make_directory(path)?,
+            HostPathType::FileOrCreate => make_file(path)?,
+            _ => {}
+        }
+        // Once more: what counts is what is there, not who made it.
+        found = look(path)?;
     }
+    check(path, found, kind)?;
     Ok(path.to_owned())
+}
+
+/// What kind of file is at the path, if any. It is not opened for reading: that may block, and do anything to a device.
+#[expect(clippy::disallowed_methods, reason = "a path of the host, by the pod's request")]
+fn look(path: &Path) -> Result<Option<FileType>, Error> {
+    let handle = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path);
+    match handle.and_then(|handle| handle.metadata()) {
+        Ok(found) => Ok(Some(found.file_type())),
+        // The last is a file where a directory of the path should be: nothing of any type can be there.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(source) => Err(Error::Io { action: "look at", path: path.to_owned(), source }),
+    }
 }
 
 fn check(path: &Path, found: Option<FileType>, kind: HostPathType) -> Result<(), Error> {
@@ -45,6 +60,7 @@ fn check(path: &Path, found: Option<FileType>, kind: HostPathType) -> Result<(),
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a path of the host, by the pod's request")]
 fn make_directory(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|source| Error::Io {
         action: "create the directory",
@@ -53,6 +69,7 @@ fn make_directory(path: &Path) -> Result<(), Error> {
     })
 }
 
+#[expect(clippy::disallowed_methods, reason = "a path of the host, by the pod's request")]
 fn make_file(path: &Path) -> Result<(), Error> {
     let fail = |source| Error::Io { action: "create the file", path: path.to_owned(), source };
     // Another pod may make the same file at this moment: then it is there, which is all that was asked.
@@ -65,6 +82,7 @@ fn make_file(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::net::UnixListener;
 
     use super::HostPathType::*;

@@ -4,7 +4,7 @@ use oci_spec::image::Config as ImageConfig;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::pod::spec::{EnvVar, RestartPolicy, VolumeMount};
+use crate::pod::spec::{EnvVar, RestartPolicy, Volume, VolumeMount};
 use crate::runtime::fixture;
 
 fn image(config: Value) -> Image {
@@ -200,6 +200,33 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
     assert_eq!(paths, ["/etc/hosts", "/srv/a", "/srv/a/b", "/srv/a-b", "/etc/hostname", "/etc/resolv.conf"]);
     assert_eq!(mounts[1].options().as_ref().unwrap(), &strings(&["rbind", "rprivate", "ro"]));
     assert_eq!(mounts[0].source().as_deref(), Some(Path::new("/v/data")));
+}
+
+#[test]
+fn the_shim_is_told_what_a_host_path_must_be() {
+    for (kind, expected) in [
+        (HostPathType::Unset, None),
+        (HostPathType::Directory, Some("directory")),
+        (HostPathType::DirectoryOrCreate, Some("directory")),
+        (HostPathType::File, Some("file")),
+        (HostPathType::FileOrCreate, Some("file")),
+        (HostPathType::Socket, Some("socket")),
+        (HostPathType::CharDevice, Some("char-device")),
+        (HostPathType::BlockDevice, Some("block-device")),
+    ] {
+        let mut pod = a_pod();
+        pod.spec.volumes = vec![Volume {
+            name: "data".into(),
+            source: VolumeSource::HostPath { path: "/v/data".into(), kind },
+        }];
+        pod.spec.containers[0].volume_mounts =
+            vec![VolumeMount { volume: "data".into(), mount_path: "/data".into(), read_only: true }];
+        let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+        let options = config.mounts[7].options().clone().unwrap();
+        let wanted = expected.map(|kind| format!("x-mkubelet.type={kind}"));
+        assert_eq!(options[..3], strings(&["rbind", "rprivate", "ro"]));
+        assert_eq!(options.get(3), wanted.as_ref(), "{kind:?}");
+    }
 }
 
 #[test]
