@@ -1,10 +1,11 @@
 //! A controller: how OCI limits become the values of control files.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
-use super::{Error, Result, devices, file};
+use super::{Error, Result, devices, file, v2};
 
 /// One controller of one cgroup version. `v1` and `v2` each have a table of them.
 #[derive(Debug)]
@@ -13,23 +14,25 @@ pub(crate) struct Controller {
     pub(crate) name: &'static str,
     /// What to write for these limits, in this order. Pure.
     pub(crate) settings: fn(&LinuxResources) -> Vec<Setting>,
+    /// Few groups have a use for it: enabled, or joined, only for those with a limit of its own.
+    pub(crate) on_demand: bool,
 }
 
 /// A value for a control file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting {
-    pub(crate) file: &'static str,
+    pub(crate) file: Cow<'static, str>,
     pub(crate) value: String,
     /// Let go when the kernel has no such file.
     pub(crate) optional: bool,
 }
 
 impl Setting {
-    pub(crate) fn new(file: &'static str, value: impl ToString) -> Self {
-        Self { file, value: value.to_string(), optional: false }
+    pub(crate) fn new(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
+        Self { file: file.into(), value: value.to_string(), optional: false }
     }
 
-    pub(crate) fn optional(file: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn optional(file: impl Into<Cow<'static, str>>, value: impl ToString) -> Self {
         Self { optional: true, ..Self::new(file, value) }
     }
 }
@@ -37,14 +40,24 @@ impl Setting {
 impl Controller {
     /// Writes the limits to the group's files.
     pub(crate) fn apply(&self, directory: &Path, limits: &LinuxResources) -> Result<()> {
-        for setting in (self.settings)(limits) {
-            match file::write(&directory.join(setting.file), &setting.value) {
-                Err(error) if setting.optional && error.is_absent() => {}
-                other => other?,
-            }
-        }
-        Ok(())
+        write_all(directory, (self.settings)(limits))
     }
+
+    /// True if these limits have any of its own.
+    pub(crate) fn is_wanted(&self, limits: &LinuxResources) -> bool {
+        !(self.settings)(limits).is_empty()
+    }
+}
+
+/// Writes values to a group's files.
+pub(crate) fn write_all(directory: &Path, settings: Vec<Setting>) -> Result<()> {
+    for setting in settings {
+        match file::write(&directory.join(setting.file.as_ref()), &setting.value) {
+            Err(error) if setting.optional && error.is_absent() => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 /// Refuses limits that no controller here sets.
@@ -52,37 +65,38 @@ pub(crate) fn refuse_unknown(limits: &LinuxResources) -> Result<()> {
     let cpu = limits.cpu().clone().unwrap_or_default();
     let memory = limits.memory().unwrap_or_default();
     let set = [
-        ("cpu.cpus", cpu.cpus().is_some()),
-        ("cpu.mems", cpu.mems().is_some()),
         ("cpu.idle", cpu.idle().is_some()),
         ("cpu.burst", cpu.burst().is_some()),
         ("cpu.realtimeRuntime", cpu.realtime_runtime().is_some()),
         ("cpu.realtimePeriod", cpu.realtime_period().is_some()),
-        ("memory.reservation", memory.reservation().is_some()),
         ("memory.kernelTCP", memory.kernel_tcp().is_some()),
         ("memory.swappiness", memory.swappiness().is_some()),
         ("memory.disableOOMKiller", memory.disable_oom_killer() == Some(true)),
         ("blockIO", limits.block_io().is_some()),
-        ("hugepageLimits", limits.hugepage_limits().as_ref().is_some_and(|list| !list.is_empty())),
         ("network", limits.network().is_some()),
         ("rdma", limits.rdma().as_ref().is_some_and(|map| !map.is_empty())),
-        ("unified", limits.unified().as_ref().is_some_and(|map| !map.is_empty())),
     ];
     match set.iter().find(|(_, set)| *set) {
         Some((limit, _)) => Err(Error::UnknownLimit(limit)),
-        None => devices::refuse_unknown(limits),
+        None => devices::refuse_unknown(limits).and(v2::unified::refuse_unknown(limits)),
     }
 }
 
 /// Refuses limits whose controller is not among `available`.
 pub(crate) fn refuse_unavailable(available: &[&str], limits: &LinuxResources) -> Result<()> {
-    let quota = limits.cpu().as_ref().and_then(|cpu| cpu.quota());
-    let memory = limits.memory().and_then(|memory| memory.limit());
+    let cpu = limits.cpu().clone().unwrap_or_default();
+    let memory = limits.memory().unwrap_or_default();
     let pids = limits.pids().map(|pids| pids.limit());
+    let huge = limits.hugepage_limits().iter().flatten().any(|size| size.limit() > 0);
     let limited = |value: Option<i64>| value.is_some_and(|value| value > 0);
     let needs = [
-        ("cpu.quota", "cpu", limited(quota)),
-        ("memory.limit", "memory", limited(memory)),
+        ("cpu.quota", "cpu", limited(cpu.quota())),
+        ("cpu.cpus", "cpuset", cpu.cpus().is_some()),
+        ("cpu.mems", "cpuset", cpu.mems().is_some()),
+        ("memory.limit", "memory", limited(memory.limit())),
+        ("memory.reservation", "memory", limited(memory.reservation())),
+        // That there shall be none is so anyway where nothing counts them: a limit of 0 is let go.
+        ("hugepageLimits", "hugetlb", huge),
         ("pids.limit", "pids", limited(pids)),
     ];
     match needs.iter().find(|(_, controller, set)| *set && !available.contains(controller)) {
@@ -103,10 +117,10 @@ mod tests {
     #[test]
     fn a_limit_that_nothing_sets_is_refused_by_name() {
         for (value, name) in [
-            (json!({"cpu": {"cpus": "0-1"}}), "cpu.cpus"),
+            (json!({"cpu": {"burst": 1000}}), "cpu.burst"),
             (json!({"memory": {"swappiness": 10}}), "memory.swappiness"),
-            (json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}), "hugepageLimits"),
-            (json!({"unified": {"memory.high": "1"}}), "unified"),
+            (json!({"devices": [{"allow": false, "access": "w"}]}), "devices: a denial of some devices only"),
+            (json!({"unified": {"cgroup.procs": "1"}}), "unified: a key that is no limit of a controller"),
         ] {
             let error = refuse_unknown(&limits(value)).unwrap_err();
             assert_eq!(error.to_string(), format!("limit {name} is not supported"));
@@ -126,6 +140,14 @@ mod tests {
                 .to_owned())
         );
         assert!(check(json!({"memory": {"limit": 4096}}), &["memory"]).is_ok());
+        for (limits, name) in [
+            (json!({"cpu": {"cpus": "0"}}), "cpu.cpus"),
+            (json!({"memory": {"reservation": 1}}), "memory.reservation"),
+            (json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}), "hugepageLimits"),
+        ] {
+            assert!(check(limits, &["cpu"]).unwrap_err().contains(name), "{name}");
+        }
+        assert!(check(json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 0}]}), &[]).is_ok());
         assert!(
             check(json!({"memory": {"limit": -1}, "pids": {"limit": 0}, "cpu": {"shares": 2}}), &[]).is_ok()
         );

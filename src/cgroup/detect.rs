@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Cgroups, Error, Result, v1, v2};
 
-/// The v1 controllers that groups are made for: three with limits, and the one that counts CPU time.
-const JOINED: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+/// The v1 controllers that groups are made for: three with limits, two that count, and two that a few groups need.
+const JOINED: [&str; 7] = ["memory", "cpu", "cpuacct", "pids", "blkio", "cpuset", "hugetlb"];
 /// Joined where there is no v2, which freezes, kills and keeps devices away without a controller.
 const WITHOUT_V2: [&str; 2] = ["freezer", "devices"];
 /// Options that come first in a v1 hierarchy's line of mountinfo and are no controllers.

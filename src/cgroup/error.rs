@@ -26,6 +26,9 @@ pub enum Error {
         /// The controller's name.
         controller: &'static str,
     },
+    /// A limit by the name of its file, which only v2 has.
+    #[error("limit {0} needs its controller on cgroup v2, which this host has not got")]
+    Unified(String),
     /// Controllers cannot be enabled below a group that has processes.
     #[error("enable controllers in {0}: the group has processes of its own")]
     InnerProcesses(PathBuf),

@@ -22,6 +22,11 @@ pub(crate) trait Hierarchy {
     /// Lets the groups below `directory` have limits, once it is to have such groups.
     fn open_to_children(&self, directory: &Path) -> Result<()>;
 
+    /// Makes a new group fit for processes.
+    fn prepare(&self, _directory: &Path) -> Result<()> {
+        Ok(())
+    }
+
     /// Where `group` is.
     fn directory(&self, group: Group<'_>) -> PathBuf {
         self.mount().join(group.as_path())
@@ -31,8 +36,10 @@ pub(crate) trait Hierarchy {
     fn make(&self, group: Group<'_>) -> Result<bool> {
         let new = self.make_directory(group, ATTEMPTS)?;
         let above = group.parent().map_or_else(|| self.mount().to_owned(), |parent| self.directory(parent));
-        // For a group that was there as well: who made it may have got no further.
-        self.open_to_children(&above).inspect_err(|_| {
+        // Controllers for a group that was there as well: who made it may have got no further.
+        let opened = self.open_to_children(&above);
+        let prepared = opened.and_then(|()| if new { self.prepare(&self.directory(group)) } else { Ok(()) });
+        prepared.inspect_err(|_| {
             if new {
                 // Of the two failures the first is the one to tell.
                 let _ = fs::remove_dir(self.directory(group));

@@ -64,9 +64,10 @@ impl Cgroups {
 
     /// Makes `group` with its missing parents in every hierarchy, and sets `limits`. A group that exists is kept, and gets the limits.
     ///
-    /// Honoured are `cpu.shares`, `cpu.quota`, `cpu.period`, `memory.limit`, `memory.swap` and `pids.limit`; another
-    /// limit is an error that names it, and so is one whose controller the host has not got. Only shares, which are a
-    /// preference, are let go there. On an error nothing of the group is left, unless it was there before; parents may stay.
+    /// Honoured are of `cpu` shares, quota, period, cpus and mems, of `memory` limit, swap and reservation, `pids`,
+    /// `hugepageLimits`, `devices` as far as they are an allow-list, and on v2 `unified`. Another limit is an error that names
+    /// it, and so is one whose controller the host has not got. Only shares, which are a preference, are let go there. On an
+    /// error nothing of the group is left, unless it was there before; parents may stay.
     pub fn create(&self, group: &Path, limits: &LinuxResources) -> Result<()> {
         let group = Group::new(group)?;
         controller::refuse_unknown(limits)?;
@@ -83,8 +84,14 @@ impl Cgroups {
     pub fn join(&self, group: &Path) -> Result<Join> {
         let group = Group::new(group)?;
         let into = self.unified.as_ref().map(|v2| file::open_directory(&v2.directory(group))).transpose()?;
-        let tasks = self.legacy.iter().map(|v1| file::open_for_writing(&v1.directory(group).join("tasks")));
-        Ok(Join { into, tasks: tasks.collect::<Result<_>>()? })
+        let mut tasks = Vec::with_capacity(self.legacy.len());
+        for v1 in &self.legacy {
+            match file::open_for_writing(&v1.directory(group).join("tasks")) {
+                Err(error) if v1.is_on_demand() && error.is_absent() => {}
+                opened => tasks.push(opened?),
+            }
+        }
+        Ok(Join { into, tasks })
     }
 
     /// SIGKILL to every process in `group` and below it. Fine when there is no such group.
@@ -142,12 +149,14 @@ impl Cgroups {
         }
     }
 
-    /// What /sys/fs/cgroup is made of inside a container.
-    pub fn container_mounts(&self) -> ContainerMounts {
+    /// What /sys/fs/cgroup is made of inside a container whose group is `group`.
+    pub fn container_mounts(&self, group: &Path) -> Result<ContainerMounts> {
+        let group = Group::new(group)?;
         if self.legacy.is_empty() {
-            return ContainerMounts::V2;
+            return Ok(ContainerMounts::V2);
         }
-        ContainerMounts::V1 { hierarchies: self.legacy.iter().map(|v1| v1.options().to_owned()).collect() }
+        let joined = self.legacy.iter().filter(|v1| !v1.is_on_demand() || v1.directory(group).is_dir());
+        Ok(ContainerMounts::V1 { hierarchies: joined.map(|v1| v1.options().to_owned()).collect() })
     }
 
     /// The group that systemd delegated to this process (`Delegate=yes`), relative to the root.
@@ -178,20 +187,41 @@ impl Cgroups {
         v1::freezer::grouping(&self.legacy).map(|v1| v1 as &dyn Hierarchy)
     }
 
+    /// Writes what is given by the names of v2's files.
+    fn apply_unified(&self, group: Group, limits: &LinuxResources) -> Result<()> {
+        let available: Vec<&str> =
+            self.unified.iter().flat_map(|v2| v2.controllers()).map(|controller| controller.name).collect();
+        let settings = v2::unified::settings(limits, &available)?;
+        match &self.unified {
+            Some(v2) => controller::write_all(&v2.directory(group), settings),
+            None => Ok(()),
+        }
+    }
+
     fn make(&self, group: Group, limits: &LinuxResources, made: &mut Vec<PathBuf>) -> Result<()> {
-        for hierarchy in self.hierarchies() {
+        let wants = |hierarchy: &dyn Hierarchy| hierarchy.controllers().iter().any(|c| c.is_wanted(limits));
+        let legacy = self.legacy.iter().filter(|v1| !v1.is_on_demand() || wants(*v1));
+        let legacy: Vec<&dyn Hierarchy> = legacy.map(|v1| v1 as &dyn Hierarchy).collect();
+        let unified = self.unified.iter().map(|v2| v2 as &dyn Hierarchy);
+        let hierarchies: Vec<&dyn Hierarchy> = legacy.into_iter().chain(unified).collect();
+        for hierarchy in &hierarchies {
             if hierarchy.make(group)? {
                 made.push(hierarchy.directory(group));
             }
         }
+        if let Some(v2) = &self.unified {
+            let needed = v2.controllers().iter().filter(|c| c.on_demand && c.is_wanted(limits));
+            needed.into_iter().try_for_each(|controller| v2.enable_for(group, controller))?;
+        }
         let mut controllers = Vec::new();
-        for hierarchy in self.hierarchies() {
+        for hierarchy in &hierarchies {
             for controller in hierarchy.controllers() {
                 controllers.push(controller.name);
                 controller.apply(&hierarchy.directory(group), limits)?;
             }
         }
         controller::refuse_unavailable(&controllers, limits)?;
+        self.apply_unified(group, limits)?;
         match (&self.unified, devices::allow_list(limits)) {
             (Some(v2), Some(permissions)) => v2.devices.attach(&v2.directory(group), permissions),
             (None, Some(_)) if !controllers.contains(&"devices") => {

@@ -46,7 +46,7 @@ pub fn create(
     let failed = |error: crate::cgroup::Error| Failure::new("make the cgroup", error.to_string());
     cgroups.create(&config.cgroups_path, &config.resources).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroups_path).map_err(failed)?;
-    let cgroup_mounts = cgroups.container_mounts();
+    let cgroup_mounts = cgroups.container_mounts(&config.cgroups_path).map_err(failed)?;
 
     let (stdout, child_stdout) = pipe().step(|| "pipe")?;
     let (stderr, child_stderr) = pipe().step(|| "pipe")?;

@@ -78,7 +78,7 @@ fn v2_gets_all_limits_in_one_directory() {
     let cgroups = tree.cgroups();
     cgroups.create(Path::new("pods/a"), &limits()).unwrap();
     for (file, value) in [
-        ("cpu.weight", "39"),
+        ("cpu.weight", "100"),
         ("cpu.max", "50000 100000"),
         ("memory.max", "1048576"),
         ("memory.swap.max", "0"),
@@ -86,7 +86,7 @@ fn v2_gets_all_limits_in_one_directory() {
     ] {
         assert_eq!(tree.read(&format!("pods/a/{file}")), value, "{file}");
     }
-    assert_eq!(cgroups.container_mounts(), ContainerMounts::V2);
+    assert_eq!(cgroups.container_mounts(Path::new("pods/a")).unwrap(), ContainerMounts::V2);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn v1_gets_each_limit_in_the_hierarchy_of_its_controller() {
     assert!(!tree.root.path().join("cpuset/pods").exists());
     assert!(!tree.root.path().join("systemd/pods").exists());
     let hierarchies = ["cpu,cpuacct", "memory", "pids", "freezer"].map(str::to_owned).to_vec();
-    assert_eq!(cgroups.container_mounts(), ContainerMounts::V1 { hierarchies });
+    assert_eq!(cgroups.container_mounts(Path::new("pods/a")).unwrap(), ContainerMounts::V1 { hierarchies });
 }
 
 #[test]
@@ -150,7 +150,64 @@ fn hybrid_sets_limits_on_v1_and_groups_on_v2() {
     assert!(join.into.is_some());
     assert_eq!(join.tasks.len(), 4);
     let hierarchies = ["memory", "cpu", "cpuacct", "pids"].map(str::to_owned).to_vec();
-    assert_eq!(cgroups.container_mounts(), ContainerMounts::V1 { hierarchies });
+    assert_eq!(cgroups.container_mounts(Path::new("pods/a")).unwrap(), ContainerMounts::V1 { hierarchies });
+}
+
+#[test]
+fn v1_groups_are_in_cpuset_and_hugetlb_only_where_they_have_such_a_limit() {
+    let tree = Tree::new()
+        .v1("pids", "pids")
+        .v1("cpuset", "cpuset")
+        .v1("hugetlb", "hugetlb")
+        .file("cpuset/cpuset.cpus", "0-3\n")
+        .file("cpuset/cpuset.mems", "0\n")
+        .files("cpuset/a/b", &["cpuset.cpus", "cpuset.mems", "tasks"])
+        .files("pids/a/b", &["tasks"])
+        .files("pids/c", &["tasks"]);
+    // The fake kernel makes no files: the group above the one in question is there, with what it has inherited.
+    let tree = tree.file("cpuset/a/cpuset.cpus", "0-3\n").file("cpuset/a/cpuset.mems", "0\n");
+    let cgroups = tree.cgroups();
+    let (cpuset, plain) = (Path::new("a/b"), Path::new("c"));
+    let limits: LinuxResources = serde_json::from_value(json!({"cpu": {"cpus": "1"}})).unwrap();
+    cgroups.create(cpuset, &limits).unwrap();
+    cgroups.create(plain, &LinuxResources::default()).unwrap();
+    assert_eq!(tree.read("cpuset/a/b/cpuset.cpus"), "1");
+    assert!(!tree.root.path().join("hugetlb/a").exists() && !tree.root.path().join("cpuset/c").exists());
+    for (group, hierarchies) in [(cpuset, &["pids", "cpuset"][..]), (plain, &["pids"])] {
+        assert_eq!(cgroups.join(group).unwrap().tasks.len(), hierarchies.len());
+        let hierarchies = hierarchies.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(cgroups.container_mounts(group).unwrap(), ContainerMounts::V1 { hierarchies });
+    }
+}
+
+#[test]
+fn v2_enables_a_rare_controller_in_all_groups_above_the_one_that_needs_it() {
+    let tree = Tree::new()
+        .v2("", "cpu hugetlb")
+        .files("a", &["cgroup.subtree_control"])
+        .files("a/b", &["cgroup.subtree_control", "hugetlb.2MB.max"])
+        .files("c", &["cgroup.subtree_control"]);
+    let limits = json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]});
+    tree.cgroups().create(Path::new("a/b"), &serde_json::from_value(limits).unwrap()).unwrap();
+    assert_eq!(tree.read("cgroup.subtree_control"), "+hugetlb");
+    assert_eq!(tree.read("a/cgroup.subtree_control"), "+hugetlb");
+    assert_eq!(tree.read("a/b/cgroup.subtree_control"), "", "nothing is below it");
+    assert_eq!(tree.read("a/b/hugetlb.2MB.max"), "2097152");
+    tree.cgroups().create(Path::new("c/d"), &LinuxResources::default()).unwrap();
+    assert_eq!(tree.read("c/cgroup.subtree_control"), "+cpu");
+}
+
+#[test]
+fn a_limit_by_the_name_of_its_file_is_written_on_v2_and_refused_elsewhere() {
+    let limits: LinuxResources =
+        serde_json::from_value(json!({"unified": {"memory.oom.group": "1"}})).unwrap();
+    let v2 = Tree::new().v2("", "memory").files("a", &["memory.oom.group"]);
+    v2.cgroups().create(Path::new("a"), &limits).unwrap();
+    assert_eq!(v2.read("a/memory.oom.group"), "1");
+    for tree in [Tree::new().v1("memory", "memory"), Tree::new().v1("memory", "memory").v2("unified", "")] {
+        let error = tree.cgroups().create(Path::new("a"), &limits).unwrap_err();
+        assert!(matches!(error, Error::Unified(_)), "{error}");
+    }
 }
 
 #[test]
@@ -203,7 +260,7 @@ fn mounts_are_found_whatever_their_names() {
     fs::write(format!("{mount}/cg/cgroup.controllers"), "cpu").unwrap();
     let found = detect(&spaced, Path::new(&mount));
     fs::remove_dir_all(&mount).unwrap();
-    assert_eq!(found.unwrap().container_mounts(), ContainerMounts::V2);
+    assert_eq!(found.unwrap().container_mounts(Path::new("a")).unwrap(), ContainerMounts::V2);
     assert!(matches!(detect("", Path::new("/sys/fs/cgroup")), Err(Error::NotMounted(_))));
     assert!(matches!(detect("garbage\n - \n", Path::new("/")), Err(Error::NotMounted(_))));
 }
@@ -212,7 +269,10 @@ fn mounts_are_found_whatever_their_names() {
 fn a_hierarchy_mounted_twice_is_used_once() {
     let tree = Tree::new().v1("memory", "memory").v1("again", "memory").v2("", "cpu").v2("unified", "cpu");
     let cgroups = tree.cgroups();
-    assert_eq!(cgroups.container_mounts(), ContainerMounts::V1 { hierarchies: vec!["memory".to_owned()] });
+    assert_eq!(
+        cgroups.container_mounts(Path::new("pods/a")).unwrap(),
+        ContainerMounts::V1 { hierarchies: vec!["memory".to_owned()] }
+    );
     cgroups.create(Path::new("a"), &LinuxResources::default()).unwrap();
     assert!(tree.root.path().join("a").is_dir(), "the upper mount of v2");
     assert!(!tree.root.path().join("unified/a").exists());

@@ -171,6 +171,19 @@ fn a_process_beyond_the_memory_limit_is_killed_and_counted() {
 }
 
 #[test]
+fn a_group_is_kept_to_its_processors_and_huge_pages() {
+    let limits = json!({"cpu": {"cpus": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]});
+    let Some(mut scratch) = Scratch::new(limits) else { return };
+    let group = scratch.group.clone();
+    let script = "grep -q '^Cpus_allowed_list:.0$' /proc/self/status";
+    assert!(scratch.run(&group, script).wait().unwrap().success());
+    let directories: Vec<_> = scratch.cgroups.hierarchies().map(|h| h.mount().join(&group)).collect();
+    let limit = |name: &str| directories.iter().find_map(|d| std::fs::read_to_string(d.join(name)).ok());
+    let huge = limit("hugetlb.2MB.max").or_else(|| limit("hugetlb.2MB.limit_in_bytes"));
+    assert_eq!(huge.as_deref(), Some("4194304\n"));
+}
+
+#[test]
 fn devices_that_are_not_listed_cannot_be_opened() {
     let rules = json!({"devices": [
         {"allow": false, "access": "rwm"},

@@ -5,7 +5,7 @@ use oci_spec::runtime::LinuxResources;
 use crate::cgroup::controller::{Controller, Setting};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings };
+pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, on_demand: false };
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(cpu) = limits.cpu() else { return Vec::new() };

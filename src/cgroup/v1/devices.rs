@@ -6,7 +6,7 @@ use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::devices::{self, Access, Kind, Permission};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "devices", settings };
+pub(crate) const CONTROLLER: Controller = Controller { name: "devices", settings, on_demand: false };
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(permissions) = devices::allow_list(limits) else { return Vec::new() };

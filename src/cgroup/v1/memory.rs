@@ -1,4 +1,4 @@
-//! Memory on v1: a limit, and one for memory and swap together.
+//! Memory on v1: a limit, one for memory and swap together, and an amount that is taken back last.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::{Result, file};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings };
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
 
 /// How many processes of this very group were killed for want of memory.
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
@@ -16,6 +16,12 @@ pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
+    let reservation = limits.memory().and_then(|memory| memory.reservation()).filter(|bytes| *bytes != 0);
+    let protected = reservation.map(|bytes| Setting::new("memory.soft_limit_in_bytes", bytes.max(-1)));
+    limit(limits).into_iter().chain(protected).collect()
+}
+
+fn limit(limits: &LinuxResources) -> Vec<Setting> {
     let Some(limit) = limits.memory().and_then(|memory| memory.limit()).filter(|limit| *limit != 0) else {
         return Vec::new();
     };
@@ -47,6 +53,7 @@ mod tests {
                 json!({"memory": {"limit": 10, "swap": 15}}),
                 "memory.limit_in_bytes=10 memory.memsw.limit_in_bytes=15?",
             ),
+            (json!({"memory": {"reservation": 7}}), "memory.soft_limit_in_bytes=7"),
             (json!({"memory": {"limit": -1}}), "memory.limit_in_bytes=-1 memory.memsw.limit_in_bytes=-1?"),
         ] {
             assert_eq!(written(&CONTROLLER, &limits), expected, "{limits}");

@@ -1,8 +1,11 @@
 //! Version 1: a hierarchy per controller, or per few of them.
 
 pub(crate) mod cpu;
+pub(crate) mod cpuset;
 pub(crate) mod devices;
 pub(crate) mod freezer;
+pub(crate) mod hugetlb;
+pub(crate) mod io;
 pub(crate) mod memory;
 pub(crate) mod pids;
 
@@ -12,9 +15,16 @@ use super::Result;
 use super::controller::Controller;
 use super::hierarchy;
 
-/// The controllers whose limits can be set.
-const CONTROLLERS: [&Controller; 4] =
-    [&cpu::CONTROLLER, &memory::CONTROLLER, &pids::CONTROLLER, &devices::CONTROLLER];
+/// The controllers that are used. CPU time is counted by one that has nothing to set, `cpuacct`.
+const CONTROLLERS: [&Controller; 7] = [
+    &cpu::CONTROLLER,
+    &memory::CONTROLLER,
+    &pids::CONTROLLER,
+    &io::CONTROLLER,
+    &devices::CONTROLLER,
+    &cpuset::CONTROLLER,
+    &hugetlb::CONTROLLER,
+];
 
 /// A mounted v1 hierarchy.
 #[derive(Debug)]
@@ -39,6 +49,11 @@ impl Hierarchy {
         self.names.iter().any(|name| name == controller)
     }
 
+    /// Joined only by groups with a limit of its own.
+    pub(crate) fn is_on_demand(&self) -> bool {
+        self.controllers.len() == self.names.len() && self.controllers.iter().all(|c| c.on_demand)
+    }
+
     /// What to mount it with: the controllers, comma-separated.
     pub(crate) fn options(&self) -> &str {
         &self.options
@@ -52,6 +67,10 @@ impl hierarchy::Hierarchy for Hierarchy {
 
     fn controllers(&self) -> &[&'static Controller] {
         &self.controllers
+    }
+
+    fn prepare(&self, directory: &Path) -> Result<()> {
+        if self.has(cpuset::CONTROLLER.name) { cpuset::inherit(directory) } else { Ok(()) }
     }
 
     /// Every group of a v1 hierarchy has its controllers.

@@ -5,7 +5,7 @@ use oci_spec::runtime::LinuxResources;
 use crate::cgroup::controller::{Controller, Setting};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings };
+pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, on_demand: false };
 
 /// The kernel's default, microseconds.
 const DEFAULT_PERIOD: u64 = 100_000;
@@ -26,9 +26,13 @@ fn settings(limits: &LinuxResources) -> Vec<Setting> {
     settings
 }
 
-/// Shares (2 to 262144) as a weight (1 to 10000): the straight line of Kubernetes' KEP-2254.
+/// Shares (2 to 262144) as a weight (1 to 10000): the curve through both ends on which the defaults, 1024 and 100, meet. Container
+/// runtimes convert so since 2025 (runc 1.3.2, crun 1.23; kubernetes/kubernetes#131216); the straight line of KEP-2254 gave a
+/// container of one CPU 39 beside the 100 of everything else on the host.
 fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9_999 / 262_142
+    let exponent = (shares.clamp(2, 262_144) as f64).log2();
+    let power = (exponent * exponent + 125.0 * exponent) / 612.0 - 7.0 / 34.0;
+    (10_f64.powf(power).ceil() as u64).clamp(1, 10_000)
 }
 
 #[cfg(test)]
@@ -38,9 +42,9 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn shares_become_a_weight_on_a_straight_line() {
+    fn shares_become_a_weight_and_the_defaults_meet() {
         for (shares, expected) in
-            [(1, 1), (2, 1), (102, 4), (512, 20), (1024, 39), (262_144, 10_000), (u64::MAX, 10_000)]
+            [(1, 1), (2, 1), (102, 17), (512, 59), (1024, 100), (262_144, 10_000), (u64::MAX, 10_000)]
         {
             assert_eq!(weight(shares), expected, "{shares}");
         }
@@ -51,7 +55,7 @@ mod tests {
         for (limits, expected) in [
             (json!({}), ""),
             (json!({"cpu": {"shares": 0, "quota": 0, "period": 0}}), ""),
-            (json!({"cpu": {"shares": 1024}}), "cpu.weight=39?"),
+            (json!({"cpu": {"shares": 1024}}), "cpu.weight=100?"),
             (json!({"cpu": {"quota": 50000}}), "cpu.max=50000 100000"),
             (json!({"cpu": {"quota": 50000, "period": 20000}}), "cpu.max=50000 20000"),
             (json!({"cpu": {"quota": -1, "period": 20000}}), "cpu.max=max 20000"),

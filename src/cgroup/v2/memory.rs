@@ -1,4 +1,4 @@
-//! Memory on v2: a limit, and one for swap beside it.
+//! Memory on v2: a limit, one for swap beside it, and an amount that is taken back last.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::{Result, file};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings };
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
 
 /// How many processes of this group and those below were killed for want of memory.
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
@@ -16,6 +16,12 @@ pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
+    let reservation = limits.memory().and_then(|memory| memory.reservation()).filter(|bytes| *bytes != 0);
+    let protected = reservation.map(|reservation| Setting::new("memory.low", bytes(reservation)));
+    limit(limits).into_iter().chain(protected).collect()
+}
+
+fn limit(limits: &LinuxResources) -> Vec<Setting> {
     let Some(limit) = limits.memory().and_then(|memory| memory.limit()).filter(|limit| *limit != 0) else {
         return Vec::new();
     };
@@ -52,6 +58,7 @@ mod tests {
             (json!({"memory": {"limit": 10, "swap": 15}}), "memory.max=10 memory.swap.max=5?"),
             (json!({"memory": {"limit": 10, "swap": 5}}), "memory.max=10 memory.swap.max=0?"),
             (json!({"memory": {"limit": 10, "swap": -1}}), "memory.max=10 memory.swap.max=max?"),
+            (json!({"memory": {"reservation": 7}}), "memory.low=7"),
             (json!({"memory": {"limit": -1}}), "memory.max=max memory.swap.max=max?"),
         ] {
             assert_eq!(written(&CONTROLLER, &limits), expected, "{limits}");

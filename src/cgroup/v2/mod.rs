@@ -1,9 +1,13 @@
 //! Version 2: one hierarchy, whose controllers are enabled from the root down.
 
 pub(crate) mod cpu;
+pub(crate) mod cpuset;
 pub(crate) mod devices;
+pub(crate) mod hugetlb;
+pub(crate) mod io;
 pub(crate) mod memory;
 pub(crate) mod pids;
+pub(crate) mod unified;
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +17,15 @@ use super::hierarchy::{self, Hierarchy as _};
 use super::kill::{Freezer, by_signals};
 use super::{Error, Result, file};
 
-/// The controllers whose limits can be set.
-const CONTROLLERS: [&Controller; 3] = [&cpu::CONTROLLER, &memory::CONTROLLER, &pids::CONTROLLER];
+/// The controllers that are used.
+const CONTROLLERS: [&Controller; 6] = [
+    &cpu::CONTROLLER,
+    &memory::CONTROLLER,
+    &pids::CONTROLLER,
+    &io::CONTROLLER,
+    &cpuset::CONTROLLER,
+    &hugetlb::CONTROLLER,
+];
 
 pub(super) const FREEZER: Freezer = Freezer { file: "cgroup.freeze", frozen: "1", thawed: "0" };
 
@@ -23,7 +34,7 @@ pub(super) const FREEZER: Freezer = Freezer { file: "cgroup.freeze", frozen: "1"
 pub(crate) struct Hierarchy {
     mount: PathBuf,
     controllers: Vec<&'static Controller>,
-    /// What is written to cgroup.subtree_control: `+cpu +memory`; empty without controllers.
+    /// What is written to cgroup.subtree_control: `+cpu +memory`; empty without controllers that every group has.
     enable: String,
     /// Device programs, which need no controller.
     pub(crate) devices: devices::Programs,
@@ -35,7 +46,8 @@ impl Hierarchy {
         let available = file::read(&mount.join("cgroup.controllers"))?;
         let has = |controller: &&Controller| available.split_whitespace().any(|name| name == controller.name);
         let controllers: Vec<_> = CONTROLLERS.into_iter().filter(has).collect();
-        let enable = controllers.iter().map(|c| format!("+{}", c.name)).collect::<Vec<_>>().join(" ");
+        let always = controllers.iter().filter(|c| !c.on_demand).map(|c| format!("+{}", c.name));
+        let enable = always.collect::<Vec<_>>().join(" ");
         Ok(Self { mount, controllers, enable, devices: devices::Programs::default() })
     }
 
@@ -53,6 +65,18 @@ impl Hierarchy {
         Ok(file::count(&self.directory(group).join("cgroup.events"), "populated")? > 0)
     }
 
+    /// Enables one controller in all the groups above `group`, from the root down.
+    pub(crate) fn enable_for(&self, group: Group<'_>, controller: &Controller) -> Result<()> {
+        let above = match group.parent() {
+            Some(parent) => {
+                self.enable_for(parent, controller)?;
+                self.directory(parent)
+            }
+            None => self.mount.clone(),
+        };
+        file::write(&above.join("cgroup.subtree_control"), &format!("+{}", controller.name))
+    }
+
     /// Enables the controllers in one group for those below it.
     fn enable(&self, directory: &Path) -> Result<()> {
         match file::write(&directory.join("cgroup.subtree_control"), &self.enable) {
@@ -65,7 +89,7 @@ impl Hierarchy {
 
     /// Enables what is to be had, one by one: a group above may have been left without some controller.
     fn enable_each(&self, directory: &Path) -> Result<()> {
-        for controller in &self.controllers {
+        for controller in self.controllers.iter().filter(|controller| !controller.on_demand) {
             match file::write(&directory.join("cgroup.subtree_control"), &format!("+{}", controller.name)) {
                 Err(error) if error.is_absent() => {}
                 other => other?,
