@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "shim/exec.rs"]
+mod exec;
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,7 +16,9 @@ use std::time::{Duration, Instant};
 use mkubelet::cgroup::Cgroups;
 use mkubelet::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use mkubelet::shim::frame::{Decoder, encode};
-use mkubelet::shim::protocol::{Call, Event, Message, Record, Reply, Request, SandboxConfig, VERSION};
+use mkubelet::shim::protocol::{
+    Call, Event, ExecExit, Message, Record, Reply, Request, SandboxConfig, VERSION,
+};
 use oci_spec::runtime::{LinuxCapabilities, LinuxResources, MountBuilder};
 
 /// A hang, and nothing else, takes this long.
@@ -32,6 +37,8 @@ struct Agent {
     socket: UnixStream,
     decoder: Decoder,
     records: VecDeque<Record>,
+    /// Ends of executed processes that came while something else was waited for, with the requests' numbers.
+    exits: VecDeque<(u64, ExecExit)>,
     next: u64,
 }
 
@@ -48,7 +55,10 @@ impl World {
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| Path::new(path).exists());
         let busybox = busybox.expect("busybox-static is installed");
         std::fs::copy(busybox, directory.path().join("image/bin/busybox")).unwrap();
-        for applet in ["sh", "sleep", "cat", "id", "mount", "ls", "kill", "hostname", "true"] {
+        for applet in [
+            "sh", "sleep", "cat", "id", "mount", "ls", "kill", "hostname", "true", "readlink", "setsid",
+            "env",
+        ] {
             std::os::unix::fs::symlink("busybox", directory.path().join("image/bin").join(applet)).unwrap();
         }
         let started = Self::spawn(directory.path(), &group);
@@ -83,7 +93,8 @@ impl World {
     fn connect(&self, from: u64) -> Agent {
         let socket = UnixStream::connect(self.directory.path().join("shim.sock")).unwrap();
         socket.set_read_timeout(Some(HANG)).unwrap();
-        let mut agent = Agent { socket, decoder: Decoder::default(), records: VecDeque::new(), next: 0 };
+        let (records, exits) = (VecDeque::new(), VecDeque::new());
+        let mut agent = Agent { socket, decoder: Decoder::default(), records, exits, next: 0 };
         let reply = agent.call(Call::Subscribe { version: VERSION, from });
         assert!(matches!(reply, Ok(Reply::Subscribed { version: VERSION, .. })), "{reply:?}");
         agent
@@ -192,11 +203,16 @@ impl Agent {
 
     fn call(&mut self, call: Call) -> Result<Reply, String> {
         let asked = self.ask(call);
+        self.reply(asked)
+    }
+
+    fn reply(&mut self, asked: u64) -> Result<Reply, String> {
         loop {
             match self.message() {
                 Message::Reply { id, result } if id == asked => return result,
                 Message::Reply { id, .. } => panic!("a reply to {id}, which nobody waits for"),
                 Message::Record(record) => self.records.push_back(record),
+                Message::ExecExited { id, exit } => self.exits.push_back((id, exit)),
             }
         }
     }
@@ -205,9 +221,12 @@ impl Agent {
         if let Some(record) = self.records.pop_front() {
             return record;
         }
-        match self.message() {
-            Message::Record(record) => record,
-            other => panic!("expected a record, got {other:?}"),
+        loop {
+            match self.message() {
+                Message::Record(record) => return record,
+                Message::ExecExited { id, exit } => self.exits.push_back((id, exit)),
+                other => panic!("expected a record, got {other:?}"),
+            }
         }
     }
 

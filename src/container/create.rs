@@ -1,14 +1,18 @@
 //! The parent's side of a start: cgroup, directories, pipes, clone.
 
+use std::fs::File;
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use nix::sched::CloneFlags;
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::failure::{Failure, Step};
 use super::init::{self, Inherited};
 use super::rootfs;
 use super::spec::ContainerConfig;
+use super::user::Identity;
 use crate::cgroup::Cgroups;
 use crate::sys::clone::{Child, spawn};
 
@@ -19,6 +23,8 @@ pub struct Starting {
     pub child: Child,
     /// At its end the program runs; a [`Failure`] before that says why it does not. See [`read_report`].
     pub report: PipeReader,
+    /// Who the program runs as, once it does. See [`read_identity`].
+    pub identity: File,
     /// What the container writes.
     pub stdout: PipeReader,
     /// What the container complains about.
@@ -51,11 +57,13 @@ pub fn create(
     let (stdout, child_stdout) = pipe().step(|| "pipe")?;
     let (stderr, child_stderr) = pipe().step(|| "pipe")?;
     let (report, mut child_report) = pipe().step(|| "pipe")?;
+    let identity: File = memfd_create("identity", MFdFlags::MFD_CLOEXEC).step(|| "memfd_create")?.into();
     let inherited = Inherited {
         cgroup: &cgroup,
         cgroup_mounts: &cgroup_mounts,
         sandbox: sandbox.pause,
         shared: sandbox.shared,
+        identity: identity.as_fd(),
         stdout: child_stdout.as_fd(),
         stderr: child_stderr.as_fd(),
     };
@@ -67,7 +75,7 @@ pub fn create(
         1
     })
     .step(|| "clone3")?;
-    Ok(Starting { child, report, stdout, stderr })
+    Ok(Starting { child, report, identity, stdout, stderr })
 }
 
 /// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.
@@ -81,6 +89,15 @@ pub fn read_report(report: &mut PipeReader) -> Result<(), Failure> {
     }
     Err(serde_json::from_slice(&bytes)
         .unwrap_or_else(|error| Failure::new("read the start report", error.to_string())))
+}
+
+/// Reads what the child left in [`Starting::identity`]; `None` when it ended before it came to that.
+///
+/// It is a file and no pipe because a user may be in so many groups that a pipe would not hold them, and nobody waits here.
+pub fn read_identity(file: &File) -> Option<Identity> {
+    let mut bytes = vec![0; file.metadata().ok()?.len() as usize];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Writes a failure for [`read_report`]. Nobody is left to hear of an error here.

@@ -4,23 +4,24 @@
 //! it becomes the container's program, or its [`Failure`] goes through the report pipe and the process ends.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
-use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::sys::{prctl, stat};
-use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, fchown, setsid};
+use nix::unistd::fchdir;
 use oci_spec::runtime::Capability;
 use pathrs::Root;
 
 use super::failure::{Failure, Reason, Step};
 use super::spec::{ContainerConfig, Process};
-use super::{capabilities, devices, exec, limits, mounts, rootfs, user};
+use super::user::{self, Identity};
+use super::{devices, limits, mounts, process, rootfs};
 use crate::cgroup::{ContainerMounts, Join};
-use crate::sys::{mount_api, process};
+use crate::sys::mount_api;
 
 /// What the child has from its parent, besides the configuration.
 pub struct Inherited<'a> {
@@ -32,6 +33,8 @@ pub struct Inherited<'a> {
     pub sandbox: BorrowedFd<'a>,
     /// The namespaces of pause to join.
     pub shared: CloneFlags,
+    /// An empty file that takes the [`Identity`], as JSON.
+    pub identity: BorrowedFd<'a>,
     /// Becomes standard output.
     pub stdout: BorrowedFd<'a>,
     /// Becomes standard error.
@@ -51,9 +54,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     // After joining the cgroup: the namespace's root is where the process is when it is made.
     unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare the cgroup namespace")?;
 
-    setsid().step(|| "setsid")?;
-    process::new_session_keyring().step(|| "join a new session keyring")?;
-    process::reset_signals().step(|| "reset the signals")?;
+    process::leave_shim()?;
 
     // Modes of what is made from here on are the ones written in the code.
     umask(Mode::empty());
@@ -67,7 +68,9 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     // The image's files decide who a user is, so they are read through the root handle; its working directory likewise.
     let identity = user::resolve(&root, &process.user)
         .map_err(|error| Failure::new("look up the user", error.to_string()))?;
-    let directory = working_directory(&root, process)?;
+    tell_identity(inherited.identity, &identity)?;
+    make_working_directory(&root, process)?;
+    let directory = process::working_directory(&root, process)?;
 
     limits::set_oom_score_adj(process.oom_score_adj)?;
     let null = null.map_or_else(|| devices::open_null(OFlag::O_RDONLY), Ok)?;
@@ -80,7 +83,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     rootfs::enter(root.as_fd())?;
     drop(root);
 
-    standard_streams(null.as_fd(), inherited, identity.uid, identity.gid)?;
+    process::standard_streams([null.as_fd(), inherited.stdout, inherited.stderr], &identity)?;
     limits::set_rlimits(&process.rlimits)?;
 
     // As root still, since the user may not search all of the way to the directory.
@@ -88,16 +91,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     rootfs::check_inside()?;
     drop(directory);
 
-    capabilities::become_user(identity.uid, identity.gid, &identity.groups, Some(&process.capabilities))?;
-    // A shim that is killed takes its containers along; a change of identity would have cleared this.
-    prctl::set_pdeathsig(Signal::SIGKILL).step(|| "PR_SET_PDEATHSIG")?;
-    if process.no_new_privileges {
-        capabilities::no_new_privileges()?;
-    }
-
-    umask(Mode::from_bits_truncate(0o022));
-    process::close_on_exec_from(3).step(|| "close_range")?;
-    exec::execute(&process.args, &environment(process, identity.home))
+    process::become_program(process, &identity)
 }
 
 /// With CAP_MKNOD a container's /dev takes any device file; what can be opened is up to the cgroup's device rules then.
@@ -105,46 +99,22 @@ fn makes_devices(process: &Process) -> bool {
     process.capabilities.bounding().as_ref().is_some_and(|set| set.contains(&Capability::Mknod))
 }
 
-/// The working directory inside the root, made when it is missing. Magic links such as /proc/self/fd/3 are not followed
-/// (CVE-2024-21626).
-fn working_directory(root: &Root, process: &Process) -> Result<OwnedFd, Failure> {
-    let path = &process.cwd;
-    let step = || format!("working directory {}", path.display());
-    let found = match root.resolve(path) {
-        Err(error) if Reason::errno(&error) == Some(libc::ENOENT) => {
-            root.mkdir_all(path, &PermissionsExt::from_mode(0o755))
-        }
-        result => result,
+/// Makes the working directory when it is missing.
+fn make_working_directory(root: &Root, process: &Process) -> Result<(), Failure> {
+    match root.resolve(&process.cwd) {
+        Err(error) if Reason::errno(&error) == Some(libc::ENOENT) => root
+            .mkdir_all(&process.cwd, &PermissionsExt::from_mode(0o755))
+            .map(drop)
+            .step(|| format!("working directory {}", process.cwd.display())),
+        // Whatever else is wrong shows when it is opened.
+        _ => Ok(()),
     }
-    .step(step)?;
-    let status = stat::fstat(found.as_fd()).step(step)?;
-    if status.st_mode & stat::SFlag::S_IFMT.bits() != stat::SFlag::S_IFDIR.bits() {
-        return Err(Failure::new(step(), "not a directory"));
-    }
-    Ok(found.into())
 }
 
-/// Standard input is /dev/null, output and error are the shim's pipes. The pipes become the user's, who may want to open
-/// them again as /dev/stdout.
-fn standard_streams(
-    null: BorrowedFd<'_>,
-    inherited: &Inherited<'_>,
-    uid: u32,
-    gid: u32,
-) -> Result<(), Failure> {
-    for pipe in [inherited.stdout, inherited.stderr] {
-        fchown(pipe, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))).step(|| "chown the output pipe")?;
-    }
-    dup2_stdin(null).step(|| "set standard input")?;
-    dup2_stdout(inherited.stdout).step(|| "set standard output")?;
-    dup2_stderr(inherited.stderr).step(|| "set standard error")
-}
-
-/// The environment as configured, with HOME from /etc/passwd when it names none.
-fn environment(process: &Process, home: Option<String>) -> Vec<String> {
-    let mut env = process.env.clone();
-    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
-        env.push(format!("HOME={}", home.as_deref().unwrap_or("/")));
-    }
-    env
+/// Leaves word of who the program runs as, for those that are executed beside it.
+fn tell_identity(file: BorrowedFd<'_>, identity: &Identity) -> Result<(), Failure> {
+    let step = || "tell the identity";
+    let mut file = File::from(file.try_clone_to_owned().step(step)?);
+    let text = serde_json::to_vec(identity).map_err(|error| Failure::new(step(), error.to_string()))?;
+    file.write_all(&text).step(step)
 }

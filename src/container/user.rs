@@ -10,6 +10,7 @@ mod tests;
 use std::collections::HashSet;
 
 use pathrs::Root;
+use serde::{Deserialize, Serialize};
 
 use super::spec::UserRequest;
 use database::{GROUP, GroupEntry, PASSWD, PasswdEntry};
@@ -21,7 +22,7 @@ const MAX_ID: u32 = i32::MAX as u32;
 const MAX_GROUPS: usize = 65_536;
 
 /// What the process becomes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// User id.
     pub uid: u32,

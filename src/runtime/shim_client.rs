@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::shim::frame::{self, Decoder, FrameError};
-use crate::shim::protocol::{Call, Message, Record, Reply, Request, VERSION};
+use crate::shim::protocol::{
+    Call, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
+};
 use crate::sys::fd_passing;
 
 /// A shim that does not answer within this time is stuck.
@@ -54,6 +56,12 @@ pub enum Error {
     /// The shim said no, and why.
     #[error("{0}")]
     Refused(String),
+    /// The program of an exec could not be started.
+    #[error("{}: {}", .0.step, .0.text)]
+    NotStarted(StartFailure),
+    /// No pipe for the output of an exec.
+    #[error("make a pipe")]
+    Pipe(#[source] io::Error),
     /// An answer to another question.
     #[error("the shim gave an answer that does not fit")]
     Confused,
@@ -76,12 +84,29 @@ pub struct ShimClient {
     reader: tokio::task::JoinHandle<()>,
 }
 
+/// A process that runs in a container because this connection asked for it; the shim kills it when the connection ends.
+#[derive(Debug)]
+pub struct Executed {
+    /// The process, as the host sees it.
+    pub pid: i32,
+    ended: oneshot::Receiver<ExecExit>,
+}
+
+impl Executed {
+    /// Waits for its end.
+    pub async fn wait(self) -> Result<ExecExit, Error> {
+        self.ended.await.map_err(|_| Error::Gone)
+    }
+}
+
 /// Who waits for which reply.
 #[derive(Debug, Default)]
 struct Callers {
     last_id: u64,
     /// `None` once the connection has ended.
     waiting: Option<HashMap<u64, oneshot::Sender<Answer>>>,
+    /// Who waits for the end of an exec, by the number of its request.
+    execs: HashMap<u64, oneshot::Sender<ExecExit>>,
 }
 
 type Answer = (Result<Reply, String>, Option<OwnedFd>);
@@ -97,7 +122,7 @@ impl ShimClient {
         let socket = UnixStream::connect(path).await;
         let socket = socket.map_err(|source| Error::Connect { path: path.display().to_string(), source })?;
         let socket = Arc::new(socket);
-        let callers = Arc::new(Mutex::new(Callers { last_id: 0, waiting: Some(HashMap::new()) }));
+        let callers = Arc::new(Mutex::new(Callers { waiting: Some(HashMap::new()), ..Callers::default() }));
         let (ended, gone) = watch::channel(false);
         let reader = Reader {
             socket: Arc::clone(&socket),
@@ -120,21 +145,25 @@ impl ShimClient {
     pub async fn call(&self, call: Call) -> Result<(Reply, Option<OwnedFd>), Error> {
         let (answer, answered) = oneshot::channel();
         let id = self.callers().add(answer).ok_or(Error::Gone)?;
-        let frame = frame::encode(&Request { id, call }).map_err(Error::Frame)?;
-        let exchange = async {
-            self.write(&frame).await.map_err(|_| Error::Gone)?;
-            answered.await.map_err(|_| Error::Gone)
+        self.exchange(Request { id, call }, &[], answered).await
+    }
+
+    /// Runs a further process in a container. `streams` are the ones that `config` announces, in its order; they can be
+    /// closed once this has returned. The process is at most started then: [`Executed::wait`] tells how it ended.
+    pub async fn exec(&self, config: ExecConfig, streams: &[BorrowedFd<'_>]) -> Result<Executed, Error> {
+        let (answer, answered) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let id = self.callers().add(answer).ok_or(Error::Gone)?;
+        self.callers().execs.insert(id, end);
+        let request = Request { id, call: Call::Exec(Box::new(config)) };
+        let error = match self.exchange(request, streams, answered).await {
+            Ok((Reply::ExecStarted { pid }, _)) => return Ok(Executed { pid, ended }),
+            Ok((Reply::ExecFailed(failure), _)) => Error::NotStarted(failure),
+            Ok(_) => Error::Confused,
+            Err(error) => error,
         };
-        match tokio::time::timeout(ANSWER_TIME, exchange).await {
-            Ok(answer) => {
-                let (result, fd) = answer?;
-                Ok((result.map_err(Error::Refused)?, fd))
-            }
-            Err(_) => {
-                self.callers().forget(id);
-                Err(Error::Stuck)
-            }
-        }
+        self.callers().execs.remove(&id);
+        Err(error)
     }
 
     /// Likewise, where nothing but a yes is of interest.
@@ -154,12 +183,39 @@ impl ShimClient {
         while gone.changed().await.is_ok() {}
     }
 
-    async fn write(&self, mut frame: &[u8]) -> io::Result<()> {
+    /// Sends a request with its descriptors, and waits for the answer.
+    async fn exchange(
+        &self,
+        request: Request,
+        fds: &[BorrowedFd<'_>],
+        answered: oneshot::Receiver<Answer>,
+    ) -> Result<(Reply, Option<OwnedFd>), Error> {
+        let id = request.id;
+        let frame = frame::encode(&request).map_err(Error::Frame)?;
+        let exchange = async {
+            self.write(&frame, fds).await.map_err(|_| Error::Gone)?;
+            answered.await.map_err(|_| Error::Gone)
+        };
+        match tokio::time::timeout(ANSWER_TIME, exchange).await {
+            Ok(answer) => {
+                let (result, fd) = answer?;
+                Ok((result.map_err(Error::Refused)?, fd))
+            }
+            Err(_) => {
+                self.callers().forget(id);
+                Err(Error::Stuck)
+            }
+        }
+    }
+
+    async fn write(&self, mut frame: &[u8], mut fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let _turn = self.writing.lock().await;
         while !frame.is_empty() {
-            let send = || fd_passing::send(self.socket.as_fd(), frame, &[]);
+            let send = || fd_passing::send(self.socket.as_fd(), frame, fds);
             let count = self.socket.async_io(Interest::WRITABLE, send).await?;
             frame = &frame[count..];
+            // They went with the first byte.
+            fds = &[];
         }
         Ok(())
     }
@@ -208,7 +264,9 @@ impl Reader {
         // Nobody may be left to care.
         let _ = self.notices.send(Notice::Lost);
         // Only now: whoever finds the shim gone finds the notice in the channel, too.
-        lock(&self.callers).waiting = None;
+        let mut callers = lock(&self.callers);
+        callers.waiting = None;
+        callers.execs.clear();
     }
 
     /// Reads until the shim ends, or what it says makes no sense.
@@ -235,6 +293,11 @@ impl Reader {
         match message {
             Message::Record(record) => {
                 let _ = self.notices.send(Notice::Record(record));
+            }
+            Message::ExecExited { id, exit } => {
+                if let Some(caller) = lock(&self.callers).execs.remove(&id) {
+                    let _ = caller.send(exit);
+                }
             }
             Message::Reply { id, result } => {
                 let fd = match &result {
@@ -275,6 +338,19 @@ mod tests {
             let mut body = vec![0; u32::from_le_bytes(header) as usize];
             self.peer.read_exact(&mut body).unwrap();
             serde_json::from_slice(&body).unwrap()
+        }
+
+        /// A request that brings descriptors.
+        fn request_with_fds(&mut self) -> (Request, Vec<OwnedFd>) {
+            let (mut fds, mut decoder) = (Vec::new(), Decoder::default());
+            let mut buffer = [0; 4096];
+            loop {
+                let count = fd_passing::receive(self.peer.as_fd(), &mut buffer, &mut fds).unwrap();
+                decoder.push(&buffer[..count]);
+                if let Some(request) = decoder.take().unwrap() {
+                    return (request, fds);
+                }
+            }
         }
 
         fn say(&mut self, message: &Message) {
@@ -369,5 +445,48 @@ mod tests {
         let (sender, _notices) = mpsc::unbounded_channel();
         let error = ShimClient::connect(&dir.path().join("none"), 1, sender).await.unwrap_err();
         assert!(matches!(error, Error::Connect { .. }));
+    }
+
+    fn exit(code: i32) -> ExecExit {
+        ExecExit { code, signal: None, timed_out: false }
+    }
+
+    fn exec() -> ExecConfig {
+        ExecConfig { id: "x".into(), args: vec!["true".into()], ..ExecConfig::default() }
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_of_an_execs_output_are_kept_and_the_rest_does_not_stop_it() {
+        let (client, _notices) = connected(|mut shim| {
+            let (request, mut fds) = shim.request_with_fds();
+            assert_eq!(fds.len(), 2);
+            shim.reply(request.id, Reply::ExecStarted { pid: 7 });
+            let mut stdout = std::fs::File::from(fds.remove(0));
+            // More than any pipe holds; and its other end stays open, as by a process that was left behind.
+            stdout.write_all(&b"0123456789".repeat(200_000)).unwrap();
+            shim.say(&Message::ExecExited { id: request.id, exit: exit(3) });
+            std::mem::forget((stdout, fds));
+        })
+        .await;
+        let captured = super::super::exec::capture(&client, exec(), 25).await.unwrap();
+        assert_eq!(captured.exit, exit(3));
+        assert_eq!(captured.output, b"0123456789012345678901234");
+    }
+
+    #[tokio::test]
+    async fn an_exec_that_fails_and_one_that_is_lost_are_errors() {
+        let (client, _notices) = connected(|mut shim| {
+            let failure = StartFailure { step: "execve".into(), errno: None, text: "no".into() };
+            let id = shim.request().id;
+            shim.reply(id, Reply::ExecFailed(failure));
+            let id = shim.request().id;
+            shim.reply(id, Reply::ExecStarted { pid: 7 });
+        })
+        .await;
+        assert_eq!(client.exec(exec(), &[]).await.unwrap_err().to_string(), "execve: no");
+        let running = client.exec(exec(), &[]).await.unwrap();
+        assert_eq!(running.pid, 7);
+        assert!(matches!(running.wait().await, Err(Error::Gone)));
+        assert!(client.callers().execs.is_empty());
     }
 }

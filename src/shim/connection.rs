@@ -6,18 +6,29 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use super::frame::{self, Decoder, FrameError};
-use super::protocol::{Message, Request};
+use super::protocol::{Call, Message, Request};
 use crate::sys::fd_passing;
 
 /// What may wait for a slow agent, bytes. One that reads nothing loses its connection, and nothing else: the records are in
 /// the journal.
 const MAX_WAITING: usize = 16 << 20;
 
+/// Who waits for a reply.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The shim's number for the connection.
+    pub connection: u64,
+    /// The agent's number for the request.
+    pub request: u64,
+}
+
 /// A connected agent.
 #[derive(Debug)]
 pub struct Connection {
     socket: UnixStream,
     decoder: Decoder,
+    /// Came with a request that is not whole yet.
+    incoming: VecDeque<OwnedFd>,
     outgoing: VecDeque<Outgoing>,
     waiting: usize,
     /// Set once it asked for the records: new ones are sent to it as they come.
@@ -40,6 +51,9 @@ pub enum ConnectionError {
     /// It sent what is no frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// It sent file descriptors that belong to no request.
+    #[error("the agent sent file descriptors that it did not announce")]
+    Descriptors,
     /// It does not read what it asked for.
     #[error("the agent reads too slowly")]
     TooSlow,
@@ -55,25 +69,36 @@ impl Connection {
         Ok(Self {
             socket,
             decoder: Decoder::default(),
+            incoming: VecDeque::new(),
             outgoing: VecDeque::new(),
             waiting: 0,
             subscribed: false,
         })
     }
 
-    /// Reads what has come, and gives the whole requests in it.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Vec<Request>, ConnectionError> {
+    /// Reads what has come, and gives the whole requests in it, each with the descriptors that came along.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Result<Vec<(Request, Vec<OwnedFd>)>, ConnectionError> {
         let mut requests = Vec::new();
-        // Descriptors are not part of any request: what comes is closed.
-        let mut ignored = Vec::new();
-        match fd_passing::receive(self.socket.as_fd(), buffer, &mut ignored) {
+        let mut fds = Vec::new();
+        match fd_passing::receive(self.socket.as_fd(), buffer, &mut fds) {
             Ok(0) => return Err(ConnectionError::Closed),
             Ok(count) => self.decoder.push(&buffer[..count]),
             Err(error) if is_temporary(&error) => return Ok(requests),
             Err(error) => return Err(error.into()),
         }
-        while let Some(request) = self.decoder.take()? {
-            requests.push(request);
+        self.incoming.extend(fds);
+        while let Some(request) = self.decoder.take::<Request>()? {
+            let wanted = match &request.call {
+                Call::Exec(config) => config.streams.count(),
+                _ => 0,
+            };
+            let fds = self.incoming.drain(..wanted.min(self.incoming.len())).collect();
+            requests.push((request, fds));
+        }
+        // One request brings no more than one message can, and only the one that is still to come may have brought any.
+        if self.incoming.len() > fd_passing::MAX_FDS || (self.decoder.is_empty() && !self.incoming.is_empty())
+        {
+            return Err(ConnectionError::Descriptors);
         }
         Ok(requests)
     }

@@ -1,5 +1,6 @@
 //! One container as its shim keeps it, from its clone until its end is written down.
 
+use std::fs::File;
 use std::io::PipeReader;
 use std::path::PathBuf;
 
@@ -7,6 +8,8 @@ use super::output::{Log, Pipe};
 use super::poll::Token;
 use super::protocol::{Attempt, Exit, StartFailure};
 use crate::container::failure::Failure;
+use crate::container::spec::Process;
+use crate::container::user::Identity;
 use crate::logs::line::Stream;
 use crate::sys::clone::Child;
 use crate::sys::process::Ended;
@@ -22,6 +25,8 @@ pub struct Container {
     pub exit: Token,
     /// Its cgroup.
     pub group: PathBuf,
+    /// What its first process was asked to be: what is executed beside it is the same.
+    pub process: Process,
     /// How far it is.
     pub phase: Phase,
     /// Where its output goes.
@@ -50,9 +55,11 @@ pub enum Phase {
         report: PipeReader,
         /// The registration of `report`.
         token: Token,
+        /// Who the program runs as, once it does.
+        identity: File,
     },
-    /// The program runs.
-    Running,
+    /// The program runs, as this user; who it is stays unknown when it was killed on its way.
+    Running(Option<Identity>),
     /// There will be no program; the process is about to end.
     Failed(Failure),
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   agent ── Request ──> Wake::Agent ──┬─ CreateSandbox ──> pause::start ───────> PauseReport, PauseExit
 //!                                      ├─ StartContainer ─> container::create ──> StartReport, Output, Exit
+//!                                      ├─ Exec ───────────> container::enter ───> ExecReport, ExecTimeout, ExecExit
 //!                                      ├─ Signal, Kill ───> pidfd, cgroup
 //!                                      └─ Shutdown ───────> kill all; the last exit ends the loop
 //!   child ── exit, output ──> journal, log ── Record ──> every subscribed agent
@@ -10,6 +11,8 @@
 //!
 //! An end is written to the journal before anybody hears of it, and nothing here waits: not for a start, not for an end, not
 //! for an agent. When the last connection closes the shim goes on; it ends by [`Call::Shutdown`] alone.
+
+mod execs;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,16 +22,17 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::connection::{Connection, ConnectionError};
+use super::connection::{Caller, Connection, ConnectionError};
 use super::container::{Container, Output, Phase as ContainerPhase, exit_of};
 use super::diagnostics::{chain, say};
+use super::exec::Exec;
 use super::journal::{Journal, JournalError};
 use super::output::{Log, Pipe, Pumped};
 use super::poll::{Poll, Token};
 use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig};
 use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
 use crate::cgroup::Cgroups;
-use crate::container::create::{self, read_report};
+use crate::container::create::{self, read_identity, read_report};
 use crate::container::failure::Failure;
 use crate::container::spec::ContainerConfig;
 use crate::logs::line::Stream;
@@ -57,13 +61,12 @@ enum Wake {
     Output(u64, Stream),
     /// A container's first process ended.
     Exit(u64),
-}
-
-/// Who waits for a reply.
-#[derive(Debug, Clone, Copy)]
-struct Caller {
-    connection: u64,
-    request: u64,
+    /// A process executed in a container reached its execve, or failed to.
+    ExecReport(u64),
+    /// Its time is over.
+    ExecTimeout(u64),
+    /// It ended.
+    ExecExit(u64),
 }
 
 /// Why the loop cannot go on.
@@ -88,6 +91,8 @@ pub struct Shim {
     connections: HashMap<u64, (Connection, Token)>,
     sandbox: Option<Sandbox>,
     containers: HashMap<u64, Container>,
+    /// Processes executed in them.
+    execs: HashMap<u64, Exec>,
     /// Waiting for the sandbox.
     sandbox_callers: Vec<Caller>,
     /// The newest attempt of each container whose start was begun.
@@ -120,6 +125,7 @@ impl Shim {
             connections: HashMap::new(),
             sandbox: None,
             containers: HashMap::new(),
+            execs: HashMap::new(),
             sandbox_callers: Vec::new(),
             begun: HashMap::new(),
             start_callers: Vec::new(),
@@ -141,6 +147,9 @@ impl Shim {
                     Some(Wake::StartReport(key)) => self.start_reported(key)?,
                     Some(Wake::Output(key, stream)) => self.pump(key, stream)?,
                     Some(Wake::Exit(key)) => self.container_exited(key)?,
+                    Some(Wake::ExecReport(key)) => self.exec_reported(key)?,
+                    Some(Wake::ExecTimeout(key)) => self.exec_timed_out(key)?,
+                    Some(Wake::ExecExit(key)) => self.exec_exited(key)?,
                     // Removed by an earlier event of the same wait.
                     None => {}
                 }
@@ -153,7 +162,8 @@ impl Shim {
     }
 
     fn is_over(&self) -> bool {
-        self.ending.is_some() && self.sandbox.is_none() && self.containers.is_empty()
+        let Self { ending, sandbox, containers, execs, .. } = self;
+        ending.is_some() && sandbox.is_none() && containers.is_empty() && execs.is_empty()
     }
 
     /// Writes an event down, then tells every subscribed agent.
@@ -196,8 +206,8 @@ impl Shim {
         let requests = connection.flush().and_then(|()| connection.read(&mut self.buffer));
         match requests {
             Ok(requests) => {
-                for request in requests {
-                    self.call(key, request)?;
+                for (request, fds) in requests {
+                    self.call(key, request, fds)?;
                 }
                 self.settle_writable(key);
             }
@@ -206,12 +216,12 @@ impl Shim {
         Ok(())
     }
 
-    fn call(&mut self, connection: u64, request: Request) -> Result<(), Error> {
+    fn call(&mut self, connection: u64, request: Request, fds: Vec<OwnedFd>) -> Result<(), Error> {
         let caller = Caller { connection, request: request.id };
         match request.call {
             Call::Subscribe { version, from } => self.subscribe(caller, version, from)?,
             Call::CreateSandbox(config) => self.create_sandbox(caller, &config)?,
-            Call::StartContainer(config) => self.start_container(caller, &config)?,
+            Call::StartContainer(config) => self.start_container(caller, *config)?,
             Call::Signal { id, signal } => {
                 let container = self.containers.values().find(|container| container.attempt.id == id);
                 let sent = container.map_or(Ok(()), |c| send_signal(c.child.pidfd.as_fd(), signal));
@@ -224,6 +234,7 @@ impl Shim {
                 let result = group.map_or(Ok(()), |group| self.kill_group(&group)).map(|()| Reply::Done);
                 self.reply(caller, result, Vec::new());
             }
+            Call::Exec(config) => self.exec(caller, &config, fds)?,
             Call::Shutdown => self.shut_down(caller),
         }
         Ok(())
@@ -286,6 +297,7 @@ impl Shim {
         }
         if let Some((connection, token)) = self.connections.remove(&key) {
             let _ = self.poll.remove(&connection, token);
+            self.kill_execs_of(key);
         }
     }
 
@@ -399,7 +411,7 @@ impl Shim {
 // === containers ===
 
 impl Shim {
-    fn start_container(&mut self, caller: Caller, config: &ContainerConfig) -> Result<(), Error> {
+    fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
         let attempt = Attempt { id: config.id.clone(), name: config.name.clone(), attempt: config.attempt };
         let pause = match &self.sandbox {
             Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
@@ -411,7 +423,7 @@ impl Shim {
         // An agent may have died after asking for this start. Its successor, who cannot know, asks again.
         if self.begun.get(&attempt.name).is_some_and(|newest| *newest >= attempt.attempt) {
             let mut starting =
-                self.containers.iter().filter(|(_, c)| !matches!(c.phase, ContainerPhase::Running));
+                self.containers.iter().filter(|(_, c)| !matches!(c.phase, ContainerPhase::Running(_)));
             match starting.find(|(_, c)| c.attempt.name == attempt.name) {
                 Some((key, _)) => self.start_callers.push((*key, caller)),
                 // The journal has it.
@@ -425,8 +437,8 @@ impl Shim {
         let log = Log::open(&config.log_path).map_err(|error| {
             Failure::new(format!("open the log {}", config.log_path.display()), error.to_string())
         });
-        match log.and_then(|log| Ok((log, create::create(config, &self.cgroups, sandbox)?))) {
-            Ok((log, starting)) => self.adopt(caller, attempt, config.cgroups_path.clone(), log, starting),
+        match log.and_then(|log| Ok((log, create::create(&config, &self.cgroups, sandbox)?))) {
+            Ok((log, starting)) => self.adopt(caller, attempt, config, log, starting),
             Err(failure) => {
                 self.remove_group(&config.cgroups_path);
                 self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
@@ -440,7 +452,7 @@ impl Shim {
         &mut self,
         caller: Caller,
         attempt: Attempt,
-        group: PathBuf,
+        config: ContainerConfig,
         log: Log,
         starting: create::Starting,
     ) -> Result<(), Error> {
@@ -460,8 +472,13 @@ impl Shim {
                 attempt,
                 child: starting.child,
                 exit,
-                group,
-                phase: ContainerPhase::Starting { report: starting.report, token },
+                group: config.cgroups_path,
+                process: config.process,
+                phase: ContainerPhase::Starting {
+                    report: starting.report,
+                    token,
+                    identity: starting.identity,
+                },
                 log,
                 outputs,
             },
@@ -471,12 +488,14 @@ impl Shim {
 
     fn start_reported(&mut self, key: u64) -> Result<(), Error> {
         let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
-        let ContainerPhase::Starting { report, token } = &mut container.phase else { return Ok(()) };
+        let ContainerPhase::Starting { report, token, identity } = &mut container.phase else {
+            return Ok(());
+        };
         let result = read_report(report);
         self.poll.remove(report, *token)?;
         match result {
             Ok(()) => {
-                container.phase = ContainerPhase::Running;
+                container.phase = ContainerPhase::Running(read_identity(identity));
                 let (attempt, pid) = (container.attempt.clone(), container.child.pid);
                 self.record(Event::ContainerStarted { container: attempt, pid })?;
                 self.answer_start_callers(key);

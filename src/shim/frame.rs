@@ -42,6 +42,11 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// True when nothing waits for more bytes.
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// The next value, or `None` until more bytes came. Call it until it says so before pushing on.
     pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let Some(header) = self.buffer.first_chunk::<HEADER>() else { return Ok(None) };

@@ -9,6 +9,7 @@ pub mod connection;
 pub mod container;
 pub mod diagnostics;
 pub mod event_loop;
+pub mod exec;
 pub mod frame;
 pub mod journal;
 pub mod options;
@@ -16,6 +17,7 @@ pub mod output;
 pub mod poll;
 pub mod protocol;
 pub mod sandbox;
+pub mod tree;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;

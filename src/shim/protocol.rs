@@ -53,6 +53,10 @@ pub enum Call {
         /// The container.
         id: String,
     },
+    /// Run a further process in a container, with exactly what its first process was given: namespaces, root, cgroup,
+    /// identity, capabilities, limits. Answered with [`Reply::ExecStarted`] or [`Reply::ExecFailed`]; after the former comes
+    /// one [`Message::ExecExited`]. It is not in the journal, and is killed when the connection ends that asked for it.
+    Exec(Box<ExecConfig>),
     /// Kill what still runs, remove the cgroups below the pod's, answer, and end.
     Shutdown,
 }
@@ -70,6 +74,42 @@ pub struct SandboxConfig {
     pub shm_size: u64,
 }
 
+/// A further process in a container that runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecConfig {
+    /// The container.
+    pub id: String,
+    /// The program, looked up in the PATH of its environment if it has no slash, and its arguments.
+    pub args: Vec<String>,
+    /// `NAME=value`, added to the environment that the container's first process was started with.
+    pub env: Vec<String>,
+    /// Working directory, if it is not to be that of the container's first process. Absolute; must be there.
+    pub cwd: Option<std::path::PathBuf>,
+    /// When it has run for so many milliseconds it is killed, with all that it has started.
+    pub timeout_ms: Option<u64>,
+    /// Which of its standard streams come along as file descriptors, in this order; the others are /dev/null.
+    pub streams: ExecStreams,
+}
+
+/// The standard streams that are given to a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecStreams {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+impl ExecStreams {
+    /// How many descriptors come along.
+    pub fn count(self) -> usize {
+        [self.stdin, self.stdout, self.stderr].into_iter().filter(|given| *given).count()
+    }
+}
+
 /// What a shim says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -83,6 +123,13 @@ pub enum Message {
     },
     /// A new line of the journal.
     Record(Record),
+    /// The process ended that was started for a [`Call::Exec`].
+    ExecExited {
+        /// The request's number.
+        id: u64,
+        /// How.
+        exit: ExecExit,
+    },
 }
 
 /// What came of a call.
@@ -105,6 +152,13 @@ pub enum Reply {
         /// Pause.
         pid: i32,
     },
+    /// To `Exec`: the program runs.
+    ExecStarted {
+        /// The process, as the host sees it.
+        pid: i32,
+    },
+    /// To `Exec`: the program could not be started.
+    ExecFailed(StartFailure),
 }
 
 /// One line of the journal.
@@ -184,6 +238,17 @@ pub struct Exit {
     pub oom_killed: bool,
     /// It ended while no shim watched: code 137 then stands for "not known".
     pub lost: bool,
+}
+
+/// How a process ended that was executed in a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecExit {
+    /// Exit code; 128 + signal when a signal ended it.
+    pub code: i32,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// It was killed because its time was over.
+    pub timed_out: bool,
 }
 
 /// Why a container's program could not be started.

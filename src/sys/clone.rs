@@ -74,3 +74,8 @@ pub fn spawn(
 pub fn network_namespace(child: &Child) -> io::Result<OwnedFd> {
     File::open(format!("/proc/{}/ns/net", child.pid)).map(OwnedFd::from)
 }
+
+/// The PID namespace that this process is in, as a close-on-exec descriptor.
+pub fn own_pid_namespace() -> io::Result<OwnedFd> {
+    File::open("/proc/self/ns/pid").map(OwnedFd::from)
+}

@@ -1,0 +1,120 @@
+//! A further process in a container that runs, with exactly what the container's first process was given.
+//!
+//! The child is born in the container's PID namespace and cgroup, joins its other namespaces, and takes the same last steps
+//! as the first process (`process`). Until its execve it is a copy of the shim that the container can see in its /proc:
+//! not being dumpable keeps everybody from looking into it who has not CAP_SYS_PTRACE in the host's user namespace
+//! (CVE-2016-9962), the binary behind its /proc/PID/exe cannot be written to (CVE-2019-5736), and its working directory is
+//! found inside the root and checked (CVE-2024-21626).
+
+use std::convert::Infallible;
+use std::io::{PipeReader, pipe};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::fchdir;
+use pathrs::Root;
+
+use super::create::send_report;
+use super::failure::{Failure, Step};
+use super::spec::Process;
+use super::user::Identity;
+use super::{devices, limits, process, rootfs};
+use crate::cgroup::{Cgroups, Join};
+use crate::sys::clone::{Child, own_pid_namespace, spawn};
+
+/// The container that is entered.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its first process, as a pidfd.
+    pub main: BorrowedFd<'a>,
+    /// Who that was started as.
+    pub identity: &'a Identity,
+    /// Its cgroup, relative to the hierarchies' roots.
+    pub group: &'a Path,
+}
+
+/// The standard streams of the new process; what is missing is /dev/null.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// Standard input.
+    pub stdin: Option<OwnedFd>,
+    /// Standard output.
+    pub stdout: Option<OwnedFd>,
+    /// Standard error.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// A process between its clone and its execve.
+#[derive(Debug)]
+pub struct Starting {
+    /// The process.
+    pub child: Child,
+    /// At its end the program runs; a [`Failure`] before that says why it does not. See [`super::create::read_report`].
+    pub report: PipeReader,
+}
+
+/// Clones a process into the container. It goes on by itself; nothing here waits.
+///
+/// # Panics
+///
+/// When the caller cannot go back to its own PID namespace for its next children: whatever it started from then on would
+/// land in this container.
+pub fn start(
+    process: &Process,
+    target: Target<'_>,
+    cgroups: &Cgroups,
+    streams: &Streams,
+) -> Result<Starting, Failure> {
+    let failed = |error: crate::cgroup::Error| Failure::new("open the cgroup", error.to_string());
+    let cgroup = cgroups.join(target.group).map_err(failed)?;
+    let (report, mut child_report) = pipe().step(|| "pipe")?;
+    let own = own_pid_namespace().step(|| "open the own PID namespace")?;
+
+    // Concerns children only, and spares the second fork that a child would need to get there.
+    setns(target.main, CloneFlags::CLONE_NEWPID).step(|| "join the container's PID namespace")?;
+    let child = spawn(CloneFlags::empty(), cgroup.into.as_ref().map(AsFd::as_fd), || {
+        let Err(failure) = run(process, target, &cgroup, streams);
+        send_report(&mut child_report, &failure);
+        1
+    });
+    if let Err(errno) = setns(&own, CloneFlags::CLONE_NEWPID) {
+        panic!("leave the container's PID namespace: {errno}");
+    }
+    Ok(Starting { child: child.step(|| "clone3")?, report })
+}
+
+/// Becomes the program; returns only when a step failed.
+fn run(
+    process: &Process,
+    target: Target<'_>,
+    cgroup: &Join,
+    streams: &Streams,
+) -> Result<Infallible, Failure> {
+    cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
+
+    // While files and privileges are still the host's.
+    limits::set_oom_score_adj(process.oom_score_adj)?;
+    limits::set_rlimits(&process.rlimits)?;
+    let null = devices::open_null(OFlag::O_RDWR)?;
+
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    setns(target.main, namespaces).step(|| "join the container's namespaces")?;
+    process::leave_shim()?;
+
+    // The root came with the mount namespace.
+    let root = Root::open("/").step(|| "open the container's root")?;
+    let directory = process::working_directory(&root, process)?;
+    fchdir(&directory).step(|| "chdir to the working directory")?;
+    rootfs::check_inside()?;
+
+    let [stdin, stdout, stderr] = [&streams.stdin, &streams.stdout, &streams.stderr]
+        .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
+    process::standard_streams([stdin, stdout, stderr], target.identity)?;
+    process::become_program(process, target.identity)
+}
