@@ -26,6 +26,8 @@ struct Inner {
     /// Containers whose first attempts end at once, with these codes.
     exits: HashMap<String, Vec<i32>>,
     sandbox_error: Option<String>,
+    /// The first sandbox ends before anybody can use it.
+    sandbox_dies: bool,
     refusals: HashMap<String, Refusal>,
     /// Between the record of a start and its answer; a later attempt takes longer than that to come to its record.
     answer_late: Duration,
@@ -52,6 +54,10 @@ impl Fake {
         self.set(|inner| inner.sandbox_error = Some(error.into()))
     }
 
+    pub(crate) fn first_sandbox_dies(self) -> Self {
+        self.set(|inner| inner.sandbox_dies = true)
+    }
+
     pub(crate) fn answers_late(self) -> Self {
         self.set(|inner| inner.answer_late = Duration::from_millis(20))
     }
@@ -76,6 +82,12 @@ impl Fake {
         self.inner.lock().unwrap().asked.clone()
     }
 
+    /// Containers that run.
+    pub(crate) fn running(&self) -> usize {
+        self.inner.lock().unwrap().running.len()
+    }
+
+    /// Not while a start is under way: a dead shim tells of no start.
     pub(crate) fn kill_shim(&self) {
         self.inner.lock().unwrap().running.clear();
         self.notices.send(Notice::Lost).unwrap();
@@ -115,15 +127,20 @@ impl Runtime for Fake {
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
         self.ask("sandbox".into());
-        let (error, is_there) = {
+        let (error, is_there, dies) = {
             let mut inner = self.inner.lock().unwrap();
-            (inner.sandbox_error.clone(), std::mem::take(&mut inner.past))
+            let dies = std::mem::take(&mut inner.sandbox_dies);
+            (inner.sandbox_error.clone(), std::mem::take(&mut inner.past), dies)
         };
         if let Some(error) = error {
             return Err(Error(error));
         }
         if !is_there {
             self.record(Event::SandboxStarted { pid: 7 });
+        }
+        if dies {
+            self.record(Event::SandboxExited { exit: exit(137) });
+            return Err(Error("the sandbox ended".into()));
         }
         Ok(Some([10, 85, 0, 2].into()))
     }

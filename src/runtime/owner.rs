@@ -4,9 +4,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+
+/// A process that an owner was starting when it was killed holds the owner's lock until its execve: waited for, this long.
+const DEAD_OWNER_TIME: Duration = Duration::from_secs(2);
+
+/// Between two looks at the lock of a dead owner.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The right to look after a pod, for as long as this lives.
 #[derive(Debug)]
@@ -47,6 +55,7 @@ impl Ownership {
         if let Some(directory) = path.parent() {
             make_private_directory(directory).map_err(failed)?;
         }
+        let deadline = Instant::now() + DEAD_OWNER_TIME;
         loop {
             let mut options = OpenOptions::new();
             let file = options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -57,7 +66,11 @@ impl Ownership {
                     let mut pid = String::new();
                     // Empty in the moment between its lock and its first word.
                     let _ = file.take(16).read_to_string(&mut pid);
-                    return Err(Error::Owned { pid: pid.trim().to_owned() });
+                    if is_alive(&pid) || Instant::now() >= deadline {
+                        return Err(Error::Owned { pid: pid.trim().to_owned() });
+                    }
+                    thread::sleep(LOOK_AGAIN);
+                    continue;
                 }
                 Err((_, errno)) => return Err(failed(errno.into())),
             };
@@ -86,6 +99,14 @@ pub fn make_private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// True for a process that runs. A zombie has given its locks back; what is no process id yet is about to be one.
+fn is_alive(pid: &str) -> bool {
+    let Ok(pid) = pid.trim().parse::<u32>() else { return pid.trim().is_empty() };
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which stands in parentheses and may hold any byte.
+    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
 fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let (ours, theirs) = (file.metadata()?, fs::metadata(path));
     Ok(theirs.is_ok_and(|theirs| (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino())))
@@ -104,6 +125,22 @@ mod tests {
         assert_eq!(error.to_string(), format!("owned by process {}", std::process::id()));
         drop(owner);
         assert!(Ownership::acquire(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_a_dead_owner_left_to_a_child_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("owner.lock");
+        let owner = Ownership::acquire(&path).unwrap();
+        let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
+        gone.wait().unwrap();
+        fs::write(&path, format!("{}\n", gone.id())).unwrap();
+        let held = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(100));
+            drop(owner);
+        });
+        assert!(Ownership::acquire(&path).is_ok());
+        held.join().unwrap();
     }
 
     #[test]

@@ -385,7 +385,10 @@ impl Shim {
                 say(text);
             }
         }
-        self.record(Event::SandboxExited { exit: exit_of(ended, 0) })
+        self.record(Event::SandboxExited { exit: exit_of(ended, 0) })?;
+        // Who still waits for it hears of its end first.
+        self.answer_sandbox_callers(None);
+        Ok(())
     }
 
     fn answer_sandbox_callers(&mut self, failure: Option<&Failure>) {
@@ -393,10 +396,15 @@ impl Shim {
             let answer = match (failure, &self.sandbox) {
                 (Some(failure), _) => Err(failure.to_string()),
                 (None, None) => Err("the sandbox ended".to_owned()),
-                (None, Some(sandbox)) => sandbox
-                    .network_namespace()
-                    .map(|namespace| (sandbox.child.pid, namespace))
-                    .map_err(|failure| failure.to_string()),
+                (None, Some(sandbox)) => match sandbox.network_namespace() {
+                    Ok(namespace) => Ok((sandbox.child.pid, namespace)),
+                    // It was killed a moment ago: the answer comes with its exit.
+                    Err(failure) if failure.errno == Some(libc::ENOENT) => {
+                        self.sandbox_callers.push(caller);
+                        continue;
+                    }
+                    Err(failure) => Err(failure.to_string()),
+                },
             };
             match answer {
                 Ok((pid, namespace)) => {

@@ -307,6 +307,10 @@ impl<R: Runtime> Worker<R> {
                 self.observed.sandbox_failure = None;
                 self.observed.connected = matches!(self.observed.sandbox, Sandbox::Ready { .. });
             }
+            // It was made, and killed before anybody could use it: there will be another one.
+            Err(error) if matches!(self.observed.sandbox, Sandbox::Lost { .. }) => {
+                tracing::info!(pod = %self.pod.key, %error, "the pod's sandbox is gone");
+            }
             // Nothing of it has ever run: the person who asked for it is there to be told.
             Err(error) if self.observed.containers_started() == 0 && self.intent == Intent::Run => {
                 self.failure = Some(error);

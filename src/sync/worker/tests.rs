@@ -92,6 +92,14 @@ async fn a_graceful_end_stops_and_a_deaf_container_is_killed() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_is_killed_before_it_could_be_used_is_followed_by_another() {
+    let worker = run(Never, false, |fake| fake.first_sandbox_dies().exits("a", &[0]).exits("b", &[0]));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    assert_eq!(asked, ["sandbox", "sandbox", "start a 0", "start b 0", "remove"]);
+}
+
+#[tokio::test]
 async fn a_pod_that_cannot_have_a_sandbox_at_first_is_given_up_with_the_reason() {
     let worker = run(Always, false, |fake| fake.without_sandbox("no bridge"));
     let (result, asked) = worker.ended().await;
@@ -122,6 +130,9 @@ async fn what_an_earlier_agent_left_running_is_kept_and_what_is_missing_is_start
 async fn a_lost_shim_brings_a_new_sandbox_and_every_container_back() {
     let worker = run(Always, false, |fake| fake);
     worker.until("start b 0").await;
+    while worker.fake.running() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     worker.fake.kill_shim();
     worker.until("start b 1").await;
     worker.terminate(Duration::ZERO);
