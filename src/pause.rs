@@ -21,7 +21,7 @@ use pathrs::Root;
 use crate::cgroup::Join;
 use crate::container::create::send_report;
 use crate::container::failure::{Failure, Step};
-use crate::container::{capabilities, devices, limits, rootfs};
+use crate::container::{capabilities, devices, limits, rootfs, sysctls};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::mount_api::{self, Parameter};
 use crate::sys::process;
@@ -52,12 +52,16 @@ pub fn shared_namespaces(host_network: bool) -> CloneFlags {
 }
 
 /// Starts pause in `cgroup`. With a `hostname` it gets UTS and network namespaces of its own, without it stays in the
-/// caller's (hostNetwork).
-pub fn start(hostname: Option<&str>, cgroup: &Join) -> Result<Starting, Failure> {
+/// caller's (hostNetwork). `sysctls` are of the new namespaces.
+pub fn start(
+    hostname: Option<&str>,
+    sysctls: &[(String, String)],
+    cgroup: &Join,
+) -> Result<Starting, Failure> {
     let (report, mut child_report) = pipe().step(|| "pipe")?;
     let flags = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    let child =
-        spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || match become_pause(hostname, cgroup) {
+    let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || {
+        match become_pause(hostname, sysctls, cgroup) {
             Ok(()) => {
                 // Also closes the report pipe, which tells that the namespaces are ready.
                 match process::close_from(3).step(|| "close_range") {
@@ -69,16 +73,18 @@ pub fn start(hostname: Option<&str>, cgroup: &Join) -> Result<Starting, Failure>
                 send_report(&mut child_report, &failure);
                 1
             }
-        })
-        .step(|| "clone3")?;
+        }
+    })
+    .step(|| "clone3")?;
     Ok(Starting { child, report })
 }
 
-fn become_pause(hostname: Option<&str>, cgroup: &Join) -> Result<(), Failure> {
+fn become_pause(hostname: Option<&str>, sysctls: &[(String, String)], cgroup: &Join) -> Result<(), Failure> {
     cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
     if let Some(hostname) = hostname {
         sethostname(hostname).step(|| "sethostname")?;
     }
+    sysctls::set(sysctls)?;
     setsid().step(|| "setsid")?;
     process::new_session_keyring().step(|| "join a new session keyring")?;
     // Blocked before the report: a SIGTERM that comes early waits for `hold`.

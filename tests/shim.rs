@@ -102,6 +102,7 @@ impl World {
 
     fn sandbox(&self) -> Call {
         Call::CreateSandbox(SandboxConfig {
+            sysctls: Vec::new(),
             hostname: "shim-test".to_owned(),
             host_network: false,
             cgroup: self.group.join("sandbox"),

@@ -18,4 +18,5 @@ pub mod mounts;
 pub mod process;
 pub mod rootfs;
 pub mod spec;
+pub mod sysctls;
 pub mod user;

@@ -84,8 +84,11 @@ pub struct UserRequest {
     pub uid: Option<u32>,
     /// runAsGroup.
     pub gid: Option<u32>,
-    /// Added to the groups that /etc/group lists for the user.
+    /// Groups besides the primary one.
     pub supplemental_groups: Vec<u32>,
+    /// These and no others: not those that /etc/group lists for the user.
+    #[serde(default)]
+    pub strict_groups: bool,
     /// Refuse uid 0 and users named, whose uid the image decides.
     pub non_root: bool,
 }

@@ -28,7 +28,8 @@ pub struct Identity {
     pub uid: u32,
     /// Primary group id.
     pub gid: u32,
-    /// All groups: the primary one, those asked for, and those of /etc/group that list the user. Each once.
+    /// All groups: the primary one, those asked for, and those of /etc/group that list the user
+    /// unless only the given ones were wanted. Each once.
     pub groups: Vec<u32>,
     /// The home directory of /etc/passwd, if the user is there and has one.
     pub home: Option<String>,
@@ -220,7 +221,7 @@ fn all_groups(
     for gid in &request.supplemental_groups {
         all.push(in_range("gid", *gid)?);
     }
-    if let Some(user) = user {
+    if let Some(user) = user.filter(|_| !request.strict_groups) {
         for entry in GroupEntry::all(groups).filter(|entry| entry.has(user.name)) {
             all.push(number("gid", entry.gid, entry.name, GROUP)?);
         }

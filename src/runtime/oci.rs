@@ -12,7 +12,7 @@ use super::resources;
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
-use crate::pod::spec::{HostPathType, Security, VolumeSource};
+use crate::pod::spec::{HostPathType, Security, SupplementalGroupsPolicy, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, env};
 
 /// PATH of a container whose image and manifest say nothing of it.
@@ -154,7 +154,14 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
             image_user: image.config.user().clone().unwrap_or_default(),
             uid: spec.security.run_as_user,
             gid: spec.security.run_as_group,
-            supplemental_groups: pod.spec.supplemental_groups.clone(),
+            supplemental_groups: pod
+                .spec
+                .supplemental_groups
+                .iter()
+                .copied()
+                .chain(pod.spec.fs_group)
+                .collect(),
+            strict_groups: pod.spec.supplemental_groups_policy == SupplementalGroupsPolicy::Strict,
             non_root: spec.security.run_as_non_root,
         },
         capabilities: capabilities(&spec.security),

@@ -92,6 +92,7 @@ impl Runtime for PodRuntime {
             host_network: self.pod.spec.host_network,
             cgroup: self.host.pod_group(&self.pod).join(new_id()?),
             shm_size: SHM_SIZE,
+            sysctls: self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
         let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(address))?;
@@ -356,7 +357,7 @@ fn prepare_volumes(
     host: &Host,
 ) -> Result<BTreeMap<String, std::path::PathBuf>, Refusal> {
     let used = pod.spec.volumes.iter().filter(|v| spec.volume_mounts.iter().any(|m| m.volume == v.name));
-    let prepared = used.map(|v| match volume::prepare(&host.layout, &pod.uid, v) {
+    let prepared = used.map(|v| match volume::prepare(&host.layout, &pod.uid, v, pod.spec.fs_group) {
         Ok(path) => Ok((v.name.clone(), path)),
         Err(error) => {
             let message =

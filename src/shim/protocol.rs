@@ -72,6 +72,9 @@ pub struct SandboxConfig {
     pub cgroup: std::path::PathBuf,
     /// Size of the /dev/shm that the pod's containers share, bytes.
     pub shm_size: u64,
+    /// Kernel parameters of the new namespaces, name and value; see [`crate::container::sysctls::set`].
+    #[serde(default)]
+    pub sysctls: Vec<(String, String)>,
 }
 
 /// A further process in a container that runs.

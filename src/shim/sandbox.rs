@@ -73,7 +73,8 @@ pub fn start(config: &SandboxConfig, cgroups: &Cgroups, shm: &Path) -> Result<pa
     let failed = |error: crate::cgroup::Error| Failure::new("make the sandbox's cgroup", error.to_string());
     cgroups.create(&config.cgroup, &LinuxResources::default()).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroup).map_err(failed)?;
-    pause::start((!config.host_network).then_some(config.hostname.as_str()), &cgroup)
+    let hostname = (!config.host_network).then_some(config.hostname.as_str());
+    pause::start(hostname, &config.sysctls, &cgroup)
 }
 
 fn mount_shm(shm: &Path, size: u64) -> Result<(), Failure> {

@@ -1,8 +1,13 @@
 //! emptyDir: a directory of the pod's own on the node's disk, empty at first, shared by the pod's containers.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::unistd::{Gid, fchown, geteuid};
 
 use super::Error;
 use crate::config::Layout;
@@ -11,26 +16,53 @@ use crate::pod::PodUid;
 /// The directory's name below the pod's volumes, as the kubelet spells it.
 const PLUGIN: &str = "kubernetes.io~empty-dir";
 
-/// Makes `volumes/kubernetes.io~empty-dir/NAME` in the pod's directory.
+/// Any user of the pod may write to it; the directories above keep the host's users out.
+const MODE: Mode = Mode::from_bits_truncate(0o777);
+
+/// What is made inside belongs to the directory's group.
+const SET_GROUP: Mode = Mode::S_ISGID;
+
+/// The mode it is made with: as long as nobody but us may enter, it is not ready.
+const NOT_READY: u32 = 0o700;
+
+/// Makes `volumes/kubernetes.io~empty-dir/NAME` in the pod's directory, of the group `fs_group`.
+///
+/// Owner and mode are set once, while the volume is empty, as the kubelet does it: what containers make of them later stays, and
+/// there is nothing inside to walk, so that fsGroupChangePolicy has nothing to decide.
 #[expect(clippy::disallowed_methods, reason = "no container sees the directories above the volume's own")]
-pub(super) fn prepare(layout: &Layout, uid: &PodUid, name: &str) -> Result<PathBuf, Error> {
+pub(super) fn prepare(
+    layout: &Layout,
+    uid: &PodUid,
+    name: &str,
+    fs_group: Option<u32>,
+) -> Result<PathBuf, Error> {
     let path = layout.volume(uid, PLUGIN, name);
-    DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|source| Error::Io {
+    let failed = |action| {
+        let path = path.clone();
+        move |errno: Errno| Error::Io { action, path, source: errno.into() }
+    };
+    DirBuilder::new().recursive(true).mode(NOT_READY).create(&path).map_err(|source| Error::Io {
         action: "create the directory",
         path: path.clone(),
         source,
     })?;
-    // Any user of the pod may write to it, whatever our umask; the directories above keep the host's users out.
-    let failed = |source| Error::Io { action: "set the mode of", path: path.clone(), source };
-    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
-    let directory = OpenOptions::new().read(true).custom_flags(flags).open(&path).map_err(failed)?;
-    directory.set_permissions(Permissions::from_mode(0o777)).map_err(failed)?;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let directory = open(&path, flags, Mode::empty()).map_err(failed("open the directory"))?;
+    let found = fstat(&directory).map_err(failed("look at"))?;
+    if found.st_mode & 0o7777 == NOT_READY && found.st_uid == geteuid().as_raw() {
+        let group = fs_group.map(Gid::from_raw);
+        fchown(&directory, None, group).map_err(failed("set the group of"))?;
+        let mode = if group.is_some() { MODE | SET_GROUP } else { MODE };
+        // Last: it makes the volume ready, whatever our umask.
+        fchmod(&directory, mode).map_err(failed("set the mode of"))?;
+    }
     Ok(path)
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
 
@@ -40,13 +72,47 @@ mod tests {
         let layout = Layout::new(dir.path().join("root"), dir.path().join("run"), dir.path().join("log"));
         let uid: PodUid = "u-1".parse().unwrap();
 
-        let path = prepare(&layout, &uid, "cache").unwrap();
+        let path = prepare(&layout, &uid, "cache", None).unwrap();
         assert_eq!(path, dir.path().join("root/pods/u-1/volumes/kubernetes.io~empty-dir/cache"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o777);
         assert_eq!(fs::metadata(dir.path().join("root")).unwrap().permissions().mode() & 0o7777, 0o700);
 
         fs::write(path.join("kept"), "x").unwrap();
-        assert_eq!(prepare(&layout, &uid, "cache").unwrap(), path);
+        assert_eq!(prepare(&layout, &uid, "cache", None).unwrap(), path);
         assert_eq!(fs::read(path.join("kept")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn the_pods_group_owns_it_and_what_is_made_in_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("root"), dir.path().join("run"), dir.path().join("log"));
+        let uid: PodUid = "u-1".parse().unwrap();
+        // A group that this process may give away: root any, others their own.
+        let group = if nix::unistd::geteuid().is_root() { 4711 } else { nix::unistd::getegid().as_raw() };
+        let path = prepare(&layout, &uid, "cache", Some(group)).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.gid(), found.mode() & 0o7777), (group, 0o2777));
+        fs::write(path.join("new"), "").unwrap();
+        assert_eq!(fs::metadata(path.join("new")).unwrap().gid(), group);
+
+        // What a container made of it stays.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        prepare(&layout, &uid, "cache", Some(group)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
+    }
+
+    #[test]
+    fn a_symlink_in_its_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("root"), dir.path().join("run"), dir.path().join("log"));
+        let uid: PodUid = "u-1".parse().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let before = fs::metadata(&elsewhere).unwrap().mode();
+        let path = layout.volume(&uid, PLUGIN, "cache");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(prepare(&layout, &uid, "cache", Some(1)).is_err());
+        assert_eq!(fs::metadata(&elsewhere).unwrap().mode(), before);
     }
 }

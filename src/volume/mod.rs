@@ -42,9 +42,16 @@ pub enum Error {
 }
 
 /// Makes a volume ready, and returns the file or directory of the host that the pod's containers get to see.
-pub fn prepare(layout: &Layout, uid: &PodUid, volume: &Volume) -> Result<PathBuf, Error> {
+///
+/// What is of the pod's own belongs to `fs_group`; a path of the node keeps its owners, as the kubelet leaves them.
+pub fn prepare(
+    layout: &Layout,
+    uid: &PodUid,
+    volume: &Volume,
+    fs_group: Option<u32>,
+) -> Result<PathBuf, Error> {
     match &volume.source {
-        VolumeSource::EmptyDir => empty_dir::prepare(layout, uid, &volume.name),
+        VolumeSource::EmptyDir => empty_dir::prepare(layout, uid, &volume.name, fs_group),
         VolumeSource::HostPath { path, kind } => host_path::prepare(path, *kind),
     }
 }

@@ -20,6 +20,7 @@ mod network;
 mod nginx;
 mod output;
 mod restart;
+mod security;
 mod several;
 mod sharing;
 mod stop;

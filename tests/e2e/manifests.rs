@@ -384,7 +384,7 @@ spec:
     tty: true
     readinessProbe: {tcpSocket: {port: 80}}
     lifecycle: {preStop: {exec: {command: [x]}}}
-    securityContext: {privileged: true}
+    securityContext: {seLinuxOptions: {level: s0}}
 "#,
         problems: &[
             "5:3: spec.hostPID: not supported by this version of mkubelet",
@@ -393,7 +393,7 @@ spec:
             "13:5: spec.containers[0].tty: not supported by this version of mkubelet",
             "14:5: spec.containers[0].readinessProbe: not supported by this version of mkubelet",
             "15:5: spec.containers[0].lifecycle: not supported by this version of mkubelet",
-            "16:23: spec.containers[0].securityContext.privileged: not supported by this version of mkubelet",
+            "16:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
         ],
     },
     Case {

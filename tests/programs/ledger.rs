@@ -82,6 +82,7 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "read" => life.answer(text, read(value)),
         "list" => life.answer(text, list(value)),
         "write" => life.answer(text, fs::write(value, b"written\n").map(|()| json!(null))),
+        "stat" => life.answer(text, stat(value)),
         "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
         "get" => life.answer(text, get(value)),
         // Makes a device file: `mknod=c:1:5:/tmp/zero`.
@@ -287,6 +288,12 @@ fn read(path: &str) -> io::Result<Value> {
     let mut bytes = Vec::new();
     File::open(path)?.take(64 << 10).read_to_end(&mut bytes)?;
     Ok(json!(String::from_utf8_lossy(&bytes)))
+}
+
+/// Owner and mode, without following a link.
+fn stat(path: &str) -> io::Result<Value> {
+    let found = fs::symlink_metadata(path)?;
+    Ok(json!({"uid": found.uid(), "gid": found.gid(), "mode": format!("{:o}", found.mode() & 0o7777)}))
 }
 
 fn list(path: &str) -> io::Result<Value> {

@@ -130,6 +130,11 @@ fn the_pods_word_wins_over_the_images() {
         (ask("nginx:www", None, Some(9), &[]), "101 9 [9, 33, 4] /var/cache/nginx"),
         (ask("nginx:nobody", None, Some(9), &[]), "101 9 [9, 33, 4] /var/cache/nginx"),
         (ask("", None, None, &[7, 8, 7, 0]), "0 0 [0, 7, 8] /root"),
+        (
+            UserRequest { strict_groups: true, ..ask("nginx:www", None, Some(9), &[5]) },
+            "101 9 [9, 5] /var/cache/nginx",
+        ),
+        (UserRequest { strict_groups: true, ..image("nginx:www") }, "101 33 [33] /var/cache/nginx"),
         (ask("", Some(u32::MAX), None, &[]), "uid 4294967295 is not between 0 and 2147483647"),
         (ask("", None, Some(u32::MAX), &[]), "gid 4294967295 is not between 0 and 2147483647"),
         (ask("", None, None, &[u32::MAX]), "gid 4294967295 is not between 0 and 2147483647"),

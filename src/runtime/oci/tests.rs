@@ -75,6 +75,7 @@ fn a_plain_container_is_told_in_full() {
                     "uid": null,
                     "gid": null,
                     "supplementalGroups": [],
+                    "strictGroups": false,
                     "nonRoot": false,
                 },
                 "args": ["sh"],

@@ -1,0 +1,136 @@
+//! securityContext, from the manifest to what the container finds itself to be.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::world::{Container, World, world};
+
+/// Runs one container of a pod with this securityContext to its end, and returns its report.
+fn report(world: &World, pod: Value, container: Container) -> Value {
+    let pod = world.pod("secure", [container]).spec("securityContext", pod).restart_policy("Never");
+    let pod = pod.volume(json!({"name": "data", "emptyDir": {}}));
+    world.run(&pod).wait().success();
+    world.answer("a", "report").unwrap()
+}
+
+/// An image whose /etc/group lists its user in group 50.
+fn with_groups(world: &World) {
+    let etc = world.path("image/etc");
+    fs::create_dir_all(&etc).unwrap();
+    fs::write(etc.join("passwd"), "root:x:0:0::/:/x\nweb:x:1000:1000::/:/x\n").unwrap();
+    fs::write(etc.join("group"), "web:x:1000:\nextra:x:50:web\n").unwrap();
+}
+
+#[test]
+fn groups_are_those_of_the_pod_and_by_policy_those_of_the_image() {
+    for (policy, groups) in [("Merge", "50 1000 2000 3000"), ("Strict", "1000 2000 3000")] {
+        world(|world| {
+            with_groups(world);
+            let context = json!({
+                "runAsUser": 1000,
+                "supplementalGroups": [2000],
+                "supplementalGroupsPolicy": policy,
+                "fsGroup": 3000,
+            });
+            let report = report(world, context, world.container("a", &["report"]));
+            assert_eq!(report["status"]["Uid"], "1000 1000 1000 1000");
+            assert_eq!(report["status"]["Gid"], "1000 1000 1000 1000");
+            let mut found: Vec<u32> = report["status"]["Groups"]
+                .as_str()
+                .unwrap()
+                .split(' ')
+                .map(|group| group.parse().unwrap())
+                .collect();
+            found.sort_unstable();
+            let found: Vec<String> = found.iter().map(u32::to_string).collect();
+            assert_eq!(found.join(" "), groups, "{policy}");
+        });
+    }
+}
+
+#[test]
+fn fs_group_owns_the_pods_volumes_and_no_path_of_the_node() {
+    world(|world| {
+        fs::create_dir(world.path("host")).unwrap();
+        let before = fs::metadata(world.path("host")).unwrap();
+        let steps = ["write=/data/file", "stat=/data", "stat=/data/file"];
+        let container = world
+            .container("a", &steps)
+            .mount("data", "/data")
+            .mount("host", "/host")
+            .security(json!({"runAsUser": 1000}));
+        let pod = world
+            .pod("owned", [container])
+            .spec("securityContext", json!({"fsGroup": 3000, "fsGroupChangePolicy": "OnRootMismatch"}))
+            .volume(json!({"name": "data", "emptyDir": {}}))
+            .host_path("host", &world.path("host"))
+            .restart_policy("Never");
+        world.run(&pod).wait().success();
+        assert_eq!(world.answer("a", "stat=/data").unwrap(), json!({"uid": 0, "gid": 3000, "mode": "2777"}));
+        let file = world.answer("a", "stat=/data/file").unwrap();
+        assert_eq!((&file["uid"], &file["gid"]), (&json!(1000), &json!(3000)));
+        let after = fs::metadata(world.path("host")).unwrap();
+        assert_eq!(format!("{:?}", before.permissions()), format!("{:?}", after.permissions()));
+        assert_eq!(std::os::unix::fs::MetadataExt::gid(&before), std::os::unix::fs::MetadataExt::gid(&after));
+    });
+}
+
+#[test]
+fn kernel_parameters_are_set_in_the_pods_namespaces_and_nowhere_else() {
+    const SET: [(&str, &str); 3] = [
+        ("net.ipv4.ip_unprivileged_port_start", "/proc/sys/net/ipv4/ip_unprivileged_port_start"),
+        ("kernel.shm_rmid_forced", "/proc/sys/kernel/shm_rmid_forced"),
+        ("net.ipv4.ip_local_port_range", "/proc/sys/net/ipv4/ip_local_port_range"),
+    ];
+    let values = ["81", "1", "20000\t30000"];
+    world(|world| {
+        let before = SET.map(|(_, file)| fs::read_to_string(file).unwrap());
+        let steps = SET.map(|(_, file)| format!("read={file}"));
+        let mut steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+        steps.push("report");
+        let sysctls: Vec<Value> =
+            SET.iter().zip(values).map(|((name, _), value)| json!({"name": name, "value": value})).collect();
+        report(world, json!({"sysctls": sysctls}), world.container("a", &steps));
+        for ((_, file), value) in SET.iter().zip(values) {
+            let inside = world.answer("a", &format!("read={file}")).unwrap();
+            assert_eq!(inside.as_str().unwrap().trim_end(), value, "{file}");
+        }
+        assert_eq!(SET.map(|(_, file)| fs::read_to_string(file).unwrap()), before);
+    });
+}
+
+#[test]
+fn a_kernel_parameter_is_refused_before_anything_starts_unless_it_is_allowed() {
+    world(|world| {
+        let context = json!({"sysctls": [{"name": "net.ipv4.conf.all.forwarding", "value": "1"}]});
+        let file = "read=/proc/sys/net/ipv4/conf/all/forwarding";
+        let pod = world.pod("unsafe", [world.container("a", &[file])]).restart_policy("Never");
+        let pod = pod.spec("securityContext", context);
+        let refused = world.run(&pod).wait().code(1);
+        assert!(
+            refused.transcript().contains(
+                "spec.securityContext.sysctls[0].name: Forbidden: forbidden sysctl: \
+                 \"net.ipv4.conf.all.forwarding\" not allowlisted"
+            ),
+            "{}",
+            refused.transcript()
+        );
+        assert_eq!(world.ledger().starts("a"), 0);
+
+        world.run_with(&pod, &["--allowed-unsafe-sysctls", "net.ipv4.conf.*,kernel.sem"]).wait().success();
+        assert_eq!(world.answer("a", file).unwrap(), "1\n");
+    });
+}
+
+#[test]
+fn a_kernel_parameter_that_cannot_be_set_is_named() {
+    world(|world| {
+        let context = json!({"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "many"}]});
+        let pod = world.pod("bad", [world.container("a", &[])]).spec("securityContext", context);
+        let transcript = world.run(&pod).wait().code(1).transcript();
+        let error = "set the sysctl net.ipv4.ip_local_port_range to \"many\": EINVAL";
+        assert!(transcript.contains(error), "{transcript}");
+        assert_eq!(world.ledger().starts("a"), 0);
+    });
+}
