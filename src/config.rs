@@ -41,6 +41,11 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// The node's own seccomp profiles, as the kubelet has them.
+    pub fn seccomp(&self) -> PathBuf {
+        self.root.join("seccomp")
+    }
+
     /// All pods' directories on disk.
     pub fn pods(&self) -> PathBuf {
         self.root.join("pods")

@@ -21,7 +21,8 @@ use pathrs::Root;
 use crate::cgroup::Join;
 use crate::container::create::send_report;
 use crate::container::failure::{Failure, Step};
-use crate::container::{capabilities, devices, limits, rootfs, sysctls};
+use crate::container::seccomp::Filter;
+use crate::container::{capabilities, devices, limits, rootfs, seccomp, sysctls};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::mount_api::{self, Parameter};
 use crate::sys::process;
@@ -61,7 +62,7 @@ pub fn start(
     let (report, mut child_report) = pipe().step(|| "pipe")?;
     let flags = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || {
-        match become_pause(hostname, sysctls, cgroup) {
+        match become_pause(hostname, sysctls, cgroup).and_then(|()| restrict()) {
             Ok(()) => {
                 // Also closes the report pipe, which tells that the namespaces are ready.
                 match process::close_from(3).step(|| "close_range") {
@@ -99,11 +100,25 @@ fn become_pause(hostname: Option<&str>, sysctls: &[(String, String)], cgroup: &J
 
     umask(Mode::from_bits_truncate(0o022));
     enter_empty_root()?;
-    capabilities::become_user(USER, USER, &[], None)?;
+    capabilities::become_user(USER, USER, &[], &capabilities::none())?;
     capabilities::no_new_privileges()?;
     // After the change of identity, which clears it: without its shim nobody would look after the sandbox.
     prctl::set_pdeathsig(Signal::SIGKILL).step(|| "PR_SET_PDEATHSIG")?;
     prctl::set_dumpable(false).step(|| "PR_SET_DUMPABLE")
+}
+
+/// The system calls of what is left to do: close what is open, wait for signals, reap, end.
+const CALLS: [i64; 6] = [
+    libc::SYS_close_range,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_wait4,
+    libc::SYS_exit_group,
+];
+
+fn restrict() -> Result<(), Failure> {
+    seccomp::load(&Filter::allowing(&CALLS))
 }
 
 /// A tmpfs without room for a file, read-only, over the host's root, which then goes away.

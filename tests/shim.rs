@@ -174,6 +174,7 @@ impl World {
                 rlimits: Vec::new(),
                 oom_score_adj: 1000,
                 no_new_privileges: true,
+                seccomp: None,
             },
         })
     }

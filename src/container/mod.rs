@@ -17,6 +17,7 @@ pub mod limits;
 pub mod mounts;
 pub mod process;
 pub mod rootfs;
+pub mod seccomp;
 pub mod spec;
 pub mod sysctls;
 pub mod user;

@@ -13,7 +13,7 @@ use pathrs::Root;
 use super::failure::{Failure, Step};
 use super::spec::Process;
 use super::user::Identity;
-use super::{capabilities, exec};
+use super::{capabilities, exec, seccomp};
 use crate::sys::process;
 
 /// Leaves behind what a child has of its shim by birth: session, session keyring, signal actions.
@@ -51,19 +51,17 @@ pub fn standard_streams(streams: [BorrowedFd<'_>; 3], identity: &Identity) -> Re
 /// Takes on identity and capabilities, gives up what would grant more, and executes the program; returns only when that
 /// fails.
 pub fn become_program(process: &Process, identity: &Identity) -> Result<Infallible, Failure> {
-    capabilities::become_user(identity.uid, identity.gid, &identity.groups, Some(&process.capabilities))?;
+    let env = environment(process, identity);
+    capabilities::change_identity(identity.uid, identity.gid, &identity.groups, &process.capabilities)?;
     // Again, for a change of identity sets it to what fs.suid_dumpable says: not even a process of the same user may look
     // into what is still a copy of the shim (CVE-2016-9962).
     prctl::set_dumpable(false).step(|| "PR_SET_DUMPABLE")?;
     // A shim that is killed takes its containers along; a change of identity would have cleared this.
     prctl::set_pdeathsig(Signal::SIGKILL).step(|| "PR_SET_PDEATHSIG")?;
-    if process.no_new_privileges {
-        capabilities::no_new_privileges()?;
-    }
-
     umask(Mode::from_bits_truncate(0o022));
     process::close_on_exec_from(3).step(|| "close_range")?;
-    exec::execute(&process.args, &environment(process, identity))
+    seccomp::restrict(process)?;
+    exec::execute(&process.args, &env)
 }
 
 /// The environment as configured, with HOME from /etc/passwd when it names none.

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use oci_spec::runtime::{LinuxCapabilities, LinuxResources, Mount, PosixRlimit};
 use serde::{Deserialize, Serialize};
 
+use super::seccomp::Filter;
+
 /// Everything needed to start one attempt of a container.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,6 +74,8 @@ pub struct Process {
     pub oom_score_adj: i32,
     /// No execve grants anything.
     pub no_new_privileges: bool,
+    /// Which system calls it may make; `None`: all.
+    pub seccomp: Option<Filter>,
 }
 
 /// The identity that was asked for.

@@ -8,6 +8,7 @@ use oci_spec::runtime::LinuxResources;
 use super::Error;
 use super::oci::NodeFacts;
 use super::owner::{Admission, make_private_directory};
+use super::seccomp::Profiles;
 use super::shim_process::Program;
 use crate::cgroup::Cgroups;
 use crate::config::{Config, Layout};
@@ -38,6 +39,8 @@ pub struct Host {
     pub images: Store,
     /// What goes into containers.
     pub facts: NodeFacts,
+    /// Which system calls containers may make.
+    pub seccomp: Profiles,
     /// The shim's program.
     pub program: Program,
     kubepods: PathBuf,
@@ -66,6 +69,7 @@ impl Host {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
             images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
             facts: facts(),
+            seccomp: Profiles::new(layout.seccomp()),
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),

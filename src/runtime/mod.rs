@@ -9,6 +9,7 @@ pub mod owner;
 pub mod pod_runtime;
 pub mod reaper;
 pub mod resources;
+pub mod seccomp;
 pub mod shim_client;
 pub mod shim_process;
 

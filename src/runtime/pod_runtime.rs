@@ -138,8 +138,11 @@ impl Runtime for PodRuntime {
                 pod_group: &group,
                 volumes: &volumes,
             };
-            let config = oci::config(start, &host.layout, &host.facts)
-                .map_err(|error| Refusal { reason: "CreateContainerError", message: error.to_string() })?;
+            let refused = |message: String| Refusal { reason: "CreateContainerError", message };
+            let mut config =
+                oci::config(start, &host.layout, &host.facts).map_err(|error| refused(error.to_string()))?;
+            let filter = host.seccomp.filter(&spec.security.seccomp, &config.process.capabilities);
+            config.process.seccomp = filter.map_err(|error| refused(error.to_string()))?;
             // As the kubelet: a user that is not allowed is no failed start, but one that is never tried.
             user::check(&config.process.user).map_err(|error| Refusal {
                 reason: "CreateContainerConfigError",

@@ -9,3 +9,4 @@ pub mod clone;
 pub mod fd_passing;
 pub mod mount_api;
 pub mod process;
+pub mod seccomp;

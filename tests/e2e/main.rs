@@ -20,6 +20,7 @@ mod network;
 mod nginx;
 mod output;
 mod restart;
+mod seccomp;
 mod security;
 mod several;
 mod sharing;

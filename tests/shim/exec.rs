@@ -6,6 +6,7 @@ use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use mkubelet::container::seccomp::Filter;
 use mkubelet::shim::frame::encode;
 use mkubelet::shim::protocol::{Call, Event, ExecConfig, ExecExit, ExecStreams, Message, Reply, Request};
 use mkubelet::sys::fd_passing;
@@ -163,6 +164,8 @@ ls -l /proc/self/fd | while read a b c d e f g h name; do case $name in [0-2]*) 
     config.process.capabilities = capabilities;
     let files = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(77u64).hard(88u64);
     config.process.rlimits = vec![files.build().unwrap()];
+    let allow_all = libc::sock_filter { code: 6, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
+    config.process.seccomp = Some(Filter::new(0, &[allow_all]));
     agent.call(Call::StartContainer(config)).unwrap();
     let deadline = Instant::now() + HANG;
     while !world.output("a").contains("fd 2") {
@@ -179,6 +182,7 @@ ls -l /proc/self/fd | while read a b c d e f g h name; do case $name in [0-2]*) 
     assert_eq!(output, world.output("a"));
     assert!(output.contains("Uid: 1001 1001 1001 1001\n"), "{output}");
     assert!(output.contains("CapBnd: 0000000000000021\n"), "{output}");
+    assert!(output.contains("Seccomp: 2\n"), "{output}");
     assert!(output.contains("\n321\n") && output.contains("\n0022\n"), "{output}");
 
     let variables = |output: &str| output.lines().map(str::to_owned).collect::<BTreeSet<_>>();
