@@ -24,6 +24,8 @@ pub(crate) fn layout(world: &World, name: &str, config: &Value) -> PathBuf {
     };
 
     let mut tar = tar::Builder::new(Vec::new());
+    // As every builder of images: a file's holes are zeros.
+    tar.sparse(false);
     tar.append_dir_all(".", world.path("image")).unwrap();
     let layer = descriptor("layer.v1.tar", put(&tar.into_inner().unwrap()));
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
@@ -99,6 +101,7 @@ fn an_archive_of_a_layout_is_an_image() {
         let layout = layout(world, "layout", &configured("a"));
         let archive = world.path("layout.tar");
         let mut tar = tar::Builder::new(fs::File::create(&archive).unwrap());
+        tar.sparse(false);
         tar.append_dir_all(".", layout).unwrap();
         tar.finish().unwrap();
         let container = world.container("a", &["exit=0"]).image(&format!("archive:{}", archive.display()));
