@@ -162,6 +162,19 @@ pub struct Config {
     pub cgroup_root: Option<PathBuf>,
     /// Kernel parameters that pods may set.
     pub sysctls: sysctl::Allowed,
+    /// Processes and threads that a pod may have; -1 is any number.
+    pub pod_max_pids: i64,
+}
+
+/// Processes and threads of a pod when nobody says otherwise.
+pub const POD_MAX_PIDS: i64 = 4096;
+
+/// Reads `--pod-max-pids`: a number, or -1 for no limit.
+pub fn pod_max_pids(text: &str) -> Result<i64, String> {
+    match text.parse() {
+        Ok(limit) if limit == -1 || limit > 0 => Ok(limit),
+        _ => Err("must be a number above 0, or -1 for no limit".to_owned()),
+    }
 }
 
 /// The path of a unix socket may have this many bytes (unix(7)).
@@ -241,7 +254,14 @@ impl Config {
             return Err(Error::PodCidr(pod_cidr));
         }
         let cgroup_root = cgroup_root.map(group).transpose()?;
-        Ok(Self { layout, pod_cidr, bridge, cgroup_root, sysctls: sysctl::Allowed::default() })
+        Ok(Self {
+            layout,
+            pod_cidr,
+            bridge,
+            cgroup_root,
+            sysctls: sysctl::Allowed::default(),
+            pod_max_pids: POD_MAX_PIDS,
+        })
     }
 }
 

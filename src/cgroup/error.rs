@@ -70,7 +70,7 @@ impl Error {
     }
 
     /// The group is not there, or was removed while its file was open.
-    pub(super) fn is_absent(&self) -> bool {
+    pub fn is_absent(&self) -> bool {
         matches!(self.errno(), Some(libc::ENOENT | libc::ENODEV))
     }
 }

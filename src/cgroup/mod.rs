@@ -26,6 +26,7 @@ mod v2;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
@@ -78,6 +79,29 @@ impl Cgroups {
                 let _ = std::fs::remove_dir(dir);
             }
         })
+    }
+
+    /// Sets limits of a group that is there; nothing but these is touched. Device rules stay as they are.
+    pub fn update(&self, group: &Path, limits: &LinuxResources) -> Result<()> {
+        let group = Group::new(group)?;
+        controller::refuse_unknown(limits)?;
+        for hierarchy in self.hierarchies() {
+            let controllers = hierarchy.controllers().iter().filter(|c| c.name != "devices");
+            controllers.into_iter().try_for_each(|c| c.apply(&hierarchy.directory(group), limits))?;
+        }
+        self.apply_unified(group, limits)
+    }
+
+    /// The names of the groups right below `group`, in no order. None when there is no such group.
+    pub fn children(&self, group: &Path) -> Result<Vec<OsString>> {
+        let directory = self.grouping()?.directory(Group::new(group)?);
+        let children = hierarchy::children(&directory)?;
+        Ok(children.into_iter().filter_map(|child| child.file_name().map(OsStr::to_owned)).collect())
+    }
+
+    /// The kernel can kill a whole group for want of memory (`memory.oom.group`).
+    pub fn kills_groups(&self) -> bool {
+        self.unified.iter().flat_map(|v2| v2.controllers()).any(|controller| controller.name == "memory")
     }
 
     /// Opens `group` for a process to be put in.

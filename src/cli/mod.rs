@@ -83,6 +83,17 @@ struct Flags {
     /// delegated, else the root].
     #[arg(long, global = true, env = "MKUBELET_CGROUP_ROOT", value_name = "GROUP")]
     cgroup_root: Option<PathBuf>,
+    /// Processes and threads that a pod may have; -1 is any number.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_POD_MAX_PIDS",
+        value_name = "NUMBER",
+        default_value_t = config::POD_MAX_PIDS,
+        value_parser = config::pod_max_pids,
+        allow_negative_numbers = true
+    )]
+    pod_max_pids: i64,
     /// Kernel parameters that pods may set beyond the safe ones; a name that ends with * stands for all that begin so.
     #[arg(
         long,
@@ -99,7 +110,8 @@ impl Flags {
         let directories = [self.root_dir.as_path(), &self.run_dir, &self.log_dir];
         let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
         let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
-        Ok(Config { sysctls: Allowed::with_unsafe(unsafe_sysctls)?, ..config })
+        let sysctls = Allowed::with_unsafe(unsafe_sysctls)?;
+        Ok(Config { sysctls, pod_max_pids: self.pod_max_pids, ..config })
     }
 }
 
@@ -150,6 +162,19 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_number_of_a_pods_processes_is_4096_or_as_asked() {
+        let limit = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.flags.pod_max_pids).ok();
+        for (flag, expected) in
+            [("", Some(4096)), (" --pod-max-pids 100", Some(100)), (" --pod-max-pids -1", Some(-1))]
+        {
+            assert_eq!(limit(&format!("mkubelet run x.yaml{flag}")), expected, "{flag}");
+        }
+        for bad in ["0", "-2", "many", ""] {
+            assert_eq!(limit(&format!("mkubelet run x.yaml --pod-max-pids={bad}")), None, "{bad}");
+        }
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl World {
             bridge: bridge.to_owned(),
             cgroup_root: None,
             sysctls: Default::default(),
+            pod_max_pids: -1,
         }
     }
 

@@ -28,3 +28,6 @@ pub use decode::{decode, decode_allowing};
 pub use id::{ContainerName, PodKey, PodUid};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};
+
+/// Whether a container dies as a whole when one of its processes is killed for want of memory: `"true"` or `"false"`.
+pub const OOM_GROUP_ANNOTATION: &str = "mkubelet.dev/memory-oom-group";

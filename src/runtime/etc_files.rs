@@ -106,7 +106,7 @@ mod tests {
         let layout = Layout::new(dir.path(), "/run", "/log");
         let pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
         fs::create_dir_all(layout.pod(&pod.uid)).unwrap();
-        let node = NodeFacts { hostname: "node1".into(), memory: 0, thermal: vec![] };
+        let node = NodeFacts { hostname: "node1".into(), ..NodeFacts::default() };
         write(&pod, Some([10, 85, 0, 2].into()), &layout, &node).unwrap();
         let hosts = fs::read_to_string(layout.etc_hosts(&pod.uid)).unwrap();
         assert!(hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{hosts}");

@@ -1,5 +1,6 @@
 //! What all pods of an agent share: the node's network, cgroups and images, and facts about the node.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -8,9 +9,11 @@ use oci_spec::runtime::LinuxResources;
 use super::Error;
 use super::oci::NodeFacts;
 use super::owner::{Admission, make_private_directory};
+use super::resources;
 use super::seccomp::Profiles;
+use super::shares::Shares;
 use super::shim_process::Program;
-use crate::cgroup::Cgroups;
+use crate::cgroup::{self, Cgroups};
 use crate::config::{Config, Layout};
 use crate::image::Store;
 use crate::network::Network;
@@ -25,6 +28,9 @@ const KUBEPODS: &str = "kubepods";
 
 /// The groups below it, by quality of service; guaranteed pods have none of their own.
 const QOS_GROUPS: [&str; 2] = ["besteffort", "burstable"];
+
+/// How often a sum is made again because pods came or went meanwhile.
+const ATTEMPTS: usize = 8;
 
 /// The node, as an agent uses it.
 #[derive(Debug)]
@@ -43,7 +49,12 @@ pub struct Host {
     pub seccomp: Profiles,
     /// The shim's program.
     pub program: Program,
+    /// Processes and threads that a pod may have; -1 is any number.
+    pub pod_max_pids: i64,
     kubepods: PathBuf,
+    /// Processors that are online.
+    cpus: u64,
+    shares: Shares,
     /// The group that was asked for by name. It is made when it is missing, and removed when it is empty.
     cgroup_root: Option<PathBuf>,
 }
@@ -68,8 +79,11 @@ impl Host {
         Ok(Self {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
             images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
-            facts: facts(),
             seccomp: Profiles::new(layout.seccomp()),
+            facts: facts(&cgroups),
+            pod_max_pids: config.pod_max_pids,
+            cpus: processors(),
+            shares: Shares::default(),
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),
@@ -104,10 +118,50 @@ impl Host {
         self.cgroups.create(group, limits).map_err(|e| Error::chain(&e))
     }
 
+    /// Gives the group of all pods, and that of the new pod's class, the weight that they have beside others.
+    pub fn weigh(&self, pod: &Pod) {
+        let weighed = self.set(&self.kubepods, &resources::of_node(self.cpus));
+        let weighed = weighed.and(match pod.spec.qos_class {
+            QosClass::Guaranteed => Ok(()),
+            QosClass::BestEffort => self.set(&self.kubepods.join(QOS_GROUPS[0]), &resources::of_class(0)),
+            QosClass::Burstable => self.weigh_burstable(),
+        });
+        warn_of(weighed);
+    }
+
+    /// All burstable pods together weigh what they request together, those of other agents in the same group too.
+    fn weigh_burstable(&self) -> Result<(), cgroup::Error> {
+        let group = self.kubepods.join(QOS_GROUPS[1]);
+        let mut pods = self.cgroups.children(&group)?;
+        // Somebody who comes or goes meanwhile may have written before this does: the last look decides.
+        for _ in 0..ATTEMPTS {
+            let uids = pods.iter().filter_map(|name| name.to_str()?.strip_prefix("pod")?.parse().ok());
+            let millis = self.shares.total(&uids.collect::<Vec<_>>(), &self.layout);
+            self.set(&group, &resources::of_class(millis))?;
+            let now = self.cgroups.children(&group)?;
+            if now.len() == pods.len() && now.iter().all(|name| pods.contains(name)) {
+                break;
+            }
+            pods = now;
+        }
+        Ok(())
+    }
+
+    /// Sets limits of a group that another agent may be removing.
+    fn set(&self, group: &Path, limits: &LinuxResources) -> Result<(), cgroup::Error> {
+        match self.cgroups.update(group, limits) {
+            Err(error) if error.is_absent() => Ok(()),
+            other => other,
+        }
+    }
+
     /// Kills what is in a pod's group and removes it, and the groups above it that are empty.
     pub fn remove_group(&self, group: &Path) -> Result<(), Error> {
         self.cgroups.kill(group).map_err(|e| Error::chain(&e))?;
         self.cgroups.remove(group).map_err(|e| Error::chain(&e))?;
+        if group.parent() == Some(&self.kubepods.join(QOS_GROUPS[1])) {
+            warn_of(self.weigh_burstable());
+        }
         let classes = QOS_GROUPS.iter().map(|class| self.kubepods.join(class));
         for parent in classes.chain([self.kubepods.clone()]).chain(self.cgroup_root.clone()) {
             self.cgroups.remove_if_empty(&parent).map_err(|e| Error::chain(&e))?;
@@ -126,11 +180,22 @@ impl Host {
     }
 }
 
-fn facts() -> NodeFacts {
+/// A weight is a preference among pods; none of them has less than it needs to run or to be removed.
+fn warn_of(weighed: Result<(), cgroup::Error>) {
+    if let Err(error) = weighed {
+        tracing::warn!(%error, "the groups of pods could not be weighed");
+    }
+}
+
+fn facts(cgroups: &Cgroups) -> NodeFacts {
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     NodeFacts {
         hostname: hostname.unwrap_or_else(|| "localhost".to_owned()),
         memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0),
+        resources: resources::Node {
+            huge_pages: huge_pages(Path::new("/sys/kernel/mm/hugepages")),
+            kills_groups: cgroups.kills_groups(),
+        },
         thermal: thermal(Path::new("/sys/devices/system/cpu")),
     }
 }
@@ -140,6 +205,37 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
+}
+
+/// How many processors are online; one when nobody says.
+fn processors() -> u64 {
+    let online = fs::read_to_string("/sys/devices/system/cpu/online");
+    online.ok().and_then(|list| count(list.trim())).unwrap_or(1)
+}
+
+/// How many numbers are in a list such as `0-3,8`.
+fn count(list: &str) -> Option<u64> {
+    let of = |range: &str| -> Option<u64> {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    };
+    list.split(',').map(of).sum()
+}
+
+/// The sizes of huge pages, bytes, of which there are some or may be some: below a directory of sysfs, `hugepages-2048kB`.
+fn huge_pages(directory: &Path) -> BTreeSet<u64> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: fs::DirEntry| -> Option<u64> {
+        let name = entry.file_name().into_string().ok()?;
+        let kibibytes: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let pages = |file: &str| -> Option<u64> {
+            fs::read_to_string(entry.path().join(file)).ok()?.trim().parse().ok()
+        };
+        let any = ["nr_hugepages", "nr_overcommit_hugepages"].iter().any(|file| pages(file) > Some(0));
+        if any { kibibytes.checked_mul(1024) } else { None }
+    };
+    entries.filter_map(size).collect()
 }
 
 /// The `thermal_throttle` of every processor below a directory of sysfs.
@@ -166,6 +262,30 @@ mod tests {
         for bad in ["", "MemTotal: x kB\n", "MemTotal: 12\n", "MemTotal: 99999999999999999999 kB\n"] {
             assert_eq!(total_memory(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn processors_are_counted() {
+        for (list, expected) in
+            [("0", Some(1)), ("0-3", Some(4)), ("0-1,4,6-7", Some(5)), ("", None), ("3-1", None), ("x", None)]
+        {
+            assert_eq!(count(list), expected, "{list}");
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_there_when_there_are_some_or_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        for (size, pages, overcommit) in
+            [("2048kB", "3\n", "0\n"), ("64kB", "0\n", "0\n"), ("1048576kB", "0\n", "1\n")]
+        {
+            let size = dir.path().join(format!("hugepages-{size}"));
+            fs::create_dir(&size).unwrap();
+            fs::write(size.join("nr_hugepages"), pages).unwrap();
+            fs::write(size.join("nr_overcommit_hugepages"), overcommit).unwrap();
+        }
+        assert_eq!(huge_pages(dir.path()), [2 << 20, 1 << 30].into());
+        assert!(huge_pages(Path::new("/none")).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod pod_runtime;
 pub mod reaper;
 pub mod resources;
 pub mod seccomp;
+pub mod shares;
 pub mod shim_client;
 pub mod shim_process;
 

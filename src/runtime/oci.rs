@@ -66,6 +66,9 @@ pub enum Error {
         /// The image as it was asked for.
         image: String,
     },
+    /// A wish that this node's kernel cannot fulfil.
+    #[error(transparent)]
+    NoGroupKill(#[from] resources::NoGroupKill),
     /// A mount of a volume that was not prepared.
     #[error("volume {volume} is not ready")]
     Volume {
@@ -75,12 +78,14 @@ pub enum Error {
 }
 
 /// What is true of the node, and goes into every container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeFacts {
     /// Its host name, which pods with `hostNetwork` share.
     pub hostname: String,
     /// Its memory, bytes.
     pub memory: u64,
+    /// What can be handed out.
+    pub resources: resources::Node,
     /// Files of sysfs that tell of its processors' heat, and through it what others do: hidden.
     pub thermal: Vec<String>,
 }
@@ -122,7 +127,7 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         masked_paths: masked.chain(node.thermal.iter().cloned()).collect(),
         readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
         cgroups_path: start.pod_group.join(id),
-        resources: resources::of_container(spec),
+        resources: resources::of_container(pod, spec, &node.resources)?,
         process: process(start, node)?,
     })
 }

@@ -329,11 +329,14 @@ fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
     write_record(pod, host, Survive::Crash)?;
     make_pod_group(pod, host, &group).map_err(Error::in_step("make the pod's cgroup"))?;
     let spawned = host.program.spawn(&host.layout, &pod.uid, &group, Path::new(CGROUP_MOUNT));
-    spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))
+    spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))?;
+    // While the shim gets ready.
+    host.weigh(pod);
+    Ok(())
 }
 
 fn make_pod_group(pod: &Pod, host: &Host, group: &Path) -> Result<(), Error> {
-    let mut limits = resources::of_pod(pod);
+    let mut limits = resources::of_pod(pod, &host.facts.resources, host.pod_max_pids);
     match host.cgroups.create(group, &limits) {
         // The limit of processes is our own idea: a host that cannot set it runs pods without.
         Err(cgroup::Error::NoController { controller: "pids", .. }) => {

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::{all_invalid, names};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::{PodKey, PodUid};
+use crate::pod::{OOM_GROUP_ANNOTATION, PodKey, PodUid};
 
 /// Bytes of all annotations of an object together.
 const MAX_ANNOTATIONS: usize = 256 * 1024;
@@ -78,6 +78,9 @@ fn annotations(
         let at = document.tree().locate(&path.key(key));
         for why in names::qualified_name(&key.to_lowercase()) {
             document.invalid_at(at, path, key, why);
+        }
+        if key == OOM_GROUP_ANNOTATION && value != "true" && value != "false" {
+            document.invalid(&path.key(key), value, "must be \"true\" or \"false\"");
         }
         size += key.len() + value.len();
     }

@@ -18,7 +18,12 @@ fn image(config: Value) -> Image {
 }
 
 fn node() -> NodeFacts {
-    NodeFacts { hostname: "node1".into(), memory: 1 << 30, thermal: vec!["/sys/hot".into()] }
+    NodeFacts {
+        hostname: "node1".into(),
+        memory: 1 << 30,
+        thermal: vec!["/sys/hot".into()],
+        ..NodeFacts::default()
+    }
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
