@@ -16,7 +16,7 @@ use crate::pod::{Pod, PodUid};
 use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
 use crate::runtime::pod_runtime::{PodRuntime, remove_tree, write_record};
-use crate::runtime::{Error, reaper};
+use crate::runtime::{Error, admit as node, reaper};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::status::publish::{Publisher, Update};
@@ -53,6 +53,10 @@ impl Agent {
     /// Takes all the pods on, or, if one of them cannot be, none. They run when the loop that is returned runs, and each
     /// is removed when it is over.
     pub async fn run(self, pods: Vec<Pod>) -> Result<EventLoop, Error> {
+        for pod in &pods {
+            let refused = |why| Error(format!("pod {}: {why}", pod.key));
+            node::check(pod, &self.host.facts).map_err(refused)?;
+        }
         let host = Arc::clone(&self.host);
         let admitted = spawn_blocking(move || admit(&host, pods)).await.map_err(|e| Error::chain(&e))??;
         let mut events = EventLoop::new();

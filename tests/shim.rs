@@ -148,6 +148,7 @@ impl World {
             attempt: 0,
             log_path: self.directory.path().join(format!("{id}.log")),
             root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },
+            host_devices: false,
             mounts: vec![
                 mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
                 mount("/dev", "tmpfs", &["nosuid", "noexec", "mode=755", "size=65536k"]),

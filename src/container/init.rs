@@ -61,7 +61,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
 
     rootfs::detach_from_host()?;
     let root = rootfs::mount_overlay(&config.root, makes_devices(process))?;
-    let null = mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts)?;
+    let null = mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts, config.host_devices)?;
     mounts::make_read_only(&root, &config.readonly_paths)?;
     mounts::mask(&root, &config.masked_paths)?;
 

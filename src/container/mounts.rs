@@ -36,11 +36,12 @@ const SOURCES: [(&str, SFlag, &str); 5] = [
 
 /// Carries out `mounts` in their order. `cgroups` says what a mount of type `cgroup` is made of on this host.
 ///
-/// Gives the /dev/null of the container's own /dev, if it gets one: opened while nobody else could have touched it.
+/// With `host_devices` its own /dev has all devices of the host's. Gives the /dev/null of the container's own /dev, if it gets one: opened while nobody else could have touched it.
 pub fn mount_all(
     root: &Root,
     mounts: &[Mount],
     cgroups: &ContainerMounts,
+    host_devices: bool,
 ) -> Result<Option<OwnedFd>, Failure> {
     let mut null = None;
     for mount in mounts {
@@ -53,7 +54,7 @@ pub fn mount_all(
                 ContainerMounts::V1 { hierarchies } => cgroup_v1(root, destination, hierarchies, &options),
             },
             "tmpfs" if destination == Path::new("/dev") => {
-                own_dev(root, &options).map(|opened| null = Some(opened))
+                own_dev(root, &options, host_devices).map(|opened| null = Some(opened))
             }
             kind => filesystem(root, destination, kind, &options),
         }
@@ -111,10 +112,13 @@ fn filesystem(root: &Root, destination: &Path, kind: &str, options: &Options) ->
 }
 
 /// A /dev of the container's own; gives its null device.
-fn own_dev(root: &Root, options: &Options) -> Result<OwnedFd, Failure> {
+fn own_dev(root: &Root, options: &Options, host_devices: bool) -> Result<OwnedFd, Failure> {
     let target = kernel_target(root, Path::new("/dev"))?;
     let dev = new_filesystem("tmpfs", options)?;
     devices::populate(dev.as_fd())?;
+    if host_devices {
+        devices::copy_host(dev.as_fd())?;
+    }
     let null = devices::open_own_null(dev.as_fd())?;
     mount_api::attach(dev.as_fd(), target.as_fd()).step(|| "attach")?;
     Ok(null)

@@ -29,6 +29,9 @@ pub struct ContainerConfig {
     /// The option `x-mkubelet.type=KIND` refuses a bind whose source is not a `directory`, `file`, `socket`, `char-device` or
     /// `block-device`.
     pub mounts: Vec<Mount>,
+    /// Its own /dev has every device file of the host's.
+    #[serde(default)]
+    pub host_devices: bool,
     /// Paths below /proc and /sys that are hidden.
     pub masked_paths: Vec<String>,
     /// Likewise that cannot be written to.

@@ -1,10 +1,10 @@
 //! What all pods of an agent share: the node's network, cgroups and images, and facts about the node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::LinuxResources;
+use oci_spec::runtime::{Capability, LinuxResources};
 
 use super::Error;
 use super::oci::NodeFacts;
@@ -196,8 +196,16 @@ fn facts(cgroups: &Cgroups) -> NodeFacts {
             huge_pages: huge_pages(Path::new("/sys/kernel/mm/hugepages")),
             kills_groups: cgroups.kills_groups(),
         },
+        capabilities: capabilities(),
         thermal: thermal(Path::new("/sys/devices/system/cpu")),
     }
+}
+
+/// What this process may do, and so what the shims that it starts can give to containers.
+fn capabilities() -> HashSet<Capability> {
+    let permitted = caps::read(None, caps::CapSet::Permitted).unwrap_or_default();
+    let names = permitted.into_iter().map(|capability| capability.to_string());
+    names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect()
 }
 
 /// MemTotal of /proc/meminfo, bytes.

@@ -1,5 +1,6 @@
 //! Carries the actions of `sync` out, and watches what becomes of them.
 
+pub mod admit;
 pub mod etc_files;
 pub mod exec;
 pub mod host;

@@ -12,7 +12,7 @@ use super::resources;
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
-use crate::pod::spec::{HostPathType, Security, SupplementalGroupsPolicy, VolumeSource};
+use crate::pod::spec::{HostPathType, ProcMount, Security, SupplementalGroupsPolicy, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, env};
 
 /// PATH of a container whose image and manifest say nothing of it.
@@ -86,6 +86,8 @@ pub struct NodeFacts {
     pub memory: u64,
     /// What can be handed out.
     pub resources: resources::Node,
+    /// What its root may do: as a rule everything that the kernel knows of.
+    pub capabilities: HashSet<Capability>,
     /// Files of sysfs that tell of its processors' heat, and through it what others do: hidden.
     pub thermal: Vec<String>,
 }
@@ -112,7 +114,10 @@ pub struct Start<'a> {
 /// Describes the container to the shim.
 pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<ContainerConfig, Error> {
     let Start { pod, spec, image, id, attempt, .. } = start;
+    let security = &spec.security;
+    let is_masked = !security.privileged && security.proc_mount == ProcMount::Default;
     let masked = MASKED.into_iter().chain([MASKED_POWERCAP]).map(str::to_owned);
+    let masked = masked.chain(node.thermal.iter().cloned()).filter(|_| is_masked);
     Ok(ContainerConfig {
         id: id.to_owned(),
         name: spec.name.to_string(),
@@ -124,8 +129,10 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
             readonly: spec.security.read_only_root_filesystem,
         },
         mounts: mounts(start, layout)?,
-        masked_paths: masked.chain(node.thermal.iter().cloned()).collect(),
-        readonly_paths: READ_ONLY.map(str::to_owned).to_vec(),
+        // Root of another user namespace may make no device file.
+        host_devices: security.privileged && pod.spec.host_users,
+        masked_paths: masked.collect(),
+        readonly_paths: READ_ONLY.map(str::to_owned).into_iter().filter(|_| is_masked).collect(),
         cgroups_path: start.pod_group.join(id),
         resources: resources::of_container(pod, spec, &node.resources)?,
         process: process(start, node)?,
@@ -169,7 +176,7 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
             strict_groups: pod.spec.supplemental_groups_policy == SupplementalGroupsPolicy::Strict,
             non_root: spec.security.run_as_non_root,
         },
-        capabilities: capabilities(&spec.security),
+        capabilities: capabilities(&spec.security, &node.capabilities),
         // Every field has a default: building it cannot fail.
         rlimits: open_files.into_iter().collect(),
         oom_score_adj: resources::oom_score_adj(pod, spec, node.memory),
@@ -193,19 +200,23 @@ fn environment(image: &[String], hostname: &str, manifest: &[(String, String)]) 
     variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// The defaults and what is added, less what is dropped; `ALL` comes before single names. Nothing is inheritable or ambient.
-fn capabilities(security: &Security) -> LinuxCapabilities {
+/// The defaults and what is added, less what is dropped; `ALL` comes before single names, and stands for what the node has.
+/// A privileged container has all of them whatever else is asked for, as with containerd. Nothing is inheritable or ambient.
+fn capabilities(security: &Security, node: &HashSet<Capability>) -> LinuxCapabilities {
     let is_all = |name: &String| name == "ALL";
     let named =
         |names: &[String]| -> Vec<Capability> { names.iter().filter_map(|name| name.parse().ok()).collect() };
     let mut set: HashSet<Capability> = match () {
+        () if security.privileged => node.clone(),
         () if security.capabilities_drop.iter().any(is_all) => HashSet::new(),
-        () if security.capabilities_add.iter().any(is_all) => every_capability(),
+        () if security.capabilities_add.iter().any(is_all) => node.clone(),
         () => DEFAULT_CAPABILITIES.into(),
     };
-    set.extend(named(&security.capabilities_add));
-    for dropped in named(&security.capabilities_drop) {
-        set.remove(&dropped);
+    if !security.privileged {
+        set.extend(named(&security.capabilities_add));
+        for dropped in named(&security.capabilities_drop) {
+            set.remove(&dropped);
+        }
     }
     let mut capabilities = LinuxCapabilities::default();
     capabilities.set_bounding(Some(set.clone()));
@@ -216,23 +227,20 @@ fn capabilities(security: &Security) -> LinuxCapabilities {
     capabilities
 }
 
-fn every_capability() -> HashSet<Capability> {
-    let names = caps::all().into_iter().map(|capability| capability.to_string());
-    names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect()
-}
-
 /// In the order in which they are to be mounted: parents before children, and the pod's own files last.
 fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     let Start { pod, spec, .. } = start;
     let shm = layout.shm(&pod.uid);
+    // The kernel's own files stay closed to programs and devices in any case.
+    let kernel = if spec.security.privileged { "nosuid,noexec,nodev" } else { "nosuid,noexec,nodev,ro" };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
         mount("/dev", "tmpfs", "tmpfs", "nosuid,noexec,mode=755,size=65536k"),
         mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
         mount("/dev/shm", "bind", &shm, "rbind,rprivate,nosuid,noexec,nodev"),
         mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
-        mount("/sys", "sysfs", "sysfs", "nosuid,noexec,nodev,ro"),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,ro"),
+        mount("/sys", "sysfs", "sysfs", kernel),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", kernel),
     ];
 
     let mut volumes: Vec<_> = spec.volume_mounts.iter().collect();

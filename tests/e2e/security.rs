@@ -1,6 +1,8 @@
 //! securityContext, from the manifest to what the container finds itself to be.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::FileTypeExt;
 
 use serde_json::{Value, json};
 
@@ -130,6 +132,72 @@ fn a_kernel_parameter_that_cannot_be_set_is_named() {
         let pod = world.pod("bad", [world.container("a", &[])]).spec("securityContext", context);
         let transcript = world.run(&pod).wait().code(1).transcript();
         let error = "set the sysctl net.ipv4.ip_local_port_range to \"many\": EINVAL";
+        assert!(transcript.contains(error), "{transcript}");
+        assert_eq!(world.ledger().starts("a"), 0);
+    });
+}
+
+/// A line of this process's own status: the tests run as the root that starts the agent.
+fn own_status(field: &str) -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    line.trim_start_matches(':').trim().to_owned()
+}
+
+#[test]
+fn a_privileged_container_has_the_nodes_devices_and_capabilities_and_no_masks() {
+    world(|world| {
+        let steps = ["list=/dev", "write=/proc/sys/kernel/hostname", "report"];
+        let container = world.container("a", &steps).security(json!({"privileged": true}));
+        let report = report(world, json!({}), container);
+        for set in ["CapPrm", "CapEff", "CapBnd"] {
+            assert_eq!(report["status"][set], own_status("CapPrm"), "{set}");
+        }
+        for set in ["CapInh", "CapAmb"] {
+            assert_eq!(report["status"][set], "0000000000000000", "{set}");
+        }
+
+        let listed = world.answer("a", "list=/dev").unwrap();
+        let inside: BTreeSet<&str> = listed.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        for entry in fs::read_dir("/dev").unwrap().map(Result::unwrap) {
+            let (kind, name) = (entry.file_type().unwrap(), entry.file_name().into_string().unwrap());
+            if (kind.is_char_device() || kind.is_block_device()) && name != "console" {
+                assert!(inside.contains(name.as_str()), "{name} is not in {inside:?}");
+            }
+        }
+        // Of its own UTS namespace: writable, as /proc/sys is not masked.
+        world.answer("a", "write=/proc/sys/kernel/hostname").unwrap();
+
+        let mounts: Vec<&str> =
+            report["mounts"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let below: Vec<&&str> = mounts.iter().filter(|line| line.contains(" /proc/")).collect();
+        assert!(below.is_empty(), "no masks: {below:?}");
+        for path in [" /sys ", " /proc "] {
+            let options = mounts.iter().find(|line| line.contains(path)).unwrap().split(' ').nth(5).unwrap();
+            assert!(options.starts_with("rw,") && options.contains("nosuid"), "{path}: {options}");
+        }
+    });
+}
+
+#[test]
+fn all_capabilities_are_all_that_the_node_has() {
+    world(|world| {
+        let security = json!({"capabilities": {"add": ["all"], "drop": ["sys_admin"]}});
+        let report = report(world, json!({}), world.container("a", &["report"]).security(security));
+        let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+        let sys_admin = 1 << 21;
+        let expected = number(&own_status("CapPrm")) & !sys_admin;
+        assert_eq!(number(report["status"]["CapEff"].as_str().unwrap()), expected);
+    });
+}
+
+#[test]
+fn what_the_node_cannot_give_is_refused_before_anything_starts() {
+    world(|world| {
+        let profile = json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "k8s-web"}});
+        let pod = world.pod("confined", [world.container("a", &[]).security(profile)]);
+        let transcript = world.run(&pod).wait().code(1).transcript();
+        let error = "pod default/confined: spec.containers[0].securityContext.appArmorProfile: Cannot enforce AppArmor";
         assert!(transcript.contains(error), "{transcript}");
         assert_eq!(world.ledger().starts("a"), 0);
     });

@@ -21,9 +21,19 @@ fn node() -> NodeFacts {
     NodeFacts {
         hostname: "node1".into(),
         memory: 1 << 30,
+        capabilities: every_capability(),
         thermal: vec!["/sys/hot".into()],
         ..NodeFacts::default()
     }
+}
+
+/// All that this build knows of but one: a node can lack some.
+fn every_capability() -> HashSet<Capability> {
+    let names = caps::all().into_iter().map(|capability| capability.to_string());
+    let mut all: HashSet<Capability> =
+        names.filter_map(|name| name.trim_start_matches("CAP_").parse().ok()).collect();
+    all.remove(&Capability::SysResource);
+    all
 }
 
 fn strings(words: &[&str]) -> Vec<String> {
@@ -115,6 +125,7 @@ fn a_plain_container_is_told_in_full() {
             ],
             "resources": {"cpu": {"shares": 2}, "devices": null},
             "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
+            "hostDevices": false,
             "maskedPaths": MASKED.iter().copied().chain([MASKED_POWERCAP, "/sys/hot"]).collect::<Vec<_>>(),
             "readonlyPaths": READ_ONLY,
         })
@@ -245,4 +256,33 @@ fn a_read_only_root_makes_the_pods_files_read_only_too() {
     assert_eq!(oci["root"]["readonly"], true);
     assert_eq!(oci["process"]["noNewPrivileges"], true);
     assert_eq!(oci["mounts"][7]["options"][2], "ro");
+}
+
+#[test]
+fn a_privileged_container_has_all_that_the_node_has() {
+    let mut pod = a_pod();
+    let security = &mut pod.spec.containers[0].security;
+    security.privileged = true;
+    security.capabilities_drop = strings(&["ALL"]);
+    let oci = oci_of(&pod, &image(json!({"Cmd": ["c"]})));
+    let bounding = oci["process"]["capabilities"]["bounding"].as_array().unwrap();
+    assert_eq!(bounding.len(), every_capability().len());
+    assert_eq!((&oci["maskedPaths"], &oci["readonlyPaths"]), (&json!([]), &json!([])));
+    assert_eq!(oci["hostDevices"], true);
+    for mount in [&oci["mounts"][5], &oci["mounts"][6]] {
+        assert_eq!(mount["options"], json!(["nosuid", "noexec", "nodev"]), "{mount}");
+    }
+    pod.spec.host_users = false;
+    assert_eq!(oci_of(&pod, &image(json!({"Cmd": ["c"]})))["hostDevices"], false);
+}
+
+#[test]
+fn an_unmasked_proc_hides_nothing_and_gives_nothing_else() {
+    let mut pod = a_pod();
+    pod.spec.containers[0].security.proc_mount = ProcMount::Unmasked;
+    let oci = oci_of(&pod, &image(json!({"Cmd": ["c"]})));
+    assert_eq!((&oci["maskedPaths"], &oci["readonlyPaths"]), (&json!([]), &json!([])));
+    assert_eq!(oci["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 11);
+    assert_eq!(oci["mounts"][5]["options"], json!(["nosuid", "noexec", "nodev", "ro"]));
+    assert_eq!(oci["hostDevices"], false);
 }
