@@ -314,6 +314,11 @@ fn a_hundred_processes_leave_nothing_behind_and_too_many_at_once_are_refused() {
     for _ in 0..100 {
         assert!(agent.exec_failure(in_container("a", &["nope"])).contains("not found"));
     }
+    // That the last one failed is told before its process has ended.
+    let deadline = Instant::now() + HANG;
+    while descriptors() != before && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     assert_eq!((descriptors(), processes(&world, "a")), (before, left.clone()));
     let children = fs::read_to_string(format!("/proc/{shim}/task/{shim}/children")).unwrap();
     assert_eq!(children.split_whitespace().count(), 2, "pause and the container: {children}");
