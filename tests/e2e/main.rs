@@ -11,6 +11,7 @@ mod crash;
 mod exit_status;
 mod images;
 mod init;
+mod inside;
 mod isolation;
 mod limits;
 mod liveness;

@@ -71,11 +71,7 @@ impl World {
         for dir in ["bin", "etc", "tmp"] {
             fs::create_dir_all(image.join(dir)).unwrap();
         }
-        let program = image.join("bin/ledger");
-        // A hard link where that works: the program is 8 MB, and every test has one.
-        fs::hard_link(ledger_program(), &program)
-            .or_else(|_| fs::copy(ledger_program(), &program).map(drop))
-            .unwrap();
+        install("ledger", &image);
         fs::write(
             image.join("etc/passwd"),
             "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000:user:/home/user:/bin/sh\n",
@@ -308,10 +304,18 @@ pub(crate) fn try_get(address: SocketAddr, path: &str) -> std::io::Result<(Strin
     Ok((head.lines().next().unwrap_or_default().to_owned(), body.to_owned()))
 }
 
-/// The ledger program, built once by the cargo that built this test.
-fn ledger_program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
+/// Puts a program of the tests into an image, unless it is there. A hard link where that works: it has 8 MB.
+pub(crate) fn install(program: &str, image: &Path) {
+    let (from, to) = (programs().join(program), image.join("bin").join(program));
+    if !to.exists() {
+        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).unwrap();
+    }
+}
+
+/// Where the programs of the tests are, built once by the cargo that built this test.
+fn programs() -> &'static Path {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(|| {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
@@ -319,6 +323,8 @@ fn ledger_program() -> &'static Path {
             "--quiet",
             "--example",
             "ledger",
+            "--example",
+            "inside",
             "--message-format=json",
         ]);
         if !cfg!(debug_assertions) {
@@ -330,6 +336,7 @@ fn ledger_program() -> &'static Path {
         let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let executable =
             built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-        executable.expect("cargo build --example ledger names an executable")
+        let executable = executable.expect("cargo build --example names an executable");
+        executable.parent().unwrap().to_owned()
     })
 }
