@@ -30,6 +30,16 @@ test-long: root rootfs ## The same, and the tests that repeat and shuffle for mi
 	@scripts/install-packages test
 	cargo test -- --include-ignored
 
+# Seconds that each target is fuzzed for; TARGETS="user log" chooses.
+SECONDS := 60
+FUZZED := $(or $(TARGETS),$(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs)))
+
+.PHONY: fuzz
+fuzz: ## Fuzz what strangers send (TARGETS, SECONDS); needs nightly Rust and cargo-fuzz.
+	cd fuzz && for target in $(FUZZED); do \
+		nice cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024; \
+	done
+
 .PHONY: bench
 bench: root rootfs build ## Measure mkubelet against the kernel floor and podman.
 	@scripts/install-packages bench

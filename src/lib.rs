@@ -45,3 +45,6 @@ pub mod status;
 pub mod state;
 
 pub mod sys;
+
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;

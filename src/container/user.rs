@@ -105,13 +105,15 @@ pub enum Error {
 /// one of /etc/passwd, or 0 if it is a number that is not listed. A missing file is an error only for a name.
 pub fn resolve(root: &Root, request: &UserRequest) -> Result<Identity, Error> {
     check(request)?;
-    let (user, group) = wanted(request)?;
-    let passwd = database::read(root, PASSWD)?;
-    let groups = database::read(root, GROUP)?;
+    identify(request, &database::read(root, PASSWD)?, &database::read(root, GROUP)?)
+}
 
-    let (uid, entry) = find_user(&passwd, &user)?;
+/// Likewise, for a request that passed [`check`], in a container with these files.
+pub(crate) fn identify(request: &UserRequest, passwd: &[u8], groups: &[u8]) -> Result<Identity, Error> {
+    let (user, group) = wanted(request)?;
+    let (uid, entry) = find_user(passwd, &user)?;
     let gid = match (group, &entry) {
-        (Some(group), _) => find_group(&groups, &group)?,
+        (Some(group), _) => find_group(groups, &group)?,
         (None, Some(entry)) => number("gid", entry.gid, entry.name, PASSWD)?,
         (None, None) => 0,
     };
@@ -119,7 +121,7 @@ pub fn resolve(root: &Root, request: &UserRequest) -> Result<Identity, Error> {
     Ok(Identity {
         uid,
         gid,
-        groups: all_groups(gid, request, &groups, entry.as_ref())?,
+        groups: all_groups(gid, request, groups, entry.as_ref())?,
         home: home.filter(|home| home.starts_with('/') && !home.contains('\0')).map(str::to_owned),
     })
 }

@@ -10,7 +10,7 @@ const MAX_LAYERS: usize = 127;
 
 /// How a layer's archive is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -18,7 +18,7 @@ pub(super) enum Compression {
 
 impl Compression {
     /// The media type of a layer that is packed so.
-    pub(super) fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Compression::None => "application/vnd.oci.image.layer.v1.tar",
             Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -27,7 +27,7 @@ impl Compression {
     }
 
     /// By the first bytes of the blob.
-    pub(super) fn detect(start: &[u8]) -> Compression {
+    pub(crate) fn detect(start: &[u8]) -> Compression {
         match start {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
@@ -38,50 +38,50 @@ impl Compression {
 
 /// A layer by its manifest and its image's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LayerInfo {
+pub(crate) struct LayerInfo {
     /// Digest of the blob.
-    pub(super) blob: Digest,
+    pub(crate) blob: Digest,
     /// Size of the blob.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// How it is packed.
-    pub(super) compression: Compression,
+    pub(crate) compression: Compression,
     /// Digest of the archive in it.
-    pub(super) diff_id: Digest,
+    pub(crate) diff_id: Digest,
     /// Names this layer on top of all layers below it.
-    pub(super) chain_id: Digest,
+    pub(crate) chain_id: Digest,
 }
 
 /// A manifest and its configuration, checked against each other.
 #[derive(Debug, Clone)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     /// Digest of the manifest.
-    pub(super) manifest: Digest,
+    pub(crate) manifest: Digest,
     /// Digest of the configuration.
-    pub(super) id: Digest,
+    pub(crate) id: Digest,
     /// The lowest first; at least one.
-    pub(super) layers: Vec<LayerInfo>,
+    pub(crate) layers: Vec<LayerInfo>,
     /// How to start a container.
-    pub(super) config: Config,
+    pub(crate) config: Config,
 }
 
 /// The manifests that an index lists: images and further indexes.
-pub(super) fn index(bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, Error> {
+pub(crate) fn index(bytes: &[u8], what: &str) -> Result<Vec<Descriptor>, Error> {
     let index: ImageIndex = serde_json::from_slice(bytes).map_err(Error::invalid(what))?;
     Ok(index.manifests().clone())
 }
 
 /// Digest of the configuration of an image manifest.
-pub(super) fn config_digest(bytes: &[u8], what: &str) -> Result<Digest, Error> {
+pub(crate) fn config_digest(bytes: &[u8], what: &str) -> Result<Digest, Error> {
     digest(parse(bytes, what)?.config())
 }
 
 /// The digest that a descriptor points to.
-pub(super) fn digest(descriptor: &Descriptor) -> Result<Digest, Error> {
+pub(crate) fn digest(descriptor: &Descriptor) -> Result<Digest, Error> {
     descriptor.digest().to_string().parse()
 }
 
 /// True for a descriptor of an index.
-pub(super) fn is_index(descriptor: &Descriptor) -> bool {
+pub(crate) fn is_index(descriptor: &Descriptor) -> bool {
     matches!(
         descriptor.media_type().to_string().as_str(),
         "application/vnd.oci.image.index.v1+json"
@@ -90,7 +90,7 @@ pub(super) fn is_index(descriptor: &Descriptor) -> bool {
 }
 
 /// True for a descriptor of an image.
-pub(super) fn is_image(descriptor: &Descriptor) -> bool {
+pub(crate) fn is_image(descriptor: &Descriptor) -> bool {
     matches!(
         descriptor.media_type().to_string().as_str(),
         "application/vnd.oci.image.manifest.v1+json" | "application/vnd.docker.distribution.manifest.v2+json"
@@ -98,7 +98,7 @@ pub(super) fn is_image(descriptor: &Descriptor) -> bool {
 }
 
 /// True if an index does not say that this is for another system than ours.
-pub(super) fn may_run_here(descriptor: &Descriptor) -> bool {
+pub(crate) fn may_run_here(descriptor: &Descriptor) -> bool {
     descriptor
         .platform()
         .as_ref()
@@ -106,7 +106,7 @@ pub(super) fn may_run_here(descriptor: &Descriptor) -> bool {
 }
 
 /// Checks an image: its manifest, its configuration, and that it is for this machine.
-pub(super) fn check(manifest: &[u8], config: &[u8]) -> Result<Checked, Error> {
+pub(crate) fn check(manifest: &[u8], config: &[u8]) -> Result<Checked, Error> {
     let manifest_digest = Digest::of(manifest);
     let manifest = parse(manifest, &format!("manifest {manifest_digest}"))?;
     let id = Digest::of(config);
@@ -152,7 +152,7 @@ pub(super) fn check(manifest: &[u8], config: &[u8]) -> Result<Checked, Error> {
 }
 
 /// Parses an image configuration.
-pub(super) fn configuration(bytes: &[u8]) -> Result<ImageConfiguration, Error> {
+pub(crate) fn configuration(bytes: &[u8]) -> Result<ImageConfiguration, Error> {
     serde_json::from_slice(bytes)
         .map_err(Error::invalid(format!("image configuration {}", Digest::of(bytes))))
 }

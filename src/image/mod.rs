@@ -14,7 +14,7 @@ mod digest;
 mod durable;
 mod error;
 mod layers;
-mod manifest;
+pub(crate) mod manifest;
 mod pods;
 mod reference;
 mod references;
@@ -22,7 +22,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod tests;
-mod unpack;
+pub(crate) mod unpack;
 
 pub use error::Error;
 pub use reference::{InvalidReference, Reference};

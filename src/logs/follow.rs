@@ -22,8 +22,9 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
 use tokio::sync::{mpsc, oneshot};
 
+use super::cut::Cutter;
 use super::join::{Joined, Joiner};
-use super::line::{Line, MAX_LINE, Stream};
+use super::line::{Line, Stream};
 
 /// Read in one turn, bytes.
 const CHUNK: usize = 64 << 10;
@@ -216,19 +217,16 @@ struct Container {
     file: Option<File>,
     /// A later attempt, known to have begun before the log was read to its end for the last time.
     next: Option<u32>,
-    /// The beginning of a line of the log whose rest is not written yet; at most `MAX_LINE` bytes.
-    tail: Vec<u8>,
-    /// What is being read is the rest of a line that is too long to be one of a log.
-    skipping: bool,
+    cutter: Cutter,
     joiner: Joiner,
     finishing: Vec<oneshot::Sender<()>>,
 }
 
 impl Container {
     fn new(label: Arc<str>, directory: OwnedFd, attempt: u32) -> Self {
-        let (tail, joiner, finishing) = (Vec::new(), Joiner::default(), Vec::new());
+        let (cutter, joiner, finishing) = (Cutter::default(), Joiner::default(), Vec::new());
         let attempt = attempt.into();
-        Self { label, directory, attempt, file: None, next: None, tail, skipping: false, joiner, finishing }
+        Self { label, directory, attempt, file: None, next: None, cutter, joiner, finishing }
     }
 
     /// Reads once. False if there is no more to read for now.
@@ -283,32 +281,15 @@ impl Container {
 
     /// Gives out what never ended.
     fn end_attempt(&mut self, joined: &mut Vec<Joined>) {
-        self.tail.clear();
-        self.skipping = false;
+        self.cutter.clear();
         joined.extend(self.joiner.finish(Timestamp::now()));
     }
 
     fn take(&mut self, chunk: &[u8], joined: &mut Vec<Joined>) {
-        for piece in chunk.split_inclusive(|byte| *byte == b'\n') {
-            let ends = piece.ends_with(b"\n");
-            if self.tail.len() + piece.len() > MAX_LINE {
-                self.skipping = true;
-                self.tail.clear();
-            }
-            if !self.skipping {
-                self.tail.extend_from_slice(piece);
-            }
-            if ends && !std::mem::take(&mut self.skipping) {
-                self.end_line(joined);
-            }
-        }
-    }
-
-    fn end_line(&mut self, joined: &mut Vec<Joined>) {
-        let line = self.tail.strip_suffix(b"\n").unwrap_or(&self.tail);
-        // A line that is none of ours is not output of the container.
-        joined.extend(Line::parse(line).ok().and_then(|line| self.joiner.push(line)));
-        self.tail.clear();
+        self.cutter.push(chunk, |line| {
+            // A line that is none of ours is not output of the container.
+            joined.extend(Line::parse(line).ok().and_then(|line| self.joiner.push(line)));
+        });
     }
 }
 

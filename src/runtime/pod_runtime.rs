@@ -426,17 +426,17 @@ fn new_id() -> Result<String, Error> {
 }
 
 /// A signal as images write it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`. What is no signal is SIGTERM, as for other runtimes.
-fn signal_number(text: &str) -> i32 {
+pub(crate) fn signal_number(text: &str) -> i32 {
     let name = text.trim().to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     let last = libc::SIGRTMAX();
-    let real_time = |base: i32, rest: &str, sign: i32| match rest {
-        "" => Some(base),
-        offset => offset.get(1..)?.parse::<i32>().ok().map(|offset| base + sign * offset),
+    let offset = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        offset => offset.strip_prefix(sign)?.parse::<u8>().ok().map(i32::from),
     };
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(rest), _) => real_time(libc::SIGRTMIN(), rest, 1),
-        (_, Some(rest)) => real_time(last, rest, -1),
+        (Some(rest), _) => offset(rest, '+').map(|offset| libc::SIGRTMIN() + offset),
+        (_, Some(rest)) => offset(rest, '-').map(|offset| last - offset),
         _ => name.parse().ok().or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|s| s as i32)),
     };
     number.filter(|number| (1..=last).contains(number)).unwrap_or(libc::SIGTERM)
@@ -460,6 +460,9 @@ mod tests {
             ("4096", libc::SIGTERM),
             ("-1", libc::SIGTERM),
             ("SIGRTMIN+99", libc::SIGTERM),
+            ("SIGRTMIN+2147483647", libc::SIGTERM),
+            ("SIGRTMIN+-3", libc::SIGTERM),
+            ("SIGRTMIN-1", libc::SIGTERM),
             ("NOPE", libc::SIGTERM),
         ] {
             assert_eq!(signal_number(text), want, "{text:?}");

@@ -4,7 +4,7 @@
 //! end, which the next shim of the pod cuts off before it writes on.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -55,7 +55,7 @@ impl Journal {
                 .open(path)
         };
         let mut file = open().map_err(failed("open"))?;
-        let past = match replay(&mut file).map_err(failed("read"))? {
+        let past = match replay(&file).map_err(failed("read"))? {
             Replay::Understood(past) => past,
             Replay::Corrupt => {
                 std::fs::rename(path, path.with_extension("corrupt")).map_err(failed("set aside"))?;
@@ -96,20 +96,27 @@ impl Journal {
 }
 
 /// What a journal says of the time before.
-#[derive(Debug, Default)]
-struct Past {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
     /// Bytes up to the end of the last whole line.
-    length: u64,
-    last: u64,
-    unfinished: Unfinished,
+    pub(crate) length: u64,
+    /// Number of the newest record, 0 when there is none.
+    pub(crate) last: u64,
+    /// What had not ended.
+    pub(crate) unfinished: Unfinished,
 }
 
-enum Replay {
+/// What came of reading a journal.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// Every whole line is a record, and they count up from 1.
     Understood(Past),
+    /// Somebody else wrote to it.
     Corrupt,
 }
 
-fn replay(file: &mut File) -> io::Result<Replay> {
+/// Reads a journal up to its last whole line.
+pub(crate) fn replay(file: impl Read) -> io::Result<Replay> {
     let mut past = Past::default();
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
@@ -131,7 +138,8 @@ fn replay(file: &mut File) -> io::Result<Replay> {
 }
 
 impl Unfinished {
-    fn fold(&mut self, event: &Event) {
+    /// Takes note of the next event.
+    pub(crate) fn fold(&mut self, event: &Event) {
         match event {
             Event::ShimStarted { .. } => {}
             Event::SandboxStarted { .. } => self.sandbox = true,

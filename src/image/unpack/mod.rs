@@ -5,7 +5,7 @@
 //! Whiteouts become overlayfs' own, and hide only what the layers below brought, never what the same archive did.
 
 mod attributes;
-pub(super) mod members;
+pub(crate) mod members;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::line::{Encoder, MAX_TEXT};
+use super::super::line::{Encoder, MAX_LINE, MAX_TEXT};
 use super::*;
 
 /// A container's directory of logs, and a follower of it.
