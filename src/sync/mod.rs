@@ -3,5 +3,6 @@
 pub mod event_loop;
 pub mod outcome;
 pub mod plan;
+mod probing;
 pub mod restart;
 pub mod worker;

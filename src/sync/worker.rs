@@ -13,8 +13,7 @@
 //! futures of this very task, publishes the status, and waits for the next thing to happen. An action that is under way is
 //! noted in `Observed`, so that the plan does not ask for it again. Nothing here blocks, and nothing polls.
 
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,18 +25,16 @@ use tokio::sync::{mpsc, watch};
 
 use super::outcome::outcome;
 use super::plan::{Action, Intent, plan};
+use super::probing::{self, Probes};
 use super::restart;
 use crate::pod::{ContainerName, Pod};
-use crate::probe::{self, Prober};
+use crate::probe;
 use crate::runtime::observe::{Held, Observed, Sandbox, Stopping};
 use crate::runtime::{Error, Notice, Refusal, Runtime};
 use crate::status::publish::Publisher;
 
 /// SIGKILL that could not be sent is tried again after this time.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
-
-/// Verdicts of probes on their way.
-const VERDICTS: usize = 16;
 
 /// What is wanted of a pod. The latest order counts; from `Terminate` there is no way back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +145,7 @@ impl<R: Runtime> Worker<R> {
             match self.next_event(plan.wake_at).await {
                 Event::Noticed(notice) => self.take_in(notice),
                 Event::Ordered(order) => self.obey(order),
-                Event::Probed(verdict) => self.judge(verdict),
+                Event::Probed(verdict) => probing::judge(&self.pod, &mut self.observed, verdict),
                 Event::Done(done) => self.finish(done),
                 Event::Time => {}
             }
@@ -167,7 +164,7 @@ impl<R: Runtime> Worker<R> {
                         Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
                     }
                 }
-                self.probes.resumed = true;
+                self.probes.resumed();
             }
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),
@@ -184,7 +181,7 @@ impl<R: Runtime> Worker<R> {
             // Who gives orders may be gone: then the last one stands.
             Ok(()) = self.orders.changed() => Event::Ordered(*self.orders.borrow_and_update()),
             Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Event::Done(done),
-            Some(verdict) = self.probes.verdicts.recv() => Event::Probed(verdict),
+            verdict = self.probes.verdict() => Event::Probed(verdict),
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Event::Time,
         }
     }
@@ -216,18 +213,6 @@ impl<R: Runtime> Worker<R> {
         if self.intent != before {
             self.publisher.terminating(grace);
         }
-    }
-
-    fn judge(&mut self, verdict: probe::Verdict) {
-        let name = self.observed.running().find(|(_, running)| running.id == verdict.container_id);
-        let Some(name) = name.map(|(name, _)| name.clone()) else { return };
-        self.observed.container_mut(&name).unhealthy = match verdict.outcome {
-            probe::Outcome::Success => None,
-            probe::Outcome::Failure { message } => {
-                tracing::info!(pod = %self.pod.key, container = %name, message, "liveness probe failed");
-                Some(message)
-            }
-        };
     }
 
     /// Begins an action, and notes that it is under way.
@@ -337,71 +322,6 @@ impl<R: Runtime> Worker<R> {
             Some(failure) => Err(failure),
             None => removed,
         }
-    }
-}
-
-/// The probes of a pod's running containers.
-struct Probes {
-    /// Made when the first probe is needed: it costs time.
-    prober: Option<Prober>,
-    running: BTreeMap<ContainerName, (String, probe::Handle)>,
-    sender: mpsc::Sender<probe::Verdict>,
-    verdicts: mpsc::Receiver<probe::Verdict>,
-    /// What runs now has been running since before this agent.
-    resumed: bool,
-}
-
-impl Probes {
-    fn new() -> Self {
-        let (sender, verdicts) = mpsc::channel(VERDICTS);
-        Self { prober: None, running: BTreeMap::new(), sender, verdicts, resumed: false }
-    }
-
-    /// Sees to it that each running container that has a probe is probed, and nothing else.
-    fn follow(&mut self, pod: &Pod, observed: &Observed, intent: Intent) {
-        if intent != Intent::Run {
-            self.stop();
-            return;
-        }
-        for spec in &pod.spec.containers {
-            let Some(probe) = &spec.liveness_probe else { continue };
-            let running = observed.container(&spec.name).running();
-            let probed = self.running.get(&spec.name).map(|(id, _)| id);
-            if running.map(|running| &running.id) == probed {
-                continue;
-            }
-            self.running.remove(&spec.name);
-            // On the host's network the pod is reached where the host is.
-            let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
-            let (Some(running), Some(ip)) = (running, observed.address.or(host)) else { continue };
-            let target = probe::Target {
-                container_id: running.id.clone(),
-                kind: probe::Kind::Liveness,
-                probe: probe.clone(),
-                pod_ip: IpAddr::V4(ip),
-                started_at: running.started_at,
-                resumed: self.resumed,
-            };
-            let sender = self.sender.clone();
-            let Some(prober) = self.prober() else { return };
-            let handle = prober.spawn(target, sender);
-            self.running.insert(spec.name.clone(), (running.id.clone(), handle));
-        }
-        self.resumed = self.resumed && observed.address.is_none() && !pod.spec.host_network;
-    }
-
-    fn stop(&mut self) {
-        self.running.clear();
-    }
-
-    fn prober(&mut self) -> Option<&Prober> {
-        if self.prober.is_none() {
-            match Prober::new() {
-                Ok(prober) => self.prober = Some(prober),
-                Err(error) => tracing::error!(error = %Error::chain(&error), "probes are not possible"),
-            }
-        }
-        self.prober.as_ref()
     }
 }
 
