@@ -64,6 +64,12 @@ fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
     if let Some(probe) = &mut container.liveness_probe {
         apply_to_probe(probe);
     }
+    if let Some(lifecycle) = &mut container.lifecycle {
+        let hooks = [&mut lifecycle.post_start, &mut lifecycle.pre_stop];
+        for http_get in hooks.into_iter().flatten().filter_map(|hook| hook.http_get.as_mut()) {
+            apply_to_http_get(http_get);
+        }
+    }
 }
 
 fn apply_to_probe(probe: &mut k8s::Probe) {
@@ -72,9 +78,13 @@ fn apply_to_probe(probe: &mut k8s::Probe) {
     number(&mut probe.success_threshold, 1);
     number(&mut probe.failure_threshold, 3);
     if let Some(http_get) = &mut probe.http_get {
-        text(&mut http_get.path, "/");
-        text(&mut http_get.scheme, "HTTP");
+        apply_to_http_get(http_get);
     }
+}
+
+fn apply_to_http_get(http_get: &mut k8s::HTTPGetAction) {
+    text(&mut http_get.path, "/");
+    text(&mut http_get.scheme, "HTTP");
 }
 
 /// Without a tag an image is the latest, and the latest can have changed. What is on the node needs no pull.

@@ -158,6 +158,11 @@ impl<'r, 'f> Document<'r, 'f> {
         self.problem(path, format!("Unsupported value: {}: supported values: {allowed}", Shown(value)));
     }
 
+    /// The list is too long.
+    pub(super) fn too_many(&mut self, path: &Path<'_>, count: usize, most: usize) {
+        self.problem(path, format!("Too many: {count}: must have at most {most} items"));
+    }
+
     /// The field may not be set here.
     pub(super) fn forbidden(&mut self, path: &Path<'_>, why: &str) {
         self.problem(path, format!("Forbidden: {why}"));

@@ -30,12 +30,15 @@ pub struct PodSpec {
     pub restart_policy: RestartPolicy,
     /// Time between SIGTERM and SIGKILL.
     pub termination_grace_period: Duration,
+    /// How long the pod may be active on the node, from the start of its first sandbox; then it is ended and has failed.
+    #[serde(default)]
+    pub active_deadline: Option<Duration>,
     /// The host name inside the pod: `spec.hostname`, else the pod's name, cut to 63 characters.
     /// Pods with `host_network` keep the node's name instead.
     pub hostname: String,
     /// Share the node's network and UTS namespaces.
     pub host_network: bool,
-    /// Run one after another, before the containers.
+    /// Started one after another, before the containers. Sidecars stay, the others must succeed first.
     pub init_containers: Vec<ContainerSpec>,
     /// Run together; at least one.
     pub containers: Vec<ContainerSpec>,
@@ -57,6 +60,13 @@ pub struct PodSpec {
     pub resources: Resources,
     /// Decides the pod's place in the cgroup tree.
     pub qos_class: QosClass,
+}
+
+impl ContainerSpec {
+    /// An init container that stays beside the containers (KEP-753). Meaningless for a container.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy == Some(RestartPolicy::Always)
+    }
 }
 
 impl PodSpec {
@@ -140,8 +150,59 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Pod-level and container-level securityContext, merged: the container's word wins.
     pub security: Security,
-    /// Restarts the container when it fails. Never set on an init container.
+    /// Restarts the container when it fails. On init containers only sidecars have one.
     pub liveness_probe: Option<Probe>,
+    /// When it is started again, where that differs from the pod's policy. `Always` makes an init container a sidecar.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// Exit codes after which it is started again whatever the policy (KEP-5307).
+    #[serde(default)]
+    pub restart_rules: Vec<RestartRule>,
+    /// What happens after its start and before its end. On init containers only sidecars have one.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+}
+
+/// An entry of `restartPolicyRules`, whose action is `Restart`. The rules are looked at in order; the first one that
+/// matches decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartRule {
+    /// Start the container again after one of these exit codes.
+    In(Vec<i32>),
+    /// Likewise after any other than these.
+    NotIn(Vec<i32>),
+}
+
+/// `lifecycle`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lifecycle {
+    /// Begins when the container has been started. A container whose hook fails is ended.
+    pub post_start: Option<LifecycleHandler>,
+    /// Runs before the stop signal, within the grace period.
+    pub pre_stop: Option<LifecycleHandler>,
+    /// The signal that asks the container to end, such as `SIGUSR1`; `None`: the image's, else `SIGTERM` (KEP-4960).
+    pub stop_signal: Option<String>,
+}
+
+/// What a hook does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LifecycleHandler {
+    /// Runs a program in the container, without a shell; exit code 0 is a success.
+    Exec {
+        /// The program and its arguments; at least one word.
+        command: Vec<String>,
+    },
+    /// GET; a code from 200 to 399 is a success.
+    HttpGet(HttpGet),
+    /// Opens a connection and closes it.
+    TcpSocket {
+        /// Where to connect; `None` is the pod's address.
+        host: Option<String>,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// Waits; 0 is allowed (KEP-3960).
+    Sleep(Duration),
 }
 
 /// `imagePullPolicy`.
@@ -370,6 +431,7 @@ pub(crate) mod tests {
         PodSpec {
             restart_policy: RestartPolicy::Always,
             termination_grace_period: Duration::from_secs(30),
+            active_deadline: None,
             hostname: String::new(),
             host_network: false,
             init_containers: Vec::new(),
@@ -413,6 +475,9 @@ pub(crate) mod tests {
                 app_armor: None,
             },
             liveness_probe: None,
+            restart_policy: None,
+            restart_rules: Vec::new(),
+            lifecycle: Lifecycle::default(),
         }
     }
 }

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::{all_invalid, names, one_of, ports, probe, resources, security, volumes, without_nul};
+use super::{
+    all_invalid, lifecycle, names, one_of, ports, probe, resources, restart, security, volumes, without_nul,
+};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
 use crate::pod::spec::{ContainerSpec, EnvVar, PullPolicy};
@@ -14,6 +16,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) volumes: &'a volumes::Declared<'a>,
     pub(super) security: &'a security::PodSecurity,
     pub(super) host_network: bool,
+    /// `terminationGracePeriodSeconds` as written.
+    pub(super) grace_seconds: i64,
+    /// `spec.os` is given.
+    pub(super) has_os: bool,
 }
 
 /// The init containers and the containers of the spec at `path`.
@@ -35,9 +41,16 @@ pub(super) fn check_all(
     let init_path = path.field("initContainers");
     let init_containers = spec.init_containers.as_deref().unwrap_or_default();
     for (index, container) in init_containers.iter().enumerate() {
-        if container.liveness_probe.is_some() {
+        let is_sidecar = container.restart_policy.as_deref() == Some("Always");
+        let only_of_sidecars = [
+            ("lifecycle", container.lifecycle.is_some()),
+            ("livenessProbe", container.liveness_probe.is_some()),
+            ("readinessProbe", container.readiness_probe.is_some()),
+            ("startupProbe", container.startup_probe.is_some()),
+        ];
+        for (field, _) in only_of_sidecars.iter().filter(|(_, given)| *given && !is_sidecar) {
             document.forbidden(
-                &init_path.index(index).field("livenessProbe"),
+                &init_path.index(index).field(field),
                 "may not be set for init containers without restartPolicy=Always",
             );
         }
@@ -100,6 +113,11 @@ fn check(
         .liveness_probe
         .as_ref()
         .and_then(|probe| probe::check_liveness(probe, declared, &path.field("livenessProbe"), document));
+    let (restart_policy, restart_rules) = restart::check(container, path, document);
+    let lifecycle = container
+        .lifecycle
+        .as_ref()
+        .map(|lifecycle| lifecycle::check(lifecycle, declared, pod, &path.field("lifecycle"), document));
     Some(ContainerSpec {
         name: container.name.parse().ok()?,
         image,
@@ -113,6 +131,9 @@ fn check(
         resources,
         security,
         liveness_probe,
+        restart_policy,
+        restart_rules,
+        lifecycle: lifecycle.unwrap_or_default(),
     })
 }
 

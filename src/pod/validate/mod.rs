@@ -4,6 +4,7 @@
 //! is wrong it reports, and then returns something smaller or nothing: a Pod is used only when nothing was reported.
 
 mod container;
+mod lifecycle;
 mod metadata;
 mod names;
 mod pod_resources;
@@ -11,6 +12,7 @@ mod ports;
 mod probe;
 pub(super) mod profiles;
 mod resources;
+mod restart;
 mod security;
 mod sysctls;
 mod volumes;
@@ -80,7 +82,13 @@ fn pod_spec(
     let security = security::check_pod(&pod_security, host_users, surroundings, &security_path, document);
     let (init_containers, containers) = container::check_all(
         spec,
-        &container::Surroundings { volumes: &declared, security: &security, host_network },
+        &container::Surroundings {
+            volumes: &declared,
+            security: &security,
+            host_network,
+            grace_seconds: spec.termination_grace_period_seconds.unwrap_or_default(),
+            has_os: spec.os.is_some(),
+        },
         path,
         document,
     );
@@ -101,6 +109,7 @@ fn pod_spec(
             document,
         )?,
         termination_grace_period,
+        active_deadline: active_deadline(spec.active_deadline_seconds, path, document),
         hostname: host_name(spec.hostname.as_deref(), pod_name),
         host_network,
         qos_class: qos::qos_class(&resources, init_containers.iter().chain(&containers)),
@@ -138,6 +147,18 @@ fn restart_policy(
         ("Never", RestartPolicy::Never),
     ];
     one_of(policy.unwrap_or_default(), &POLICIES, path, document)
+}
+
+fn active_deadline(given: Option<i64>, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<Duration> {
+    let path = path.field("activeDeadlineSeconds");
+    let seconds = given?;
+    match u64::try_from(seconds) {
+        Ok(fine @ 1..=0x7fff_ffff) => Some(Duration::from_secs(fine)),
+        _ => {
+            document.invalid(&path, seconds, "must be between 1 and 2147483647, inclusive");
+            None
+        }
+    }
 }
 
 /// `spec.hostname`, else the pod's name, cut as the kernel and a kubelet cut it.

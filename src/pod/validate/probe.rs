@@ -64,7 +64,7 @@ fn handler(
     check_http_get(http_get, declared, &path.field("httpGet"), document).map(ProbeHandler::HttpGet)
 }
 
-fn check_http_get(
+pub(super) fn check_http_get(
     get: &k8s::HTTPGetAction,
     declared: &[k8s::ContainerPort],
     path: &Path<'_>,
@@ -99,7 +99,7 @@ fn check_http_get(
 }
 
 /// A number, or the name of one of the container's ports.
-fn port(
+pub(super) fn port(
     port: &IntOrString,
     declared: &[k8s::ContainerPort],
     path: &Path<'_>,
