@@ -63,7 +63,7 @@ fn check_rule(
     if values.len() > MAX_EXIT_CODES {
         document.too_many(&path.field("values"), values.len(), MAX_EXIT_CODES);
     }
-    let operators: [(&str, fn(Vec<i32>) -> RestartRule); 2] =
-        [("In", RestartRule::In), ("NotIn", RestartRule::NotIn)];
-    one_of(&exit_codes.operator, &operators, &path.field("operator"), document).map(|rule| rule(values))
+    let is_in =
+        one_of(&exit_codes.operator, &[("In", true), ("NotIn", false)], &path.field("operator"), document)?;
+    Some(if is_in { RestartRule::In(values) } else { RestartRule::NotIn(values) })
 }
