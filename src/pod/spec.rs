@@ -177,30 +177,22 @@ pub enum RestartRule {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lifecycle {
     /// Begins when the container has been started. A container whose hook fails is ended.
-    pub post_start: Option<LifecycleHandler>,
+    pub post_start: Option<Hook>,
     /// Runs before the stop signal, within the grace period.
-    pub pre_stop: Option<LifecycleHandler>,
+    pub pre_stop: Option<Hook>,
     /// The signal that asks the container to end, such as `SIGUSR1`; `None`: the image's, else `SIGTERM` (KEP-4960).
     pub stop_signal: Option<String>,
 }
 
 /// What a hook does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LifecycleHandler {
-    /// Runs a program in the container, without a shell; exit code 0 is a success.
-    Exec {
-        /// The program and its arguments; at least one word.
-        command: Vec<String>,
-    },
+pub enum Hook {
+    /// Runs a program in the container, without a shell; exit code 0 is a success. Not empty.
+    Exec(Vec<String>),
     /// GET; a code from 200 to 399 is a success.
     HttpGet(HttpGet),
     /// Opens a connection and closes it.
-    TcpSocket {
-        /// Where to connect; `None` is the pod's address.
-        host: Option<String>,
-        /// 1 to 65535.
-        port: u16,
-    },
+    TcpSocket(TcpSocket),
     /// Waits; 0 is allowed (KEP-3960).
     Sleep(Duration),
 }
@@ -420,6 +412,15 @@ pub struct HttpGet {
     pub https: bool,
     /// In the manifest's order; `Host` sets the Host header.
     pub headers: Vec<(String, String)>,
+}
+
+/// `tcpSocket`, with its port name looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TcpSocket {
+    /// Where to connect; `None` is the pod's address.
+    pub host: Option<String>,
+    /// 1 to 65535.
+    pub port: u16,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::container::Surroundings;
 use super::{probe, without_nul};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{Lifecycle, LifecycleHandler};
+use crate::pod::spec::{Hook, Lifecycle, TcpSocket};
 
 /// What Kubernetes allows as a stop signal on Linux, in the order in which the API server names them.
 const STOP_SIGNALS: [&str; 65] = [
@@ -112,7 +112,7 @@ fn handler(
     grace_seconds: i64,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
-) -> Option<LifecycleHandler> {
+) -> Option<Hook> {
     let mut given = document.given_fields(path);
     if given.next().is_none() {
         document.required_for(path, "must specify a handler type");
@@ -125,13 +125,13 @@ fn handler(
     }
     if let Some(get) = &hook.http_get {
         let get = probe::check_http_get(get, declared, &path.field("httpGet"), document);
-        return get.map(LifecycleHandler::HttpGet);
+        return get.map(Hook::HttpGet);
     }
     if let Some(socket) = &hook.tcp_socket {
         let path = path.field("tcpSocket");
         let port = probe::port(&socket.port, declared, &path.field("port"), document)?;
         let host = socket.host.clone().filter(|host| !host.is_empty());
-        return Some(LifecycleHandler::TcpSocket { host, port });
+        return Some(Hook::TcpSocket(TcpSocket { host, port }));
     }
     let seconds = hook.sleep.as_ref()?.seconds;
     if !(0..=grace_seconds).contains(&seconds) {
@@ -139,14 +139,10 @@ fn handler(
             format!("must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})");
         document.invalid(&path.field("sleep"), seconds, why);
     }
-    Some(LifecycleHandler::Sleep(Duration::from_secs(u64::try_from(seconds).ok()?)))
+    Some(Hook::Sleep(Duration::from_secs(u64::try_from(seconds).ok()?)))
 }
 
-fn exec_handler(
-    exec: &k8s::ExecAction,
-    path: &Path<'_>,
-    document: &mut Document<'_, '_>,
-) -> Option<LifecycleHandler> {
+fn exec_handler(exec: &k8s::ExecAction, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<Hook> {
     let path = path.field("command");
     let command = exec.command.clone().unwrap_or_default();
     if command.is_empty() {
@@ -156,5 +152,5 @@ fn exec_handler(
     for (index, word) in command.iter().enumerate() {
         without_nul(&path.index(index), word, document);
     }
-    Some(LifecycleHandler::Exec { command })
+    Some(Hook::Exec(command))
 }
