@@ -161,9 +161,11 @@ impl Cgroups {
         self.hierarchies().try_for_each(|hierarchy| remove::if_empty(&hierarchy.directory(group)))
     }
 
-    /// How many processes of `group` the kernel has killed for want of memory. 0 when there is no such group or no memory controller.
+    /// How many processes of `group` and the groups below it the kernel has killed for want of memory, whether the limit was its
+    /// own, that of a group above, or the machine's end. 0 when there is no such group or no memory controller.
     ///
-    /// v1 counts a process in its own group alone, v2 in all groups above as well.
+    /// v2 counts a process in all groups above its own; v1 in its own alone, so that there what is counted in a group goes
+    /// with it.
     pub fn oom_kills(&self, group: &Path) -> Result<u64> {
         let group = Group::new(group)?;
         match (self.legacy.iter().find(|v1| v1.has("memory")), &self.unified) {

@@ -21,6 +21,8 @@ use crate::sys::clone::{Child, spawn};
 pub struct Starting {
     /// Its first process.
     pub child: Child,
+    /// What its group had counted before it was in there, see [`Cgroups::oom_kills`].
+    pub oom_kills: u64,
     /// At its end the program runs; a [`Failure`] before that says why it does not. See [`read_report`].
     pub report: PipeReader,
     /// Who the program runs as, once it does. See [`read_identity`].
@@ -51,6 +53,7 @@ pub fn create(
     rootfs::prepare(&config.root)?;
     let failed = |error: crate::cgroup::Error| Failure::new("make the cgroup", error.to_string());
     cgroups.create(&config.cgroups_path, &config.resources).map_err(failed)?;
+    let oom_kills = cgroups.oom_kills(&config.cgroups_path).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroups_path).map_err(failed)?;
     let cgroup_mounts = cgroups.container_mounts(&config.cgroups_path).map_err(failed)?;
 
@@ -75,7 +78,7 @@ pub fn create(
         1
     })
     .step(|| "clone3")?;
-    Ok(Starting { child, report, identity, stdout, stderr })
+    Ok(Starting { child, oom_kills, report, identity, stdout, stderr })
 }
 
 /// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.

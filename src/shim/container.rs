@@ -2,7 +2,10 @@
 
 use std::fs::File;
 use std::io::PipeReader;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::output::{Log, Pipe};
 use super::poll::Token;
@@ -25,6 +28,9 @@ pub struct Container {
     pub exit: Token,
     /// Its cgroup.
     pub group: PathBuf,
+    /// What its group's count of kills for want of memory must exceed to explain its end: the count at its start, or the one
+    /// just before the shim killed it.
+    pub oom_kills: u64,
     /// What its first process was asked to be: what is executed beside it is the same.
     pub process: Process,
     /// How far it is.
@@ -71,17 +77,25 @@ impl From<Failure> for StartFailure {
     }
 }
 
-/// The exit of a process as Kubernetes counts it. `oom_kills` is the count of its cgroup.
-pub fn exit_of(ended: Ended, oom_kills: u64) -> Exit {
-    match ended {
-        Ended::Exited(code) => Exit { code, signal: None, oom_killed: false, lost: false },
-        Ended::Signaled(signal) => Exit {
-            code: 128 + signal,
-            signal: Some(signal),
-            oom_killed: signal == libc::SIGKILL && oom_kills > 0,
-            lost: false,
-        },
+impl Container {
+    /// True when its first process is over, reaped or not.
+    pub fn is_over(&self) -> bool {
+        let mut ended = [PollFd::new(self.child.pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ended, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
+}
+
+/// The exit of a process as Kubernetes counts it. `starved`: meanwhile the kernel killed somebody in its group for want of memory.
+///
+/// Such a kill is a SIGKILL, and a shell says so of its child with its own code. Another code was the program's choice: who
+/// outlives a child that was killed, and ends well or by SIGTERM, was not killed itself (kubernetes/kubernetes#104454, #140716).
+pub fn exit_of(ended: Ended, starved: bool) -> Exit {
+    const KILLED: i32 = 128 + libc::SIGKILL;
+    let (code, signal) = match ended {
+        Ended::Exited(code) => (code, None),
+        Ended::Signaled(signal) => (128 + signal, Some(signal)),
+    };
+    Exit { code, signal, oom_killed: starved && code == KILLED, lost: false }
 }
 
 #[cfg(test)]
@@ -90,15 +104,31 @@ mod tests {
 
     #[test]
     fn exits_are_counted_as_a_shell_counts_them() {
-        let check = |ended, kills, code, oom| {
-            let exit = exit_of(ended, kills);
-            assert_eq!((exit.code, exit.oom_killed), (code, oom), "{ended:?} {kills}");
-        };
-        check(Ended::Exited(0), 0, 0, false);
-        check(Ended::Exited(99), 1, 99, false);
-        check(Ended::Signaled(libc::SIGTERM), 0, 143, false);
-        check(Ended::Signaled(libc::SIGKILL), 0, 137, false);
-        check(Ended::Signaled(libc::SIGKILL), 1, 137, true);
-        check(Ended::Signaled(64), 0, 192, false);
+        for (ended, code, signal) in [
+            (Ended::Exited(0), 0, None),
+            (Ended::Exited(99), 99, None),
+            (Ended::Signaled(libc::SIGTERM), 143, Some(15)),
+            (Ended::Signaled(libc::SIGKILL), 137, Some(9)),
+            (Ended::Signaled(64), 192, Some(64)),
+        ] {
+            let expected = Exit { code, signal, oom_killed: false, lost: false };
+            assert_eq!(exit_of(ended, false), expected, "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn want_of_memory_explains_a_kill_and_nothing_else() {
+        for (ended, oom_killed) in [
+            (Ended::Signaled(libc::SIGKILL), true),
+            (Ended::Exited(137), true),
+            (Ended::Exited(0), false),
+            (Ended::Exited(1), false),
+            (Ended::Exited(143), false),
+            (Ended::Signaled(libc::SIGTERM), false),
+            (Ended::Signaled(libc::SIGABRT), false),
+        ] {
+            assert_eq!(exit_of(ended, true).oom_killed, oom_killed, "{ended:?}");
+            assert!(!exit_of(ended, false).oom_killed, "{ended:?}");
+        }
     }
 }

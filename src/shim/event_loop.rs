@@ -223,6 +223,9 @@ impl Shim {
             Call::CreateSandbox(config) => self.create_sandbox(caller, &config)?,
             Call::StartContainer(config) => self.start_container(caller, *config)?,
             Call::Signal { id, signal } => {
+                if signal == libc::SIGKILL {
+                    self.foresee_kill(|container| container.attempt.id == id);
+                }
                 let container = self.containers.values().find(|container| container.attempt.id == id);
                 let sent = container.map_or(Ok(()), |c| send_signal(c.child.pidfd.as_fd(), signal));
                 let result =
@@ -230,6 +233,7 @@ impl Shim {
                 self.reply(caller, result, Vec::new());
             }
             Call::Kill { id } => {
+                self.foresee_kill(|container| container.attempt.id == id);
                 let group = self.containers.values().find(|c| c.attempt.id == id).map(|c| c.group.clone());
                 let result = group.map_or(Ok(()), |group| self.kill_group(&group)).map(|()| Reply::Done);
                 self.reply(caller, result, Vec::new());
@@ -263,6 +267,7 @@ impl Shim {
 
     fn shut_down(&mut self, caller: Caller) {
         self.ending = Some(caller);
+        self.foresee_kill(|_| true);
         let containers = self.containers.values().map(|container| container.group.clone());
         let sandbox = self.sandbox.iter().map(|sandbox| sandbox.group.clone());
         for group in containers.chain(sandbox).collect::<Vec<_>>() {
@@ -304,6 +309,15 @@ impl Shim {
     fn new_key(&mut self) -> u64 {
         self.next_key += 1;
         self.next_key
+    }
+
+    /// The containers that are about to be killed by the shim: what the kernel has killed in them up to now did not end them.
+    fn foresee_kill(&mut self, which: impl Fn(&Container) -> bool) {
+        let Self { cgroups, containers, .. } = self;
+        // Whoever is over already was not killed by what comes now.
+        for container in containers.values_mut().filter(|c| which(c) && !c.is_over()) {
+            container.oom_kills = count_oom_kills(cgroups, &container.group);
+        }
     }
 
     fn kill_group(&self, group: &Path) -> Result<(), String> {
@@ -380,12 +394,13 @@ impl Shim {
             return Ok(());
         }
         // What ran in the namespaces cannot be restarted into new ones while old ones live on.
+        self.foresee_kill(|_| true);
         for group in self.containers.values().map(|container| container.group.clone()).collect::<Vec<_>>() {
             if let Err(text) = self.kill_group(&group) {
                 say(text);
             }
         }
-        self.record(Event::SandboxExited { exit: exit_of(ended, 0) })?;
+        self.record(Event::SandboxExited { exit: exit_of(ended, false) })?;
         // Who still waits for it hears of its end first.
         self.answer_sandbox_callers(None);
         Ok(())
@@ -481,6 +496,7 @@ impl Shim {
                 child: starting.child,
                 exit,
                 group: config.cgroups_path,
+                oom_kills: starting.oom_kills,
                 process: config.process,
                 phase: ContainerPhase::Starting {
                     report: starting.report,
@@ -538,14 +554,15 @@ impl Shim {
             self.poll.remove(output.pipe.reader(), output.token)?;
         }
 
-        let oom_kills = self.cgroups.oom_kills(&container.group).unwrap_or(0);
+        // The count goes with the group.
+        let starved = count_oom_kills(&self.cgroups, &container.group) > container.oom_kills;
         self.remove_group(&container.group);
         let attempt = container.attempt;
         self.record(match container.phase {
             ContainerPhase::Failed(failure) => {
                 Event::ContainerStartFailed { container: attempt, failure: failure.into() }
             }
-            _ => Event::ContainerExited { container: attempt, exit: exit_of(ended, oom_kills) },
+            _ => Event::ContainerExited { container: attempt, exit: exit_of(ended, starved) },
         })?;
         self.answer_start_callers(key);
         Ok(())
@@ -556,6 +573,14 @@ impl Shim {
             self.reply(caller, Ok(Reply::Done), Vec::new());
         }
     }
+}
+
+/// How many processes of a container the kernel has killed for want of memory.
+fn count_oom_kills(cgroups: &Cgroups, group: &Path) -> u64 {
+    cgroups.oom_kills(group).unwrap_or_else(|error| {
+        say(format_args!("count the kills in {}: {}", group.display(), chain(&error)));
+        0
+    })
 }
 
 /// How a child ended; `None` when it has not.

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::{Mutex, PoisonError};
@@ -79,6 +80,19 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
             let started = Command::new("/proc/self/exe").args([value, "wait"]).spawn();
             life.answer(text, started.map(|child| json!(child.id())));
         }
+        // Another process with one step, which is waited for: `run=NAME:STEP`. The answer is its code as a shell counts it.
+        "run" => life.answer(text, run(value).map(|code| json!(code))),
+        // Likewise, and ends with that code, as a shell script does that has nothing more to do.
+        "shell" => match run(value) {
+            Ok(code) => life.end("shell", code),
+            Err(error) => life.answer(text, Err(error)),
+        },
+        // Goes on the first time, when there is no such file; in later lives it stays here.
+        "once" => once(value),
+        // Takes so many MiB of memory, and keeps them.
+        "hold" => drop(std::hint::black_box(vec![1_u8; number(value) << 20].leak())),
+        // Computes for ever, in so many threads.
+        "spin" => (0..number(value)).for_each(|_| drop(thread::spawn(spin))),
         "report" => life.answer(text, Ok(report(descriptors))),
         "read" => life.answer(text, read(value)),
         "list" => life.answer(text, list(value)),
@@ -197,6 +211,24 @@ fn answer_request(mut stream: TcpStream, name: &str) -> io::Result<()> {
     let sick = request.contains(" /healthz ") && Path::new(LEDGER).join(format!("{name}.sick")).exists();
     let status = if sick { "500 Internal Server Error" } else { "200 OK" };
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{name}", name.len())
+}
+
+fn run(value: &str) -> io::Result<u8> {
+    let (name, step) = value.split_once(':').unwrap_or((value, "wait"));
+    let status = Command::new("/proc/self/exe").args([name, step]).status()?;
+    Ok(status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or_default() as u8)
+}
+
+fn once(path: &str) {
+    while File::create_new(path).is_err() {
+        thread::park();
+    }
+}
+
+fn spin() {
+    loop {
+        std::hint::black_box(0);
+    }
 }
 
 /// GET of `HOST:PORT/PATH`; waits for a server that does not listen yet.

@@ -221,19 +221,31 @@ fn a_limit_that_cannot_be_set_is_an_error_and_leaves_no_group() {
 
 #[test]
 fn counters_are_read_from_the_file_of_the_version() {
-    let group = Path::new("a");
-    let v2 = Tree::new().v2("", "memory").file("a/memory.events", "low 0\nmax 7\noom 3\noom_kill 2\n");
-    assert_eq!(v2.cgroups().oom_kills(group).unwrap(), 2);
-    assert_eq!(v2.cgroups().oom_kills(Path::new("b")).unwrap(), 0, "no such group");
-    let v1 = Tree::new()
-        .v1("memory", "memory")
-        .file("memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n");
-    assert_eq!(v1.cgroups().oom_kills(group).unwrap(), 5);
+    // As Linux 6.18 prints them.
+    let events = "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 1\nsock_throttled 0\n";
+    let control = |kills: u64| format!("oom_kill_disable 0\nunder_oom 0\noom_kill {kills}\n");
+    let v2 = |tree: Tree, at: &str| tree.v2(at, "memory").file(&format!("{at}/a/memory.events"), events);
+    let v1 = |tree: Tree| {
+        tree.v1("memory", "memory")
+            .file("memory/a/memory.oom_control", &control(4))
+            .file("memory/a/below/memory.oom_control", &control(1))
+    };
+    for (tree, kills) in [
+        (v2(Tree::new(), ""), 2),
+        (v1(Tree::new()), 5),
+        (v1(Tree::new()).v2("unified", ""), 5),
+        (v2(Tree::new().v1("cpu", "cpu"), "unified"), 2),
+        (Tree::new().v1("cpu", "cpu").file("cpu/a/tasks", ""), 0),
+    ] {
+        let cgroups = tree.cgroups();
+        assert_eq!(cgroups.oom_kills(Path::new("a")).unwrap(), kills, "{}", tree.mountinfo);
+        assert_eq!(cgroups.oom_kills(Path::new("b")).unwrap(), 0, "no such group");
+    }
     let v2 = Tree::new()
         .v2("", "")
         .file("a/cgroup.events", "populated 1\nfrozen 0\n")
         .file("b/cgroup.events", "populated 0\n");
-    assert!(v2.cgroups().is_populated(group).unwrap());
+    assert!(v2.cgroups().is_populated(Path::new("a")).unwrap());
     assert!(!v2.cgroups().is_populated(Path::new("b")).unwrap());
     assert!(!v2.cgroups().is_populated(Path::new("c")).unwrap());
 }

@@ -5,14 +5,17 @@ use std::path::Path;
 use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::hierarchy::children;
 use crate::cgroup::{Result, file};
 
 /// The controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
 
-/// How many processes of this very group were killed for want of memory.
+/// How many processes of this group and those below were killed for want of memory. Each group counts its own (Linux 4.13).
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
-    file::count(&directory.join("memory.oom_control"), "oom_kill")
+    let own = file::count(&directory.join("memory.oom_control"), "oom_kill")?;
+    let below: Vec<u64> = children(directory)?.iter().map(|child| oom_kills(child)).collect::<Result<_>>()?;
+    Ok(below.into_iter().fold(own, u64::saturating_add))
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {

@@ -10,7 +10,7 @@ use crate::cgroup::{Result, file};
 /// The controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
 
-/// How many processes of this group and those below were killed for want of memory.
+/// How many processes of this group and those below were killed for want of memory (Linux 4.13).
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
     file::count(&directory.join("memory.events"), "oom_kill")
 }

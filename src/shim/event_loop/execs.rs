@@ -127,7 +127,7 @@ impl Shim {
             self.reply(exec.caller, Ok(Reply::ExecFailed(Failure::into(failure))), Vec::new());
             return Ok(());
         }
-        let exit = exit_of(ended, 0);
+        let exit = exit_of(ended, false);
         let exit = ExecExit { code: exit.code, signal: exit.signal, timed_out: exec.timed_out };
         let message = Message::ExecExited { id: exec.caller.request, exit };
         self.send(exec.caller.connection, &message, Vec::new());

@@ -29,6 +29,11 @@ impl Pod {
         self
     }
 
+    pub(crate) fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.0["metadata"]["annotations"][key] = json!(value);
+        self
+    }
+
     pub(crate) fn restart_policy(self, policy: &str) -> Self {
         self.spec("restartPolicy", json!(policy))
     }

@@ -1,4 +1,4 @@
-//! What a container may take of the node, and what happens when it wants more.
+//! Which devices a container may make and open.
 
 use serde_json::json;
 
