@@ -23,6 +23,8 @@ struct Scratch {
     cgroups: Cgroups,
     group: PathBuf,
     children: Vec<Child>,
+    /// What the root of v2 handed on before.
+    found: String,
 }
 
 impl Scratch {
@@ -37,7 +39,8 @@ impl Scratch {
         let name = format!("mkubelet-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let group = Path::new(&name).join("pod/container");
         let limits: LinuxResources = serde_json::from_value(limits).unwrap();
-        let scratch = Self { cgroups, group, children: Vec::new() };
+        let found = handed_on(&cgroups).map(|(_, controllers)| controllers).unwrap_or_default();
+        let scratch = Self { cgroups, group, children: Vec::new(), found };
         scratch.cgroups.create(&scratch.group, &limits).unwrap();
         Some(scratch)
     }
@@ -77,12 +80,26 @@ impl Drop for Scratch {
             let _ = child.wait();
         }
         let removed = self.cgroups.remove(self.top());
+        if let Some((file, now)) = handed_on(&self.cgroups) {
+            let before: Vec<&str> = self.found.split_whitespace().collect();
+            for controller in now.split_whitespace().filter(|controller| !before.contains(controller)) {
+                // Refused while somebody else's groups have a use for it.
+                let _ = std::fs::write(&file, format!("-{controller}"));
+            }
+        }
         if !std::thread::panicking() {
             killed.unwrap();
             removed.unwrap();
             assert!(!self.exists());
         }
     }
+}
+
+/// The controllers that the root of v2 hands on, and the file that says so.
+fn handed_on(cgroups: &Cgroups) -> Option<(PathBuf, String)> {
+    let file = cgroups.unified.as_ref()?.mount().join("cgroup.subtree_control");
+    let controllers = std::fs::read_to_string(&file).ok()?;
+    Some((file, controllers))
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
