@@ -61,9 +61,9 @@ fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
         let requests = resources.requests.get_or_insert_default();
         requests.entry(name.clone()).or_insert_with(|| limit.clone());
     }
-    if let Some(probe) = &mut container.liveness_probe {
-        apply_to_probe(probe);
-    }
+    let probes =
+        [&mut container.liveness_probe, &mut container.readiness_probe, &mut container.startup_probe];
+    probes.into_iter().flatten().for_each(apply_to_probe);
     if let Some(lifecycle) = &mut container.lifecycle {
         let hooks = [&mut lifecycle.post_start, &mut lifecycle.pre_stop];
         for http_get in hooks.into_iter().flatten().filter_map(|hook| hook.http_get.as_mut()) {

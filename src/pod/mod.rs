@@ -12,6 +12,7 @@ mod defaults;
 pub mod env;
 pub mod id;
 mod path;
+mod probe;
 pub mod problem;
 pub mod quantity;
 mod report;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::id::{ContainerName, PodKey, PodUid};
+pub use super::probe::{Grpc, HttpGet, Probe, ProbeHandler, TcpSocket};
 
 /// A pod that passed validation, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,6 +153,10 @@ pub struct ContainerSpec {
     pub security: Security,
     /// Restarts the container when it fails. On init containers only sidecars have one.
     pub liveness_probe: Option<Probe>,
+    /// Says whether the container is ready. Likewise.
+    pub readiness_probe: Option<Probe>,
+    /// Holds the other probes back until it has succeeded once; restarts the container when it fails. Likewise.
+    pub startup_probe: Option<Probe>,
     /// When it is started again, where that differs from the pod's policy. `Always` makes an init container a sidecar.
     #[serde(default)]
     pub restart_policy: Option<RestartPolicy>,
@@ -375,54 +380,6 @@ pub enum AppArmorProfile {
     },
 }
 
-/// A probe: what to ask, how often, and how many answers make a verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probe {
-    /// What is asked.
-    pub handler: ProbeHandler,
-    /// From the container's start to the first question.
-    pub initial_delay: Duration,
-    /// Between questions; at least a second.
-    pub period: Duration,
-    /// For one answer; at least a second.
-    pub timeout: Duration,
-    /// Answers in a row after a failure before it counts as a success; at least 1.
-    pub success_threshold: u32,
-    /// Failures in a row before it counts as one; at least 1.
-    pub failure_threshold: u32,
-}
-
-/// The kinds of probe that are supported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ProbeHandler {
-    /// GET; a code from 200 to 399 is a success.
-    HttpGet(HttpGet),
-}
-
-/// `httpGet`, with its port name looked up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HttpGet {
-    /// Where to connect; `None` is the pod's address.
-    pub host: Option<String>,
-    /// 1 to 65535.
-    pub port: u16,
-    /// Path and query, starting with `/`.
-    pub path: String,
-    /// Certificates are not verified, as the kubelet does not either.
-    pub https: bool,
-    /// In the manifest's order; `Host` sets the Host header.
-    pub headers: Vec<(String, String)>,
-}
-
-/// `tcpSocket`, with its port name looked up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TcpSocket {
-    /// Where to connect; `None` is the pod's address.
-    pub host: Option<String>,
-    /// 1 to 65535.
-    pub port: u16,
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -476,6 +433,8 @@ pub(crate) mod tests {
                 app_armor: None,
             },
             liveness_probe: None,
+            readiness_probe: None,
+            startup_probe: None,
             restart_policy: None,
             restart_rules: Vec::new(),
             lifecycle: Lifecycle::default(),

@@ -152,6 +152,7 @@ const PROBE: &Table = &[
     ("initialDelaySeconds", Any),
     ("periodSeconds", Any),
     ("successThreshold", Any),
+    ("terminationGracePeriodSeconds", Any),
     ("timeoutSeconds", Any),
 ];
 

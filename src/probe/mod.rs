@@ -8,6 +8,7 @@ mod http;
 mod tally;
 mod worker;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -17,10 +18,14 @@ use tokio::task::JoinHandle;
 use crate::pod::spec::{Probe, ProbeHandler};
 
 /// What a probe is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A failure restarts the container.
     Liveness,
+    /// The container is ready while it succeeds.
+    Readiness,
+    /// Nothing else is asked before it has succeeded; a failure restarts the container.
+    Startup,
 }
 
 /// A probe of one attempt of a container.
@@ -88,6 +93,12 @@ pub struct Prober {
 #[derive(Debug)]
 pub struct Handle(JoinHandle<()>);
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
 impl Prober {
     /// Without I/O.
     pub fn new() -> Result<Self, Error> {
@@ -99,6 +110,10 @@ impl Prober {
     pub fn spawn(&self, target: Target, verdicts: mpsc::Sender<Verdict>) -> Handle {
         let question = match &target.probe.handler {
             ProbeHandler::HttpGet(get) => self.http.question(get, target.pod_ip, target.probe.timeout),
+            // Refused before they come here.
+            ProbeHandler::Exec(_) | ProbeHandler::TcpSocket(_) | ProbeHandler::Grpc(_) => {
+                return Handle(tokio::spawn(std::future::ready(())));
+            }
         };
         Handle(tokio::spawn(worker::run(target, verdicts, async move || question.ask().await)))
     }

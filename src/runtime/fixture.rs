@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::observe::Observed;
+use super::observe::{Observed, Unhealthy};
 use crate::pod::spec::{PodSpec, RestartPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod, PodKey};
 use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
@@ -75,6 +75,12 @@ impl History {
         let text = "ENOENT: No such file or directory".into();
         let failure = StartFailure { step: "execve /nope".into(), errno: Some(2), text };
         self.event(second, Event::ContainerStartFailed { container: attempt, failure })
+    }
+
+    /// A probe of the container has failed, whose own grace period is so many seconds.
+    pub(crate) fn sick(&mut self, container: &str, grace: Option<u64>) {
+        let unhealthy = Unhealthy { message: "no".into(), grace: grace.map(Duration::from_secs) };
+        self.observed.container_mut(&name(container)).health.unhealthy = Some(unhealthy);
     }
 
     pub(crate) fn exit(&mut self, second: i64, container: &str, code: i32) -> &mut Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::pod::ContainerName;
+use crate::pod::{ContainerName, ContainerSpec};
 use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
 use crate::sync::restart;
 
@@ -74,8 +74,28 @@ pub struct Container {
     pub held: Option<Held>,
     /// It has been told to end.
     pub stopping: Option<Stopping>,
-    /// What its liveness probe says is wrong.
-    pub unhealthy: Option<String>,
+    /// What its probes have found, while it runs.
+    pub health: Health,
+}
+
+/// What the probes of a running container have found. What has no probe is as good as found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Health {
+    /// The startup probe has succeeded.
+    pub started: bool,
+    /// The readiness probe says so.
+    pub ready: bool,
+    /// The liveness or the startup probe has failed: the container is to end.
+    pub unhealthy: Option<Unhealthy>,
+}
+
+/// Why a container is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unhealthy {
+    /// In the kubelet's words: `Liveness probe failed: HTTP probe failed with statuscode: 500`.
+    pub message: String,
+    /// Time between the stop signal and SIGKILL, where the probe has one of its own.
+    pub grace: Option<Duration>,
 }
 
 /// Where a container stands.
@@ -206,7 +226,7 @@ impl Observed {
                 let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
                 container.state = State::Ended(running.ended(Ending::Exit(exit), at));
                 container.stopping = None;
-                container.unhealthy = None;
+                container.health = Health::default();
             }
         }
     }
@@ -246,7 +266,7 @@ impl Observed {
             _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how },
         });
         container.stopping = None;
-        container.unhealthy = None;
+        container.health = Health::default();
     }
 
     /// The container of that attempt, moved on to it if it is a new one.
@@ -263,7 +283,7 @@ impl Observed {
             container.attempts = attempt.attempt + 1;
             container.held = None;
             container.stopping = None;
-            container.unhealthy = None;
+            container.health = Health::default();
         }
         Some(container)
     }
@@ -280,7 +300,7 @@ impl Container {
         starting: false,
         held: None,
         stopping: None,
-        unhealthy: None,
+        health: Health { started: false, ready: false, unhealthy: None },
     };
 
     /// The running attempt.
@@ -289,6 +309,16 @@ impl Container {
             State::Running(running) => Some(running),
             _ => None,
         }
+    }
+
+    /// True while it runs and its startup probe, if it has one, has succeeded.
+    pub fn has_started(&self, spec: &ContainerSpec) -> bool {
+        self.running().is_some() && (spec.startup_probe.is_none() || self.health.started)
+    }
+
+    /// True once it has started, and while its readiness probe, if it has one, says so.
+    pub fn is_ready(&self, spec: &ContainerSpec) -> bool {
+        self.has_started(spec) && (spec.readiness_probe.is_none() || self.health.ready)
     }
 
     /// The newest attempt, if it has ended.

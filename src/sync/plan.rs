@@ -138,12 +138,13 @@ impl Plan {
                 Some(Stopping { deadline, .. }) => {
                     self.at(Some(deadline), now, Action::Kill { container, id: running.id.clone() });
                 }
-                None if known.unhealthy.is_some() => {
-                    let deadline = restart::after(now, pod.spec.termination_grace_period);
+                None => {
+                    let Some(unhealthy) = &known.health.unhealthy else { return };
+                    let grace = unhealthy.grace.unwrap_or(pod.spec.termination_grace_period);
+                    let deadline = restart::after(now, grace);
                     self.wake(deadline);
                     self.actions.push(Action::Stop { container, id: running.id.clone(), deadline });
                 }
-                None => {}
             },
         }
     }

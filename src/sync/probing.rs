@@ -6,10 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::mpsc;
 
 use super::plan::Intent;
-use crate::pod::{ContainerName, Pod};
-use crate::probe::{self, Prober};
+use crate::pod::spec::Probe;
+use crate::pod::{ContainerName, ContainerSpec, Pod};
+use crate::probe::{self, Kind, Outcome, Prober, Verdict};
 use crate::runtime::Error;
-use crate::runtime::observe::Observed;
+use crate::runtime::observe::{Observed, Unhealthy};
 
 /// Verdicts of probes on their way.
 const VERDICTS: usize = 16;
@@ -19,8 +20,8 @@ pub(super) struct Probes {
     /// Made when the first probe is needed: it costs time.
     prober: Option<Prober>,
     running: BTreeMap<ContainerName, (String, probe::Handle)>,
-    sender: mpsc::Sender<probe::Verdict>,
-    verdicts: mpsc::Receiver<probe::Verdict>,
+    sender: mpsc::Sender<Verdict>,
+    verdicts: mpsc::Receiver<Verdict>,
     /// What runs now has been running since before this agent.
     resumed: bool,
 }
@@ -74,7 +75,7 @@ impl Probes {
     }
 
     /// The next verdict of any of them.
-    pub(super) async fn verdict(&mut self) -> probe::Verdict {
+    pub(super) async fn verdict(&mut self) -> Verdict {
         match self.verdicts.recv().await {
             Some(verdict) => verdict,
             // Never: there is a sender here.
@@ -94,14 +95,30 @@ impl Probes {
 }
 
 /// Notes a verdict, unless the attempt that it is about has ended.
-pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: probe::Verdict) {
+pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) {
     let name = observed.running().find(|(_, running)| running.id == verdict.container_id);
     let Some(name) = name.map(|(name, _)| name.clone()) else { return };
-    observed.container_mut(&name).unhealthy = match verdict.outcome {
-        probe::Outcome::Success => None,
-        probe::Outcome::Failure { message } => {
-            tracing::info!(pod = %pod.key, container = %name, message, "liveness probe failed");
-            Some(message)
+    let Some(spec) = pod.spec.container(&name) else { return };
+    let Verdict { kind, outcome, .. } = verdict;
+    let health = &mut observed.container_mut(&name).health;
+    if let Outcome::Failure { message } = &outcome {
+        tracing::info!(pod = %pod.key, container = %name, "{kind} probe failed: {message}");
+    }
+    match (kind, outcome) {
+        (Kind::Liveness, Outcome::Success) => health.unhealthy = None,
+        (Kind::Startup, Outcome::Success) => health.started = true,
+        (Kind::Readiness, outcome) => health.ready = outcome == Outcome::Success,
+        (Kind::Liveness | Kind::Startup, Outcome::Failure { message }) => {
+            let grace = probe(spec, kind).and_then(|probe| probe.termination_grace_period);
+            health.unhealthy = Some(Unhealthy { message: format!("{kind} probe failed: {message}"), grace });
         }
-    };
+    }
+}
+
+fn probe(spec: &ContainerSpec, kind: Kind) -> Option<&Probe> {
+    match kind {
+        Kind::Liveness => spec.liveness_probe.as_ref(),
+        Kind::Readiness => spec.readiness_probe.as_ref(),
+        Kind::Startup => spec.startup_probe.as_ref(),
+    }
 }

@@ -109,10 +109,12 @@ fn check(
     let security_path = path.field("securityContext");
     let security =
         security::check(container.security_context.as_ref(), pod.security, &security_path, document);
-    let liveness_probe = container
-        .liveness_probe
-        .as_ref()
-        .and_then(|probe| probe::check_liveness(probe, declared, &path.field("livenessProbe"), document));
+    let mut probe = |probe: &Option<k8s::Probe>, purpose, name| {
+        probe::check(probe.as_ref()?, purpose, declared, &path.field(name), document)
+    };
+    let liveness_probe = probe(&container.liveness_probe, probe::Purpose::LivenessOrStartup, "livenessProbe");
+    let readiness_probe = probe(&container.readiness_probe, probe::Purpose::Readiness, "readinessProbe");
+    let startup_probe = probe(&container.startup_probe, probe::Purpose::LivenessOrStartup, "startupProbe");
     let (restart_policy, restart_rules) = restart::check(container, path, document);
     let lifecycle = container
         .lifecycle
@@ -131,6 +133,8 @@ fn check(
         resources,
         security,
         liveness_probe,
+        readiness_probe,
+        startup_probe,
         restart_policy,
         restart_rules,
         lifecycle: lifecycle.unwrap_or_default(),

@@ -1,14 +1,12 @@
 //! `lifecycle`: hooks and the stop signal.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::container::Surroundings;
-use super::{probe, without_nul};
+use super::handler;
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{Hook, Lifecycle, TcpSocket};
+use crate::pod::spec::{Hook, Lifecycle};
 
 /// What Kubernetes allows as a stop signal on Linux, in the order in which the API server names them.
 const STOP_SIGNALS: [&str; 65] = [
@@ -89,7 +87,7 @@ pub(super) fn check(
 ) -> Lifecycle {
     let mut hook = |name: &'static str, hook: &Option<k8s::LifecycleHandler>| {
         let hook = hook.as_ref()?;
-        handler(hook, declared, pod.grace_seconds, &path.field(name), document)
+        check_hook(hook, declared, pod.grace_seconds, &path.field(name), document)
     };
     let post_start = hook("postStart", &lifecycle.post_start);
     let pre_stop = hook("preStop", &lifecycle.pre_stop);
@@ -105,52 +103,26 @@ pub(super) fn check(
     Lifecycle { post_start, pre_stop, stop_signal }
 }
 
-/// The one thing that a hook does. What is written and cannot be read counts: that is reported elsewhere.
-fn handler(
+/// The one thing that a hook does.
+fn check_hook(
     hook: &k8s::LifecycleHandler,
     declared: &[k8s::ContainerPort],
     grace_seconds: i64,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<Hook> {
-    let mut given = document.given_fields(path);
-    if given.next().is_none() {
-        document.required_for(path, "must specify a handler type");
-    }
-    for further in given {
-        document.forbidden(&path.field(further), "may not specify more than 1 handler type");
-    }
+    handler::check_one(&[], path, document);
     if let Some(exec) = &hook.exec {
-        return exec_handler(exec, &path.field("exec"), document);
+        return handler::exec(exec, &path.field("exec"), document).map(Hook::Exec);
     }
     if let Some(get) = &hook.http_get {
-        let get = probe::check_http_get(get, declared, &path.field("httpGet"), document);
+        let get = handler::http_get(get, declared, &path.field("httpGet"), document);
         return get.map(Hook::HttpGet);
     }
     if let Some(socket) = &hook.tcp_socket {
-        let path = path.field("tcpSocket");
-        let port = probe::port(&socket.port, declared, &path.field("port"), document)?;
-        let host = socket.host.clone().filter(|host| !host.is_empty());
-        return Some(Hook::TcpSocket(TcpSocket { host, port }));
+        let socket = handler::tcp_socket(socket, declared, &path.field("tcpSocket"), document);
+        return socket.map(Hook::TcpSocket);
     }
-    let seconds = hook.sleep.as_ref()?.seconds;
-    if !(0..=grace_seconds).contains(&seconds) {
-        let why =
-            format!("must be non-negative and less than terminationGracePeriodSeconds ({grace_seconds})");
-        document.invalid(&path.field("sleep"), seconds, why);
-    }
-    Some(Hook::Sleep(Duration::from_secs(u64::try_from(seconds).ok()?)))
-}
-
-fn exec_handler(exec: &k8s::ExecAction, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<Hook> {
-    let path = path.field("command");
-    let command = exec.command.clone().unwrap_or_default();
-    if command.is_empty() {
-        document.required(&path);
-        return None;
-    }
-    for (index, word) in command.iter().enumerate() {
-        without_nul(&path.index(index), word, document);
-    }
-    Some(Hook::Exec(command))
+    let duration = handler::sleep(hook.sleep.as_ref()?, grace_seconds, &path.field("sleep"), document);
+    duration.map(Hook::Sleep)
 }

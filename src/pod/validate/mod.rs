@@ -4,6 +4,7 @@
 //! is wrong it reports, and then returns something smaller or nothing: a Pod is used only when nothing was reported.
 
 mod container;
+mod handler;
 mod lifecycle;
 mod metadata;
 mod names;

@@ -1,39 +1,20 @@
 //! Probes.
 
-use k8s_openapi::api::core::v1 as k8s;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use std::time::Duration;
 
-use super::{all_invalid, names, non_negative, one_of, ports, seconds, without_nul};
+use k8s_openapi::api::core::v1 as k8s;
+
+use super::{MAX_SECONDS, handler, non_negative, seconds};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{HttpGet, Probe, ProbeHandler};
+use crate::pod::spec::{Probe, ProbeHandler};
 
-/// A liveness probe of a container that has these ports.
-pub(super) fn check_liveness(
-    probe: &k8s::Probe,
-    declared: &[k8s::ContainerPort],
-    path: &Path<'_>,
-    document: &mut Document<'_, '_>,
-) -> Option<Probe> {
-    let handler = handler(probe, declared, path, document);
-    let initial_delay =
-        seconds(probe.initial_delay_seconds.unwrap_or(0), &path.field("initialDelaySeconds"), document);
-    let period = seconds(probe.period_seconds.unwrap_or(0), &path.field("periodSeconds"), document);
-    let timeout = seconds(probe.timeout_seconds.unwrap_or(0), &path.field("timeoutSeconds"), document);
-    let successes = probe.success_threshold.unwrap_or(0);
-    if successes != 1 {
-        document.invalid(&path.field("successThreshold"), successes, "must be 1");
-    }
-    let failures = probe.failure_threshold.unwrap_or(0);
-    let failures = non_negative(failures, &path.field("failureThreshold"), document);
-    Some(Probe {
-        handler: handler?,
-        initial_delay,
-        period,
-        timeout,
-        success_threshold: 1,
-        failure_threshold: u32::try_from(failures).unwrap_or(u32::MAX),
-    })
+/// What a probe is for, as far as that decides what it may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It ends the container: one success is enough, and it may have a grace period of its own.
+    LivenessOrStartup,
+    Readiness,
 }
 
 /// The fields of a probe that are no handler.
@@ -46,76 +27,73 @@ const TIMING: [&str; 6] = [
     "timeoutSeconds",
 ];
 
-/// The one thing that is asked. What is written and cannot be read or is not supported counts: that is reported elsewhere.
+/// A probe of a container that has these ports.
+pub(super) fn check(
+    probe: &k8s::Probe,
+    purpose: Purpose,
+    declared: &[k8s::ContainerPort],
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<Probe> {
+    handler::check_one(&TIMING, path, document);
+    let handler = handler(probe, declared, path, document);
+    let initial_delay =
+        seconds(probe.initial_delay_seconds.unwrap_or(0), &path.field("initialDelaySeconds"), document);
+    let timeout = seconds(probe.timeout_seconds.unwrap_or(0), &path.field("timeoutSeconds"), document);
+    let period = seconds(probe.period_seconds.unwrap_or(0), &path.field("periodSeconds"), document);
+    let successes = probe.success_threshold.unwrap_or(0);
+    let successes_path = path.field("successThreshold");
+    let success_threshold = non_negative(successes, &successes_path, document);
+    if purpose == Purpose::LivenessOrStartup && successes != 1 {
+        document.invalid(&successes_path, successes, "must be 1");
+    }
+    let failures = probe.failure_threshold.unwrap_or(0);
+    let failure_threshold = non_negative(failures, &path.field("failureThreshold"), document);
+    let termination_grace_period = grace(probe, purpose, path, document);
+    Some(Probe {
+        handler: handler?,
+        initial_delay,
+        period,
+        timeout,
+        success_threshold: u32::try_from(success_threshold).unwrap_or(u32::MAX),
+        failure_threshold: u32::try_from(failure_threshold).unwrap_or(u32::MAX),
+        termination_grace_period,
+    })
+}
+
 fn handler(
     probe: &k8s::Probe,
     declared: &[k8s::ContainerPort],
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<ProbeHandler> {
-    let mut given = document.given_fields(path).filter(|name| !TIMING.contains(name));
-    if given.next().is_none() {
-        document.required_for(path, "must specify a handler type");
+    if let Some(exec) = &probe.exec {
+        return handler::exec(exec, &path.field("exec"), document).map(ProbeHandler::Exec);
     }
-    for further in given {
-        document.forbidden(&path.field(further), "may not specify more than 1 handler type");
+    if let Some(get) = &probe.http_get {
+        let get = handler::http_get(get, declared, &path.field("httpGet"), document);
+        return get.map(ProbeHandler::HttpGet);
     }
-    let http_get = probe.http_get.as_ref()?;
-    check_http_get(http_get, declared, &path.field("httpGet"), document).map(ProbeHandler::HttpGet)
+    if let Some(socket) = &probe.tcp_socket {
+        let socket = handler::tcp_socket(socket, declared, &path.field("tcpSocket"), document);
+        return socket.map(ProbeHandler::TcpSocket);
+    }
+    handler::grpc(probe.grpc.as_ref()?, &path.field("grpc"), document).map(ProbeHandler::Grpc)
 }
 
-pub(super) fn check_http_get(
-    get: &k8s::HTTPGetAction,
-    declared: &[k8s::ContainerPort],
+fn grace(
+    probe: &k8s::Probe,
+    purpose: Purpose,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
-) -> Option<HttpGet> {
-    let port = port(&get.port, declared, &path.field("port"), document);
-    let scheme = get.scheme.as_deref().unwrap_or_default();
-    let https = one_of(scheme, &[("HTTP", false), ("HTTPS", true)], &path.field("scheme"), document);
-    let host = get.host.clone().filter(|host| !host.is_empty());
-    if let Some(host) = &host {
-        without_nul(&path.field("host"), host, document);
+) -> Option<Duration> {
+    let grace = probe.termination_grace_period_seconds?;
+    let path = path.field("terminationGracePeriodSeconds");
+    if grace <= 0 {
+        document.invalid(&path, grace, "must be greater than 0");
     }
-    let target = get.path.as_deref().unwrap_or_default();
-    without_nul(&path.field("path"), target, document);
-    let headers_path = path.field("httpHeaders");
-    let mut headers = Vec::new();
-    for (index, header) in get.http_headers.iter().flatten().enumerate() {
-        let header_path = headers_path.index(index);
-        let at = document.tree().locate(&header_path);
-        if let Some(why) = names::header_name(&header.name) {
-            document.invalid_at(at, &headers_path, &header.name, why);
-        }
-        // A line break would let the value add headers of its own.
-        if header.value.contains(|c: char| c.is_control() && c != '\t') {
-            let value_path = header_path.field("value");
-            document.invalid(&value_path, &header.value, "must not contain control characters");
-        }
-        headers.push((header.name.clone(), header.value.clone()));
+    if purpose == Purpose::Readiness {
+        document.invalid(&path, grace, "must not be set for readinessProbes");
     }
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    Some(HttpGet { host, port: port?, path: target, https: https?, headers })
-}
-
-/// A number, or the name of one of the container's ports.
-pub(super) fn port(
-    port: &IntOrString,
-    declared: &[k8s::ContainerPort],
-    path: &Path<'_>,
-    document: &mut Document<'_, '_>,
-) -> Option<u16> {
-    let name = match port {
-        IntOrString::Int(number) => return ports::number_in_range(*number, path, document),
-        IntOrString::String(name) => name,
-    };
-    if !all_invalid(path, name, names::port_name(name), document) {
-        return None;
-    }
-    let Some(named) = declared.iter().find(|port| port.name.as_ref() == Some(name)) else {
-        document.not_found(path, name);
-        return None;
-    };
-    // What is wrong with its number is reported where it stands.
-    u16::try_from(named.container_port).ok()
+    u64::try_from(grace).ok().map(|grace| Duration::from_secs(grace.min(MAX_SECONDS)))
 }

@@ -273,6 +273,7 @@ async fn a_probe_tells_its_verdict_with_its_name_and_stops_when_dropped() {
             timeout: Duration::from_secs(1),
             success_threshold: 1,
             failure_threshold: 1,
+            termination_grace_period: None,
         },
         pod_ip: LOCALHOST,
         started_at: Timestamp::now(),

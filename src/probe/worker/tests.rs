@@ -19,6 +19,7 @@ fn target(initial_delay: u64, period: u64, failure_threshold: u32) -> Target {
             timeout: SECOND,
             success_threshold: 1,
             failure_threshold,
+            termination_grace_period: None,
         },
         pod_ip: Ipv4Addr::LOCALHOST.into(),
         started_at: Timestamp::now(),

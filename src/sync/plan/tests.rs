@@ -163,7 +163,9 @@ fn a_sick_container_is_stopped_gracefully_killed_late_and_restarted() {
     let pod = pod(Always, &[], &["a"]);
     let mut h = History::ready();
     h.start(0, "a");
-    h.observed.container_mut(&name("a")).unhealthy = Some("HTTP 500".into());
+    h.sick("a", Some(4));
+    check(&pod, &h.observed, Intent::Run, 9, &[stop("a", 0, 13)], Some(13));
+    h.sick("a", None);
     check(&pod, &h.observed, Intent::Run, 9, &[stop("a", 0, 39)], Some(39));
     h.observed.container_mut(&name("a")).stopping = Some(Stopping { deadline: at(39), killed: false });
     check(&pod, &h.observed, Intent::Run, 10, &[], Some(39));
@@ -318,8 +320,7 @@ impl World {
                 self.history.exit(now, Self::NAMES[container], code);
             }
             Happening::Sick { container } if self.is_running(Self::NAMES[container]) => {
-                self.history.observed.container_mut(&name(Self::NAMES[container])).unhealthy =
-                    Some("500".into());
+                self.history.sick(Self::NAMES[container], None);
             }
             Happening::PauseDies if matches!(self.history.observed.sandbox, Sandbox::Ready { .. }) => {
                 self.history.sandbox_exit(now);

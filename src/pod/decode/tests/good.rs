@@ -154,6 +154,7 @@ fn every_supported_field_reaches_the_model() {
             timeout: Duration::from_secs(1),
             success_threshold: 1,
             failure_threshold: 1,
+            termination_grace_period: None,
         }),
         ..crate::pod::spec::tests::container("nginx")
     };
