@@ -13,10 +13,11 @@ use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, fchmod, fstat, fstatat, mkdirat};
 use nix::unistd::{Gid, Uid, chdir, fchdir, fchown, pivot_root};
-use pathrs::{Root, RootRef};
+use pathrs::Root;
 
-use super::failure::{Failure, Reason, Step};
+use super::failure::{Failure, Step};
 use super::spec;
+use crate::sys::tree;
 
 /// What the container writes.
 const UPPER: &str = "upper";
@@ -107,13 +108,9 @@ pub fn check_inside() -> Result<(), Failure> {
     }
 }
 
-/// Removes a tree that a container may have written to, one name in one open directory at a time, without following
-/// symlinks. Fine when it is not there.
+/// Removes a tree that a container may have written to. Fine when it is not there.
 fn remove(attempt: &OwnedFd, name: &str) -> Result<(), Failure> {
-    match RootRef::from_fd(attempt.as_fd()).remove_all(name) {
-        Err(error) if error.errno() == Some(libc::ENOENT) => Ok(()),
-        removed => removed.step(|| format!("remove {name}")),
-    }
+    tree::remove_at(attempt.as_fd(), name).step(|| format!("remove {name}"))
 }
 
 fn exists(directory: &OwnedFd, name: &str) -> Result<bool, Failure> {

@@ -1,11 +1,12 @@
 //! Files and directories that are seen complete or not at all, and are still there after a power loss.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::error::Error;
+use crate::sys::tree;
 
 /// Makes a directory, and those above it, that only root can enter.
 pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
@@ -28,13 +29,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
 
 /// Removes a file or directory with all that is in it, if it is there.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
-    let result = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    };
-    result.map_err(Error::io("remove", path))
+    tree::remove(path).map_err(Error::io("remove", path))
 }
 
 /// The names in a directory of the store; those that are not UTF-8 are nobody's.

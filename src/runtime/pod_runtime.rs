@@ -32,6 +32,7 @@ use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, SandboxConfig};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
+use crate::sys::tree;
 use crate::volume;
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
@@ -406,12 +407,7 @@ fn remove_files(pod: &Pod, host: &Host) -> Result<(), Error> {
 
 /// Removes a directory and all below it. Fine when it is not there.
 pub fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error(format!("remove {}: {error}", path.display())))
-        }
-        _ => Ok(()),
-    }
+    tree::remove(path).map_err(|error| Error(format!("remove {}: {error}", path.display())))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {

@@ -10,3 +10,4 @@ pub mod fd_passing;
 pub mod mount_api;
 pub mod process;
 pub mod seccomp;
+pub mod tree;
