@@ -241,7 +241,8 @@ impl Config {
         let layout = Layout::new(
             absolute("--root-dir", root)?,
             absolute("--run-dir", run)?,
-            absolute("--log-dir", log)?,
+            // Below it no symbolic link is followed, so there may be none above it either.
+            resolved(absolute("--log-dir", log)?),
         );
         let length = layout.run.as_os_str().len() + "/pods/".len() + UUID_LENGTH + "/shim.sock".len();
         if length > SOCKET_PATH_MAX {
@@ -263,6 +264,15 @@ impl Config {
             pod_max_pids: POD_MAX_PIDS,
         })
     }
+}
+
+/// The path without symbolic links, as far as it exists.
+fn resolved(path: PathBuf) -> PathBuf {
+    let real = path.ancestors().find_map(|ancestor| {
+        let rest = path.strip_prefix(ancestor).ok()?;
+        ancestor.canonicalize().ok().map(|real| real.join(rest))
+    });
+    real.unwrap_or(path)
 }
 
 /// As the kernel checks it (dev_valid_name); it takes `%` for a template of a name to be numbered.
@@ -305,6 +315,14 @@ mod tests {
             let error = config(run, cidr, bridge, cgroup).unwrap_err();
             assert!(error.starts_with(flag), "{error}");
         }
+    }
+
+    #[test]
+    fn the_directory_of_logs_is_named_without_links() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
+        assert_eq!(resolved(dir.path().join("link/no/such/pods")), Path::new("/no/such/pods"));
+        assert_eq!(resolved("/no/such/pods".into()), Path::new("/no/such/pods"));
     }
 
     #[test]

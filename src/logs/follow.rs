@@ -4,13 +4,13 @@
 //! in turns, a chunk per container, so that a container that floods its log does not keep the others waiting; and it
 //! reads no further while the receiver of the lines is busy: what is not read yet is safe in the file.
 //!
-//! A log may have been replaced by something else. Files are opened in the container's own directory, without following
-//! a symbolic link, and only a regular file is read.
+//! A log may have been replaced by something else, by a pod that can write to the directory of all logs. Files are opened in
+//! the container's own directory, no symbolic link is followed on the way there, and only a regular file is read.
 
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use futures::StreamExt;
 use inotify::{EventMask, EventOwned, Inotify, WatchDescriptor, WatchMask, Watches};
 use jiff::Timestamp;
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::Mode;
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,14 +85,14 @@ impl Follower {
     /// Follows the container whose logs are `<directory>/<attempt>.log`, beginning with `attempt`. The directory exists.
     pub fn add(&self, label: &str, directory: &Path, attempt: u32) -> Result<(), Error> {
         let failed = |error: io::Error| Error::Watch(directory.to_owned(), error);
-        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let open = nix::fcntl::open(directory, flags, Mode::empty()).map_err(|errno| failed(errno.into()))?;
-        let mask = WatchMask::CREATE
-            | WatchMask::MODIFY
-            | WatchMask::MOVED_TO
-            | WatchMask::ONLYDIR
-            | WatchMask::DONT_FOLLOW;
-        let watch = self.watches.clone().add(directory, mask).map_err(failed)?;
+        let how = OpenHow::new()
+            .flags(OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let open = openat2(AT_FDCWD, directory, how).map_err(|errno| failed(errno.into()))?;
+        let mask = WatchMask::CREATE | WatchMask::MODIFY | WatchMask::MOVED_TO | WatchMask::ONLYDIR;
+        // What was opened, whatever the path leads to by now.
+        let opened = format!("/proc/self/fd/{}", open.as_raw_fd());
+        let watch = self.watches.clone().add(opened, mask).map_err(failed)?;
         let container = Container::new(label.into(), open, attempt);
         // The task has ended only if nobody wants the lines.
         let _ = self.commands.send(Command::Add { watch, container });

@@ -9,14 +9,19 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
+use std::fs::Permissions;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+use pathrs::Root;
+use pathrs::flags::ResolverFlags;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -383,17 +388,26 @@ fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) 
         |path: &Path, error: io::Error| Error(format!("make the directory {}: {error}", path.display()));
     make_private_directory(&attempt_dir).map_err(|error| failed(&attempt_dir, error))?;
     let log = layout.container_log(&pod.key, &pod.uid, &spec.name, attempt);
-    if let Some(directory) = log.parent() {
-        fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
-    }
+    let logs = log.parent().unwrap_or(layout.log());
+    let logs = log_directory(logs).map_err(|error| failed(logs, error))?;
     if let Some(last) = attempt.checked_sub(1) {
         remove_tree(&layout.attempt(&pod.uid, &spec.name, last))?;
     }
     if let Some(older) = attempt.checked_sub(2) {
         // The last log but one; the last tells why it was restarted.
-        let _ = fs::remove_file(layout.container_log(&pod.key, &pod.uid, &spec.name, older));
+        let _ = unlinkat(logs, format!("{older}.log").as_str(), UnlinkatFlags::NoRemoveDir);
     }
     Ok(())
+}
+
+/// Makes the directory that a log is to lie in. A pod may have got write access to the directory of all logs: a link on the
+/// way is an error, never followed.
+fn log_directory(path: &Path) -> io::Result<OwnedFd> {
+    let made = Root::open("/").and_then(|root| {
+        let root = root.with_resolver_flags(ResolverFlags::NO_SYMLINKS);
+        root.mkdir_all(path, &Permissions::from_mode(0o750))
+    });
+    Ok(made.map_err(io::Error::other)?.into())
 }
 
 /// Everything of the pod below the agent's directories. The run directory goes last: its lock keeps others away.

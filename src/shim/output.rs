@@ -1,12 +1,12 @@
 //! A container's output: two pipes in, one log file out.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use jiff::Timestamp;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
+use nix::sys::stat::Mode;
 
 use super::diagnostics::say;
 use crate::logs::line::{Encoder, Stream};
@@ -39,14 +39,15 @@ pub enum Pumped {
 }
 
 impl Log {
-    /// Opens the log to append. A symlink or anything else that is no regular file in its place is an error, never followed.
+    /// Opens the log to append. A symlink in its place or on the way to it is an error, never followed, and so is anything
+    /// that is no regular file: a pod may have got write access to the directory of all logs.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-            .open(path)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(Mode::from_bits_truncate(0o640))
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = File::from(openat2(AT_FDCWD, path, how)?);
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
