@@ -9,12 +9,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
 use super::group::Group;
-use super::hierarchy::Hierarchy;
+use super::hierarchy::{Hierarchy, children};
 use super::{Error, Result, file, remove};
 
 /// How long to go on.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// The control files of a CPU quota, on v2 and on v1, each with the value for none.
+const QUOTAS: [(&str, &str); 2] = [("cpu.max", "max"), ("cpu.cfs_quota_us", "-1")];
 
 /// The control file that freezes a group with all below it, and its two values.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,16 @@ pub(crate) fn by_signals(hierarchy: &dyn Hierarchy, group: Group<'_>, freezer: F
     }
 }
 
+/// Takes the CPU quota from a group that is about to be killed, and from those below it. To end takes a little CPU time:
+/// processes that have used up their quota would wait for it, and a fork bomb for minutes.
+pub(crate) fn unthrottle(directory: &Path) {
+    for (name, value) in QUOTAS {
+        // Where there is no quota there is nothing to take; where it stays the processes end all the same, later.
+        let _ = file::write(&directory.join(name), value);
+    }
+    children(directory).unwrap_or_default().iter().for_each(|child| unthrottle(child));
+}
+
 fn signal_all(directory: &Path, processes: &[i32]) -> Result<()> {
     for pid in processes {
         match kill(Pid::from_raw(*pid), Signal::SIGKILL) {
@@ -69,5 +82,25 @@ fn set(directory: &Path, name: &str, value: &str) -> Result<()> {
     match file::write(&directory.join(name), value) {
         Err(error) if error.is_absent() => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn quotas_are_taken_from_a_group_and_from_those_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = dir.path().join("child");
+        fs::create_dir(&child).unwrap();
+        for (path, value) in [(dir.path().join("cpu.max"), "max"), (child.join("cpu.cfs_quota_us"), "-1")] {
+            fs::write(&path, "30000").unwrap();
+            unthrottle(dir.path());
+            assert!(fs::read_to_string(&path).unwrap().starts_with(value), "{}", path.display());
+        }
+        assert!(!child.join("cpu.max").exists(), "no file is made");
     }
 }

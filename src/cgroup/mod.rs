@@ -118,13 +118,20 @@ impl Cgroups {
         Ok(Join { into, tasks })
     }
 
-    /// SIGKILL to every process in `group` and below it. Fine when there is no such group.
+    /// SIGKILL to every process in `group` and below it, whose CPU quotas are taken from them first: ending takes time.
+    /// Fine when there is no such group.
     ///
     /// With `cgroup.kill` (Linux 5.14) the kernel does it at once, and this returns before the processes are gone.
     /// Elsewhere the group is frozen and its processes are signalled until none is left, for at most 10 seconds. The
     /// caller must not be in the group.
     pub fn kill(&self, group: &Path) -> Result<()> {
         let group = Group::new(group)?;
+        let legacy = self.legacy.iter().map(|v1| v1 as &dyn Hierarchy);
+        let hierarchies = legacy.chain(self.unified.iter().map(|v2| v2 as &dyn Hierarchy));
+        let limits_cpu = |one: &&dyn Hierarchy| one.controllers().iter().any(|found| found.name == "cpu");
+        for hierarchy in hierarchies.filter(limits_cpu) {
+            kill::unthrottle(&hierarchy.directory(group));
+        }
         match &self.unified {
             Some(v2) => v2.kill(group),
             None => v1::freezer::kill(&self.legacy, group),
@@ -148,7 +155,7 @@ impl Cgroups {
 
     /// Removes `group` and all groups below it. Fine when there is no such group.
     ///
-    /// Processes that are about to end are waited for, at most 2 seconds; after that the error names those that stay.
+    /// Processes that are about to end are waited for, at most 5 seconds; after that the error names those that stay.
     pub fn remove(&self, group: &Path) -> Result<()> {
         let group = Group::new(group)?;
         let deadline = remove::deadline();

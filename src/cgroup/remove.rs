@@ -11,7 +11,7 @@ use super::hierarchy::{Hierarchy, children};
 use super::{Error, Result, file};
 
 /// How long processes are waited for.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The first pause between two looks; each one is twice as long as the one before, up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
