@@ -78,6 +78,11 @@ impl Process {
         ["mkubelet", "mkubelet-shim"].contains(&self.program())
     }
 
+    /// True if it is these tests, of this checkout or another.
+    pub(super) fn runs_tests(&self) -> bool {
+        self.program().starts_with("e2e-")
+    }
+
     /// True if it runs one of our binaries, or the program of the tests.
     pub(super) fn is_ours(&self) -> bool {
         self.runs_mkubelet()

@@ -146,14 +146,15 @@ fn describe(process: &Process) -> String {
 }
 
 /// True if the process, or the next of its parents that bears a name, is another test's or somebody else's: every agent
-/// and shim of a test has the test's run directory among its arguments.
+/// and shim of a test has the test's run directory among its arguments. Of an agent that has ended nothing but its parent is
+/// left, a program of tests that has not waited for it yet.
 fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
     let mut current = Some(process.clone());
     while let Some(process) = current {
         match slot.owner(&process.traces) {
             Some(Owner::AnotherTest) => return true,
             Some(Owner::This) => return false,
-            None if process.runs_mkubelet() => return true,
+            None if process.runs_mkubelet() || process.runs_tests() => return true,
             None => current = Process::of(process.parent()),
         }
     }
