@@ -9,11 +9,7 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mkubelet::runtime::exec::capture;
-use mkubelet::runtime::shim_client::ShimClient;
-use mkubelet::shim::protocol::ExecConfig;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 
 use crate::world::{Container, Pod, World, install, until, world};
 
@@ -167,30 +163,9 @@ fn log_file(world: &World) -> Option<PathBuf> {
     Some(world.log_dir().join(format!("default_inside_{uid}/a/0.log")))
 }
 
-/// Executes the program in the container as a second agent would, beside the one that runs.
+/// Executes the program in the container.
 fn exec(world: &World) -> String {
-    let id = until("the container's id", || {
-        let journal = world.journal();
-        let records = journal.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut ids = records.filter_map(|record| {
-            record["event"]["containerStarted"]["container"]["id"].as_str().map(str::to_owned)
-        });
-        ids.next()
-    });
-    let uid = world.pod_uids().pop().unwrap();
-    let socket = world.run_dir().join("pods").join(uid).join("shim.sock");
-    let config = ExecConfig {
-        id,
-        args: vec!["/bin/inside".to_owned()],
-        timeout_ms: Some(60_000),
-        ..ExecConfig::default()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let captured = runtime.block_on(async {
-        let (notices, _kept) = mpsc::unbounded_channel();
-        let (client, _) = ShimClient::connect(&socket, 1, notices).await.unwrap();
-        capture(&client, config, 1 << 20).await.unwrap()
-    });
+    let captured = world.executor().run(&["/bin/inside"], 1 << 20).unwrap();
     assert_eq!(captured.exit.code, 0, "{}", String::from_utf8_lossy(&captured.output));
     String::from_utf8(captured.output).unwrap()
 }

@@ -8,6 +8,7 @@
 mod world;
 
 mod crash;
+mod escapes;
 mod exit_status;
 mod images;
 mod init;

@@ -23,6 +23,12 @@ impl Pod {
         self.0["metadata"]["name"].as_str().unwrap()
     }
 
+    /// metadata.uid.
+    pub(crate) fn uid(mut self, uid: &str) -> Self {
+        self.0["metadata"]["uid"] = json!(uid);
+        self
+    }
+
     /// Any field of the spec.
     pub(crate) fn spec(mut self, field: &str, value: Value) -> Self {
         self.0["spec"][field] = value;

@@ -1,5 +1,6 @@
 //! One test's world: made before the test, compared with what was there before, and taken down after it.
 
+mod exec;
 mod ledger;
 mod manifest;
 mod process;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) use exec::Executor;
 pub(crate) use ledger::Ledger;
 pub(crate) use manifest::{Container, Pod, list};
 pub(crate) use process::{Process, kill, namespace};
@@ -115,6 +117,12 @@ impl World {
         Container::new(name, &self.image())
             .command(&[&["/bin/ledger", name], steps].concat())
             .mount("ledger", "/ledger")
+    }
+
+    /// A container of that image which carries out an attack (tests/programs/attacker.rs), without the ledger.
+    pub(crate) fn attacker(&self, name: &str, words: &[&str]) -> Container {
+        install("attacker", &self.path("image"));
+        Container::new(name, &self.image()).command(&[&["/bin/attacker"], words].concat())
     }
 
     /// A pod with the ledger among its volumes.
@@ -217,6 +225,11 @@ impl World {
             self.processes().into_iter().filter(|process| process.runs_ledger(container)).collect();
         found.sort_by_key(Process::pid_inside);
         found
+    }
+
+    /// To execute programs in the first container that the world's one pod started; waits for it.
+    pub(crate) fn executor(&self) -> Executor {
+        Executor::connect(self)
     }
 
     /// The first process of a running container; waits for it.
@@ -325,6 +338,8 @@ fn programs() -> &'static Path {
             "ledger",
             "--example",
             "inside",
+            "--example",
+            "attacker",
             "--message-format=json",
         ]);
         if !cfg!(debug_assertions) {
