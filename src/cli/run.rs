@@ -38,7 +38,10 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let pods = source::file::read(&arguments.file, &config.sysctls)?;
+    let pods = source::file::read(&arguments.file, &config.sysctls)?.pods;
+    if pods.is_empty() {
+        anyhow::bail!("{}: no Pod in the file", arguments.file);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(run_pods(config, pods, arguments.logs))?;
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.

@@ -4,20 +4,27 @@ use std::collections::HashSet;
 use std::path::{Component, Path};
 
 use crate::pod::id::is_dns_label;
-use crate::pod::spec::{Resources, Volume, VolumeSource};
-use crate::pod::{ContainerSpec, Pod, decode};
+use crate::pod::objects::{ObjectKey, Objects};
+use crate::pod::spec::{Projection, Resources, SubPath, Volume, VolumeSource};
+use crate::pod::{ContainerSpec, Manifest, Pod, decode};
 
 /// The highest uid or gid, as in Kubernetes.
 const MAX_ID: u32 = i32::MAX as u32;
 
 pub(super) fn check(data: &[u8]) {
     match decode(data, "a.yaml") {
-        Ok(pods) => {
-            assert!(!pods.is_empty());
+        Ok(manifest) => {
+            let pods = &manifest.pods;
+            assert!(manifest != Manifest::default());
             let keys: HashSet<_> = pods.iter().map(|pod| &pod.key).collect();
             assert_eq!(keys.len(), pods.len(), "each pod once");
             pods.iter().for_each(pod);
-            assert_eq!(decode(data, "b.yaml").expect("the same bytes"), pods, "nothing but the bytes counts");
+            objects(&manifest.objects);
+            assert_eq!(
+                decode(data, "b.yaml").expect("the same bytes"),
+                manifest,
+                "nothing but the bytes counts"
+            );
         }
         Err(problems) => {
             assert!(problems.iter().next().is_some());
@@ -26,6 +33,22 @@ pub(super) fn check(data: &[u8]) {
                 assert!(line.starts_with("a.yaml") && !line.contains(char::is_control), "{line:?}");
             }
         }
+    }
+}
+
+/// Names and keys become files.
+fn objects(objects: &Objects) {
+    let is_file = |key: &String| {
+        !key.is_empty() && key.len() <= 253 && !key.contains(['/', '\0']) && !key.starts_with("..")
+    };
+    let is_named = |key: &ObjectKey| is_dns_label(&key.namespace) && key.name.split('.').all(is_label);
+    for (key, config_map) in &objects.config_maps {
+        assert!(is_named(key), "{key:?}");
+        assert!(config_map.data.keys().chain(config_map.binary_data.keys()).all(is_file), "{config_map:?}");
+        assert!(config_map.data.keys().all(|key| !config_map.binary_data.contains_key(key)));
+    }
+    for (key, secret) in &objects.secrets {
+        assert!(is_named(key) && secret.data.keys().all(is_file), "{key:?} {secret:?}");
     }
 }
 
@@ -53,8 +76,10 @@ fn pod(pod: &Pod) {
     let mut names = HashSet::new();
     for volume in &spec.volumes {
         assert!(is_dns_label(&volume.name) && names.insert(&volume.name), "{:?}", volume.name);
-        if let VolumeSource::HostPath { path, .. } = &volume.source {
-            assert!(is_plain(path), "{path:?}");
+        match &volume.source {
+            VolumeSource::HostPath { path, .. } => assert!(is_plain(path), "{path:?}"),
+            VolumeSource::Projected { sources, .. } => sources.iter().for_each(projection),
+            VolumeSource::EmptyDir { .. } | VolumeSource::Image { .. } => {}
         }
     }
 
@@ -64,6 +89,24 @@ fn pod(pod: &Pod) {
         *pod,
         "a record is the whole pod"
     );
+}
+
+/// Files stay below their volume, and off the names that it uses itself.
+fn projection(projection: &Projection) {
+    let is_below = |path: &Path| {
+        let is_plain = |part| matches!(part, Component::Normal(_));
+        let text = path.to_string_lossy();
+        path.components().all(is_plain) && !text.is_empty() && !text.starts_with("..") && !text.contains('\0')
+    };
+    match projection {
+        Projection::ConfigMap(object) | Projection::Secret(object) => {
+            assert!(
+                object.items.iter().all(|item| is_below(&item.path) && !item.key.is_empty()),
+                "{object:?}"
+            );
+        }
+        Projection::DownwardApi(files) => assert!(files.iter().all(|file| is_below(&file.path)), "{files:?}"),
+    }
 }
 
 fn container(container: &ContainerSpec, volumes: &[Volume]) {
@@ -80,6 +123,13 @@ fn container(container: &ContainerSpec, volumes: &[Volume]) {
         assert!(volumes.iter().any(|volume| volume.name == mount.volume), "{:?}", mount.volume);
         assert!(mount.mount_path.is_absolute() && paths.insert(&mount.mount_path), "{:?}", mount.mount_path);
         assert!(!mount.mount_path.to_string_lossy().contains([':', '\0']), "{:?}", mount.mount_path);
+        if let Some(SubPath::Plain(text) | SubPath::Expr(text)) = &mount.sub_path {
+            let climbs = text.split('/').any(|part| part == "..");
+            assert!(
+                !text.is_empty() && !text.starts_with('/') && !text.contains('\0') && !climbs,
+                "{text:?}"
+            );
+        }
     }
     resources(&container.resources);
     let security = &container.security;

@@ -9,9 +9,15 @@ use super::validate::profiles;
 /// Images that are in a place of the node's file system rather than in a registry begin with one of these.
 const LOCAL_IMAGES: [&str; 3] = ["dir:", "oci:", "archive:"];
 
+/// Permissions of the files of a volume.
+const FILE_MODE: i32 = 0o644;
+
+/// How long a token of a service account is good.
+const TOKEN_SECONDS: i64 = 3600;
+
 /// Fills in what is not given.
 pub(super) fn apply(metadata: &mut ObjectMeta, spec: &mut k8s::PodSpec) {
-    text(&mut metadata.namespace, "default");
+    apply_namespace(metadata);
     text(&mut spec.restart_policy, "Always");
     text(&mut spec.dns_policy, "ClusterFirst");
     text(&mut spec.scheduler_name, "default-scheduler");
@@ -24,9 +30,51 @@ pub(super) fn apply(metadata: &mut ObjectMeta, spec: &mut k8s::PodSpec) {
         apply_to_container(container, host_network);
     }
     for volume in spec.volumes.iter_mut().flatten() {
-        if let Some(host_path) = &mut volume.host_path {
-            host_path.type_.get_or_insert_default();
+        apply_to_volume(volume);
+    }
+}
+
+/// The namespace of an object that names none.
+pub(super) fn apply_namespace(metadata: &mut ObjectMeta) {
+    text(&mut metadata.namespace, "default");
+}
+
+fn apply_to_volume(volume: &mut k8s::Volume) {
+    if *volume == (k8s::Volume { name: volume.name.clone(), ..k8s::Volume::default() }) {
+        volume.empty_dir = Some(k8s::EmptyDirVolumeSource::default());
+    }
+    if let Some(host_path) = &mut volume.host_path {
+        host_path.type_.get_or_insert_default();
+    }
+    if let Some(config_map) = &mut volume.config_map {
+        config_map.default_mode.get_or_insert(FILE_MODE);
+    }
+    if let Some(secret) = &mut volume.secret {
+        secret.default_mode.get_or_insert(FILE_MODE);
+    }
+    if let Some(downward) = &mut volume.downward_api {
+        downward.default_mode.get_or_insert(FILE_MODE);
+        apply_to_downward_files(downward.items.as_deref_mut());
+    }
+    if let Some(projected) = &mut volume.projected {
+        projected.default_mode.get_or_insert(FILE_MODE);
+        for source in projected.sources.iter_mut().flatten() {
+            if let Some(downward) = &mut source.downward_api {
+                apply_to_downward_files(downward.items.as_deref_mut());
+            }
+            if let Some(token) = &mut source.service_account_token {
+                token.expiration_seconds.get_or_insert(TOKEN_SECONDS);
+            }
         }
+    }
+    if let Some(image) = &mut volume.image {
+        text(&mut image.pull_policy, pull_policy(image.reference.as_deref().unwrap_or_default()));
+    }
+}
+
+fn apply_to_downward_files(items: Option<&mut [k8s::DownwardAPIVolumeFile]>) {
+    for field in items.into_iter().flatten().filter_map(|item| item.field_ref.as_mut()) {
+        text(&mut field.api_version, "v1");
     }
 }
 

@@ -3,14 +3,16 @@
 //! Past this room nothing asks whether a port is in range or a name may become a path: the types say so. The way in:
 //!
 //! ```text
-//! bytes -> yaml (tree with positions) -> typed (Kubernetes' types) -> supported -> defaults -> validate -> Pod
+//! bytes -> yaml (tree with positions) -> typed (Kubernetes' types) -> supported -> defaults -> validate -> Manifest
 //!                                    every problem on the way -> report -> Problems
 //! ```
 
 mod decode;
 mod defaults;
+pub mod downward;
 pub mod env;
 pub mod id;
+pub mod objects;
 mod path;
 mod probe;
 pub mod problem;
@@ -25,7 +27,7 @@ mod uid;
 mod validate;
 mod yaml;
 
-pub use decode::{decode, decode_allowing};
+pub use decode::{Manifest, decode, decode_allowing};
 pub use id::{ContainerName, PodKey, PodUid};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};

@@ -29,6 +29,9 @@ impl Quantity {
     /// Nothing.
     pub const ZERO: Self = Self { nanos: 0 };
 
+    /// A thousandth.
+    pub const MILLI: Self = Self { nanos: NANOS / 1000 };
+
     /// Reads a quantity as the API server does.
     pub fn parse(text: &str) -> Result<Self, InvalidQuantity> {
         let (negative, unsigned) = match text.as_bytes().first() {

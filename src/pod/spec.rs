@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::id::{ContainerName, PodKey, PodUid};
 pub use super::probe::{Grpc, HttpGet, Probe, ProbeHandler, TcpSocket};
 
+mod volumes;
+
+pub use volumes::*;
+
 /// A pod that passed validation, with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
@@ -242,61 +246,6 @@ pub enum Protocol {
     Sctp,
 }
 
-/// A volume of the pod.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Volume {
-    /// A DNS label, unique in the pod.
-    pub name: String,
-    /// What it is made of.
-    pub source: VolumeSource,
-}
-
-/// The kinds of volume that are supported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum VolumeSource {
-    /// A directory of the pod's own, empty at first, gone with the pod.
-    EmptyDir,
-    /// A path of the node, used as it is.
-    HostPath {
-        /// Absolute, without `..`.
-        path: PathBuf,
-        /// What must be there, or is made.
-        kind: HostPathType,
-    },
-}
-
-/// `hostPath.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HostPathType {
-    /// The empty string: no check.
-    Unset,
-    /// A directory; made (0755, root) when nothing is there.
-    DirectoryOrCreate,
-    /// A directory.
-    Directory,
-    /// A file; made (0644, root) when nothing is there. Its directory must exist.
-    FileOrCreate,
-    /// A regular file.
-    File,
-    /// A unix socket.
-    Socket,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-}
-
-/// An entry of `volumeMounts`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeMount {
-    /// Name of a volume of the pod.
-    pub volume: String,
-    /// Where in the container. Absolute (a relative one has been put below `/`), without `:`.
-    pub mount_path: PathBuf,
-    /// Mounted read-only.
-    pub read_only: bool,
-}
-
 /// Requests and limits; `None` is "not set".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
@@ -403,6 +352,18 @@ pub(crate) mod tests {
             fs_group_change_policy: FsGroupChangePolicy::Always,
             resources: Resources::default(),
             qos_class: QosClass::BestEffort,
+        }
+    }
+
+    /// A plain mount.
+    pub(crate) fn volume_mount(volume: &str, mount_path: &str, read_only: bool) -> VolumeMount {
+        VolumeMount {
+            volume: volume.to_owned(),
+            mount_path: mount_path.into(),
+            read_only,
+            recursive_read_only: RecursiveReadOnly::Disabled,
+            propagation: MountPropagation::None,
+            sub_path: None,
         }
     }
 

@@ -5,12 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use crate::pod::sysctl::Allowed;
-use crate::pod::{self, Pod, Problems};
+use crate::pod::{self, Manifest, Problems};
 
 /// A manifest may have this many bytes; it is far beyond what the API server would take (1.5 MiB).
 pub const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Why no pod came out of a file. Prints the file's name and the reason; the problems of a manifest a line each.
+/// Why nothing came out of a file. Prints the file's name and the reason; the problems of a manifest a line each.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be opened.
@@ -51,7 +51,7 @@ pub enum Error {
 }
 
 /// Reads and decodes the manifest at `path`; `-` is standard input. Its pods may set the kernel parameters that are allowed.
-pub fn read(path: &str, sysctls: &Allowed) -> Result<Vec<Pod>, Error> {
+pub fn read(path: &str, sysctls: &Allowed) -> Result<Manifest, Error> {
     let bytes = match path {
         "-" => read_bounded(path, io::stdin().lock())?,
         _ => read_bounded(path, open_regular(path)?)?,

@@ -28,6 +28,9 @@ pub enum Error {
         /// With its article: `a directory`, `a socket file`.
         expected: &'static str,
     },
+    /// A kind that is not carried out.
+    #[error("not supported by this version of mkubelet")]
+    NotYet,
     /// A system call on the host failed.
     #[error("cannot {action} {}", path.display())]
     Io {
@@ -51,7 +54,9 @@ pub fn prepare(
     fs_group: Option<u32>,
 ) -> Result<PathBuf, Error> {
     match &volume.source {
-        VolumeSource::EmptyDir => empty_dir::prepare(layout, uid, &volume.name, fs_group),
+        VolumeSource::EmptyDir { .. } => empty_dir::prepare(layout, uid, &volume.name, fs_group),
         VolumeSource::HostPath { path, kind } => host_path::prepare(path, *kind),
+        // Refused by `pod` as long as nothing carries them out.
+        VolumeSource::Projected { .. } | VolumeSource::Image { .. } => Err(Error::NotYet),
     }
 }

@@ -36,7 +36,9 @@ metadata: [name
 kind: Service
 metadata: {name: web}
 "#,
-        problems: &[r#"2:7: kind: Unsupported value: "Service": supported values: "List", "Pod", "PodList""#],
+        problems: &[
+            r#"2:7: kind: Unsupported value: "Service": supported values: "ConfigMap", "ConfigMapList", "List", "Pod", "PodList", "Secret", "SecretList""#,
+        ],
     },
     Case {
         about: "another version",

@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::objects::Objects;
 use super::path::Path;
 use super::problem::Position;
 use super::report::{Document, Report};
@@ -14,18 +15,29 @@ use super::sysctl::Allowed;
 use super::yaml::{self, Node, Value};
 use super::{Pod, Problems, defaults, supported, typed, validate};
 
-/// Decodes the Pods of a manifest, YAML or JSON, or says everything that is wrong with it.
+mod objects;
+
+/// What a manifest says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Manifest {
+    /// In their order; no two with the same namespace and name.
+    pub pods: Vec<Pod>,
+    /// What they may refer to.
+    pub objects: Objects,
+}
+
+/// Decodes a manifest, YAML or JSON, or says everything that is wrong with it.
 ///
-/// A manifest has one or several documents, each a Pod or a List of Pods; empty documents are skipped. `file` is the name
-/// that the problems give. Any bytes are answered in bounded time and memory.
-pub fn decode(bytes: &[u8], file: &str) -> Result<Vec<Pod>, Problems> {
+/// A manifest has one or several documents, each a Pod, a ConfigMap, a Secret or a List of these; empty documents are
+/// skipped. `file` is the name that the problems give. Any bytes are answered in bounded time and memory.
+pub fn decode(bytes: &[u8], file: &str) -> Result<Manifest, Problems> {
     decode_allowing(bytes, file, &Allowed::default())
 }
 
 /// Likewise, on a node that allows more kernel parameters than the safe ones.
-pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Vec<Pod>, Problems> {
+pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Manifest, Problems> {
     let mut report = Report::new(file);
-    let mut pods = Vec::new();
+    let mut manifest = Manifest::default();
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             let (documents, flaws) = yaml::parse(text);
@@ -33,8 +45,8 @@ pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Ve
             let mut names = HashSet::new();
             for tree in &documents {
                 let document = Document::new(tree, &mut report);
-                let mut reading = Reading { document, names: &mut names, sysctls };
-                pods.extend(reading.object(tree, &Path::ROOT));
+                let mut reading = Reading { document, names: &mut names, sysctls, manifest: &mut manifest };
+                reading.object(tree, &Path::ROOT);
             }
         }
         Err(error) => {
@@ -43,16 +55,30 @@ pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Ve
         }
     }
     report.finish()?;
-    if pods.is_empty() {
+    if manifest == Manifest::default() {
         return Err(Problems::of_file(file, "no Pod in the file"));
     }
-    Ok(pods)
+    Ok(manifest)
 }
+
+/// The kinds that are known.
+const KINDS: [&str; 3] = ["ConfigMap", "Pod", "Secret"];
+
+/// These, and lists of them.
+const ALL_KINDS: [&str; 7] = ["ConfigMap", "ConfigMapList", "List", "Pod", "PodList", "Secret", "SecretList"];
+
+/// Lists, and the kind of their items; `None`: any of these.
+const LISTS: [(&str, Option<&str>); 4] = [
+    ("ConfigMapList", Some("ConfigMap")),
+    ("List", None),
+    ("PodList", Some("Pod")),
+    ("SecretList", Some("Secret")),
+];
 
 /// A Pod as it is written. The status is of the cluster that it came from.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Manifest {
+struct Written {
     #[serde(rename = "apiVersion")]
     _api_version: IgnoredAny,
     #[serde(rename = "kind")]
@@ -63,7 +89,7 @@ struct Manifest {
     _status: IgnoredAny,
 }
 
-/// The shell of a List or a PodList.
+/// The shell of a list.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Shell {
@@ -79,37 +105,53 @@ struct Shell {
 /// The reading of one document.
 struct Reading<'a, 'r, 'f> {
     document: Document<'r, 'f>,
-    /// Namespace and name of every Pod so far, in all documents.
-    names: &'a mut HashSet<(String, String)>,
+    /// Kind, namespace and name of every object so far, in all documents.
+    names: &'a mut HashSet<(&'static str, String, String)>,
     /// Kernel parameters that pods may set.
     sysctls: &'a Allowed,
+    /// Where what is read goes.
+    manifest: &'a mut Manifest,
 }
 
 impl Reading<'_, '_, '_> {
-    /// A Pod, or a list of Pods.
-    fn object(&mut self, node: &Node, path: &Path<'_>) -> Vec<Pod> {
-        match self.kind(node, path, &["List", "Pod", "PodList"]) {
-            Some("Pod") => self.pod(node, path).into_iter().collect(),
-            Some(list) => self.list(node, list, path),
-            None => Vec::new(),
+    /// An object, or a list of objects.
+    fn object(&mut self, node: &Node, path: &Path<'_>) {
+        match self.kind(node, path, &ALL_KINDS) {
+            Some(list) if LISTS.iter().any(|(kind, _)| *kind == list) => self.list(node, list, path),
+            Some(kind) => self.single(node, kind, path),
+            None => {}
         }
     }
 
-    fn list(&mut self, node: &Node, kind: &str, path: &Path<'_>) -> Vec<Pod> {
+    fn single(&mut self, node: &Node, kind: &str, path: &Path<'_>) {
+        match kind {
+            "ConfigMap" => self.config_map(node, path),
+            "Secret" => self.secret(node, path),
+            _ => {
+                let pod = self.pod(node, path);
+                self.manifest.pods.extend(pod);
+            }
+        }
+    }
+
+    fn list(&mut self, node: &Node, list: &str, path: &Path<'_>) {
         let _: Shell = typed::read(Some(node), path, &mut self.document);
         let items_path = path.field("items");
         let items = node.get("items").map(Node::elements).unwrap_or_default();
-        let mut pods = Vec::with_capacity(items.len());
+        let of = LISTS.iter().find(|(kind, _)| *kind == list).and_then(|(_, of)| *of);
         for (index, item) in items.iter().enumerate() {
             let path = items_path.index(index);
-            // The items of a PodList need not repeat what they are.
-            let is_plain =
-                kind == "PodList" && item.get("kind").is_none() && item.get("apiVersion").is_none();
-            if is_plain || self.kind(item, &path, &["Pod"]).is_some() {
-                pods.extend(self.pod(item, &path));
+            // The items of a PodList and its like need not repeat what they are.
+            let is_plain = item.get("kind").is_none() && item.get("apiVersion").is_none();
+            let kind = match of {
+                Some(kind) if is_plain => Some(kind),
+                Some(kind) => self.kind(item, &path, &[kind]),
+                None => self.kind(item, &path, &KINDS),
+            };
+            if let Some(kind) = kind {
+                self.single(item, kind, &path);
             }
         }
-        pods
     }
 
     /// The kind of an object, if it is one of `supported` in version v1.
@@ -148,17 +190,17 @@ impl Reading<'_, '_, '_> {
     }
 
     fn pod(&mut self, node: &Node, path: &Path<'_>) -> Option<Pod> {
-        let Manifest { metadata, spec, .. } = typed::read(Some(node), path, &mut self.document);
+        let Written { metadata, spec, .. } = typed::read(Some(node), path, &mut self.document);
         supported::check(node, path, &mut self.document);
         let (mut metadata, mut spec) = (metadata.unwrap_or_default(), spec.unwrap_or_default());
         defaults::apply(&mut metadata, &mut spec);
-        self.check_unique(&metadata, path);
+        self.check_unique("Pod", &metadata, path);
         validate::pod(&metadata, &spec, self.sysctls, path, &mut self.document)
     }
 
-    fn check_unique(&mut self, metadata: &ObjectMeta, path: &Path<'_>) {
+    fn check_unique(&mut self, kind: &'static str, metadata: &ObjectMeta, path: &Path<'_>) {
         let (Some(namespace), Some(name)) = (&metadata.namespace, &metadata.name) else { return };
-        if !name.is_empty() && !self.names.insert((namespace.clone(), name.clone())) {
+        if !name.is_empty() && !self.names.insert((kind, namespace.clone(), name.clone())) {
             let metadata = path.field("metadata");
             self.document.duplicate(&metadata.field("name"), &format!("{namespace}/{name}"));
         }

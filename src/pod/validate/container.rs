@@ -102,7 +102,10 @@ fn check(
     let declared = container.ports.as_deref().unwrap_or_default();
     let ports = ports::check(declared, pod.host_network, &path.field("ports"), document);
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
-    let volume_mounts = volumes::check_mounts(mounts, pod.volumes, &path.field("volumeMounts"), document);
+    let is_privileged =
+        container.security_context.as_ref().is_some_and(|context| context.privileged == Some(true));
+    let mounts_path = path.field("volumeMounts");
+    let volume_mounts = volumes::check_mounts(mounts, pod.volumes, is_privileged, &mounts_path, document);
     let requirements = container.resources.clone().unwrap_or_default();
     let resources =
         resources::check(&requirements, resources::Level::Container, &path.field("resources"), document);
@@ -141,7 +144,7 @@ fn check(
     })
 }
 
-fn image(image: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> String {
+pub(super) fn image(image: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> String {
     if image.is_empty() {
         document.required(path);
     } else if image.trim() != image {
@@ -152,7 +155,11 @@ fn image(image: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> Strin
     image.to_owned()
 }
 
-fn pull_policy(policy: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<PullPolicy> {
+pub(super) fn pull_policy(
+    policy: &str,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<PullPolicy> {
     const POLICIES: [(&str, PullPolicy); 3] = [
         ("Always", PullPolicy::Always),
         ("IfNotPresent", PullPolicy::IfNotPresent),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{all_invalid, names};
+use crate::pod::objects::ObjectKey;
 use crate::pod::path::Path;
 use crate::pod::report::Document;
 use crate::pod::{OOM_GROUP_ANNOTATION, PodKey, PodUid};
@@ -18,21 +19,32 @@ pub(super) fn check(
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<(PodKey, Option<PodUid>)> {
-    let name = name(metadata, path, document);
-    let namespace = metadata.namespace.clone().unwrap_or_default();
-    let fine = all_invalid(&path.field("namespace"), &namespace, names::dns_label(&namespace), document);
-    labels(metadata.labels.as_ref(), &path.field("labels"), document);
-    annotations(metadata.annotations.as_ref(), &path.field("annotations"), document);
+    let key = check_object(metadata, path, document);
     let uid = metadata.uid.as_deref().filter(|uid| !uid.is_empty());
     let uid = uid.map(|uid| {
         all_invalid(&path.field("uid"), uid, names::dns_label(uid), document);
         uid.parse().ok()
     });
-    let key = PodKey { namespace: fine.then_some(namespace)?, name: name? };
+    let ObjectKey { namespace, name } = key?;
+    let key = PodKey { namespace, name };
     match uid {
         Some(uid) => Some((key, Some(uid?))),
         None => Some((key, None)),
     }
+}
+
+/// The name of an object of any kind.
+pub(super) fn check_object(
+    metadata: &ObjectMeta,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<ObjectKey> {
+    let name = name(metadata, path, document);
+    let namespace = metadata.namespace.clone().unwrap_or_default();
+    let fine = all_invalid(&path.field("namespace"), &namespace, names::dns_label(&namespace), document);
+    labels(metadata.labels.as_ref(), &path.field("labels"), document);
+    annotations(metadata.annotations.as_ref(), &path.field("annotations"), document);
+    Some(ObjectKey { namespace: fine.then_some(namespace)?, name: name? })
 }
 
 fn name(metadata: &ObjectMeta, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<String> {

@@ -4,14 +4,17 @@
 //! is wrong it reports, and then returns something smaller or nothing: a Pod is used only when nothing was reported.
 
 mod container;
+mod downward;
 mod handler;
 mod lifecycle;
 mod metadata;
 mod names;
+pub(super) mod objects;
 mod pod_resources;
 mod ports;
 mod probe;
 pub(super) mod profiles;
+mod projected;
 mod resources;
 mod restart;
 mod security;

@@ -98,6 +98,26 @@ pub(super) fn port_name(text: &str) -> Vec<String> {
     wrong
 }
 
+/// A key of a ConfigMap or Secret, which becomes the name of a file.
+pub(super) fn config_key(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 253, &mut wrong);
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.is_empty() || !text.bytes().all(is_allowed) {
+        wrong.push(
+            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
+             'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+                .to_owned(),
+        );
+    }
+    match text {
+        "." | ".." => wrong.push(format!("must not be '{text}'")),
+        _ if text.starts_with("..") => wrong.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    wrong
+}
+
 /// An environment variable's name.
 pub(super) fn env_name(text: &str) -> Option<&'static str> {
     let fine = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=');

@@ -145,7 +145,7 @@ fn is_whole_pages(name: &str, quantity: Quantity) -> bool {
 }
 
 /// The size of the huge pages that the resource's name tells of, bytes.
-fn page_size(name: &str) -> Option<u64> {
+pub(super) fn page_size(name: &str) -> Option<u64> {
     let size = Quantity::parse(name.strip_prefix(HUGE_PAGES)?).ok()?;
     Some(size.units()).filter(|&bytes| bytes > 0 && size.is_whole())
 }

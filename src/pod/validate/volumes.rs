@@ -5,10 +5,13 @@ use std::path::{Component, PathBuf};
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::{all_invalid, names, one_of, without_nul};
+use super::{all_invalid, container, names, one_of, projected, without_nul};
 use crate::pod::path::Path;
+use crate::pod::quantity::Quantity;
 use crate::pod::report::Document;
-use crate::pod::spec::{HostPathType, Volume, VolumeMount, VolumeSource};
+use crate::pod::spec::{
+    HostPathType, Medium, MountPropagation, RecursiveReadOnly, SubPath, Volume, VolumeMount, VolumeSource,
+};
 
 const HOST_PATH_TYPES: [(&str, HostPathType); 8] = [
     ("", HostPathType::Unset),
@@ -52,30 +55,112 @@ pub(super) fn check(
 /// What a volume is made of. Kinds that are not supported count here too, so that only that is said of them.
 fn source(volume: &k8s::Volume, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<VolumeSource> {
     let kinds = given_kinds(path, document);
-    if kinds.is_empty() {
-        document.required_for(path, "must specify a volume type");
-    }
     for further in kinds.iter().skip(1) {
         document.forbidden(&path.field(further), "may not specify more than 1 volume type");
     }
-    if volume.empty_dir.is_some() {
-        return Some(VolumeSource::EmptyDir);
+    if let Some(empty_dir) = &volume.empty_dir {
+        return self::empty_dir(empty_dir, &path.field("emptyDir"), document);
     }
-    let host_path = volume.host_path.as_ref()?;
-    let path = path.field("hostPath");
-    let kind = host_path.type_.as_deref().unwrap_or_default();
+    if let Some(host_path) = &volume.host_path {
+        return self::host_path(host_path, &path.field("hostPath"), document);
+    }
+    if let Some(config_map) = &volume.config_map {
+        return projected::config_map(config_map, &path.field("configMap"), document);
+    }
+    if let Some(secret) = &volume.secret {
+        return projected::secret(secret, &path.field("secret"), document);
+    }
+    if let Some(downward) = &volume.downward_api {
+        return projected::downward_api(downward, &path.field("downwardAPI"), document);
+    }
+    if let Some(projected) = &volume.projected {
+        return projected::projected(projected, &path.field("projected"), document);
+    }
+    image(volume.image.as_ref()?, &path.field("image"), document)
+}
+
+fn empty_dir(
+    source: &k8s::EmptyDirVolumeSource,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<VolumeSource> {
+    let size_path = path.field("sizeLimit");
+    let size_limit = match source.size_limit.as_ref().map(|quantity| Quantity::parse(&quantity.0)) {
+        Some(Ok(size)) if size.is_negative() => {
+            document.forbidden(&size_path, "SizeLimit field must be a valid resource quantity");
+            None
+        }
+        // As the kubelet counts it: none.
+        Some(Ok(Quantity::ZERO)) | None => None,
+        Some(Ok(size)) => Some(size.units()),
+        Some(Err(error)) => {
+            document.invalid(&size_path, &source.size_limit.as_ref()?.0, error);
+            None
+        }
+    };
+    let medium_path = path.field("medium");
+    let medium = match source.medium.as_deref().unwrap_or_default() {
+        "" => Medium::Disk,
+        "Memory" => Medium::Memory,
+        medium if medium == "HugePages" || medium.starts_with("HugePages-") => {
+            document.not_yet(document.tree().locate(&medium_path), &medium_path);
+            return None;
+        }
+        medium => {
+            document.unsupported(&medium_path, medium, &["", "HugePages", "Memory"]);
+            return None;
+        }
+    };
+    Some(VolumeSource::EmptyDir { medium, size_limit })
+}
+
+fn host_path(
+    source: &k8s::HostPathVolumeSource,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<VolumeSource> {
+    let kind = source.type_.as_deref().unwrap_or_default();
     let kind = one_of(kind, &HOST_PATH_TYPES, &path.field("type"), document);
     let path = path.field("path");
-    let source = &host_path.path;
+    let source = &source.path;
     if source.is_empty() {
         document.required(&path);
     } else if !without_nul(&path, source, document) {
-    } else if source.split('/').any(|part| part == "..") {
+    } else if has_backsteps(source) {
         document.invalid(&path, source, "must not contain '..'");
     } else if !source.starts_with('/') {
         document.invalid(&path, source, "must be an absolute path");
     }
     Some(VolumeSource::HostPath { path: PathBuf::from(source), kind: kind? })
+}
+
+fn image(
+    source: &k8s::ImageVolumeSource,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<VolumeSource> {
+    let policy = source.pull_policy.as_deref().unwrap_or_default();
+    let pull_policy = container::pull_policy(policy, &path.field("pullPolicy"), document);
+    let reference = source.reference.as_deref().unwrap_or_default();
+    let reference = container::image(reference, &path.field("reference"), document);
+    Some(VolumeSource::Image { reference, pull_policy: pull_policy? })
+}
+
+/// A path below something: relative, and without `..`.
+pub(super) fn check_descending(text: &str, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    if !without_nul(path, text, document) {
+        return;
+    }
+    if text.starts_with('/') {
+        document.invalid(path, text, "must be a relative path");
+    }
+    if has_backsteps(text) {
+        document.invalid(path, text, "must not contain '..'");
+    }
+}
+
+fn has_backsteps(text: &str) -> bool {
+    text.split('/').any(|part| part == "..")
 }
 
 /// The fields of a volume beside its name, as they are written: what could not be read is given too.
@@ -87,6 +172,7 @@ fn given_kinds<'d>(path: &Path<'_>, document: &Document<'d, '_>) -> Vec<&'d str>
 pub(super) fn check_mounts(
     mounts: &[k8s::VolumeMount],
     volumes: &Declared<'_>,
+    is_privileged: bool,
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Vec<VolumeMount> {
@@ -115,9 +201,72 @@ pub(super) fn check_mounts(
             volume: mount.name.clone(),
             mount_path,
             read_only: mount.read_only.unwrap_or(false),
+            recursive_read_only: recursive_read_only(mount, &path, document),
+            propagation: propagation(mount, is_privileged, &path, document),
+            sub_path: sub_path(mount, &path, document),
         });
     }
     checked
+}
+
+fn recursive_read_only(
+    mount: &k8s::VolumeMount,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> RecursiveReadOnly {
+    const WORDS: [(&str, RecursiveReadOnly); 3] = [
+        ("Disabled", RecursiveReadOnly::Disabled),
+        ("Enabled", RecursiveReadOnly::Enabled),
+        ("IfPossible", RecursiveReadOnly::IfPossible),
+    ];
+    let Some(word) = mount.recursive_read_only.as_deref() else { return RecursiveReadOnly::Disabled };
+    let path = path.field("recursiveReadOnly");
+    let Some(meaning) = one_of(word, &WORDS, &path, document) else { return RecursiveReadOnly::Disabled };
+    if meaning != RecursiveReadOnly::Disabled {
+        if mount.read_only != Some(true) {
+            document.forbidden(&path, "may only be specified when readOnly is true");
+        }
+        if mount.mount_propagation.as_deref().is_some_and(|propagation| propagation != "None") {
+            document.forbidden(&path, "may only be specified when mountPropagation is None or not specified");
+        }
+    }
+    meaning
+}
+
+fn propagation(
+    mount: &k8s::VolumeMount,
+    is_privileged: bool,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> MountPropagation {
+    const WORDS: [(&str, MountPropagation); 3] = [
+        ("Bidirectional", MountPropagation::Bidirectional),
+        ("HostToContainer", MountPropagation::HostToContainer),
+        ("None", MountPropagation::None),
+    ];
+    let Some(word) = mount.mount_propagation.as_deref() else { return MountPropagation::None };
+    let path = path.field("mountPropagation");
+    let meaning = one_of(word, &WORDS, &path, document).unwrap_or(MountPropagation::None);
+    if meaning == MountPropagation::Bidirectional && !is_privileged {
+        document
+            .forbidden(&path, "Bidirectional mount propagation is available only to privileged containers");
+    }
+    meaning
+}
+
+fn sub_path(mount: &k8s::VolumeMount, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<SubPath> {
+    let plain = mount.sub_path.as_deref().unwrap_or_default();
+    let expr = mount.sub_path_expr.as_deref().unwrap_or_default();
+    check_descending(plain, &path.field("subPath"), document);
+    if !expr.is_empty() {
+        let path = path.field("subPathExpr");
+        if !plain.is_empty() {
+            document.invalid(&path, expr, "subPathExpr and subPath are mutually exclusive");
+        }
+        check_descending(expr, &path, document);
+        return Some(SubPath::Expr(expr.to_owned()));
+    }
+    (!plain.is_empty()).then(|| SubPath::Plain(plain.to_owned()))
 }
 
 /// Absolute, without `.` and doubled or trailing slashes.

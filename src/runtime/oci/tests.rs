@@ -4,7 +4,8 @@ use oci_spec::image::Config as ImageConfig;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::pod::spec::{EnvVar, RestartPolicy, Volume, VolumeMount};
+use crate::pod::spec::tests::volume_mount;
+use crate::pod::spec::{EnvVar, RestartPolicy, Volume};
 use crate::runtime::fixture;
 
 fn image(config: Value) -> Image {
@@ -208,8 +209,7 @@ fn capabilities_are_added_and_dropped_as_in_kubernetes() {
 #[test]
 fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() {
     let mut pod = a_pod();
-    let at =
-        |path: &str, read_only| VolumeMount { volume: "data".into(), mount_path: path.into(), read_only };
+    let at = |path: &str, read_only| volume_mount("data", path, read_only);
     pod.spec.containers[0].volume_mounts =
         vec![at("/srv/a/b", false), at("/srv/a", true), at("/etc/hosts", false), at("/srv/a-b", false)];
     let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
@@ -237,8 +237,7 @@ fn the_shim_is_told_what_a_host_path_must_be() {
             name: "data".into(),
             source: VolumeSource::HostPath { path: "/v/data".into(), kind },
         }];
-        pod.spec.containers[0].volume_mounts =
-            vec![VolumeMount { volume: "data".into(), mount_path: "/data".into(), read_only: true }];
+        pod.spec.containers[0].volume_mounts = vec![volume_mount("data", "/data", true)];
         let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
         let options = config.mounts[7].options().clone().unwrap();
         let wanted = expected.map(|kind| format!("x-mkubelet.type={kind}"));

@@ -35,6 +35,24 @@ fn long_values_are_cut_and_long_names_refused() {
 }
 
 #[test]
+fn objects_hold_at_most_a_mebibyte() {
+    let value = "x".repeat(1 << 20);
+    let object =
+        |kind: &str, fields: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n{fields}");
+    check("as much as may be", &object("ConfigMap", &format!("data: {{a: {value}}}\n")), "nothing");
+    check(
+        "a byte more",
+        &object("ConfigMap", &format!("data: {{a: {value}}}\nbinaryData: {{b: YQ==}}\n")),
+        "1:1: Too long: may not be more than 1048576 bytes",
+    );
+    check(
+        "a Secret",
+        &object("Secret", &format!("stringData: {{a: {value}}}\ndata: {{b: YQ==}}\n")),
+        "5:7: data: Too long: may not be more than 1048576 bytes",
+    );
+}
+
+#[test]
 fn text_that_is_not_utf8_is_refused_with_its_place() {
     let problems = decode(b"a: b\n\xc3\xa4: \xff", "f").unwrap_err();
     assert_eq!(problems.to_string(), "f:2:4: the file is not UTF-8");
@@ -73,7 +91,12 @@ fn check(title: &str, manifest: &str, expected: &str) {
     assert_eq!(said.join("\n"), expected.trim_end(), "{title}\n{manifest}");
 }
 
-const SENTENCES: [(&str, &str); 5] = [
+const SENTENCES: [(&str, &str); 6] = [
+    (
+        "<KEY>",
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \
+         'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+    ),
     ("<SYSCTL>", r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"),
     (
         "<LABEL>",

@@ -6,10 +6,14 @@ use std::time::Duration;
 use super::{decode, decode_allowing};
 use crate::pod::spec::*;
 use crate::pod::sysctl::Allowed;
-use crate::pod::{ContainerSpec, Pod};
+use crate::pod::{ContainerSpec, Manifest, Pod};
 
-fn pods(manifest: &str) -> Vec<Pod> {
-    decode(manifest.as_bytes(), "f").unwrap_or_else(|problems| panic!("{problems}\n{manifest}"))
+fn pods(text: &str) -> Vec<Pod> {
+    manifest(text).pods
+}
+
+fn manifest(text: &str) -> Manifest {
+    decode(text.as_bytes(), "f").unwrap_or_else(|problems| panic!("{problems}\n{text}"))
 }
 
 fn keys(manifest: &str) -> Vec<String> {
@@ -74,21 +78,15 @@ fn every_supported_field_reaches_the_model() {
     };
     assert_eq!(spec.resources, of_pod);
     assert_eq!(spec.qos_class, QosClass::Burstable);
+    let disk = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
     let logs =
         VolumeSource::HostPath { path: PathBuf::from("/var/log/web"), kind: HostPathType::DirectoryOrCreate };
     assert_eq!(
         spec.volumes,
-        [
-            Volume { name: "data".to_owned(), source: VolumeSource::EmptyDir },
-            Volume { name: "logs".to_owned(), source: logs },
-        ]
+        [Volume { name: "data".to_owned(), source: disk }, Volume { name: "logs".to_owned(), source: logs },]
     );
 
-    let mount = |volume: &str, path: &str, read_only| VolumeMount {
-        volume: volume.to_owned(),
-        mount_path: PathBuf::from(path),
-        read_only,
-    };
+    let mount = crate::pod::spec::tests::volume_mount;
     let variable = |name: &str, value: &str| EnvVar { name: name.to_owned(), value: value.to_owned() };
     let identity = Security {
         run_as_user: Some(1000),
@@ -265,7 +263,7 @@ fn a_node_can_allow_unsafe_kernel_parameters() {
     );
     let allowed = Allowed::with_unsafe(["net.core.*"]).unwrap();
     assert!(decode(manifest.as_bytes(), "f").is_err());
-    let pods = decode_allowing(manifest.as_bytes(), "f", &allowed).unwrap();
+    let pods = decode_allowing(manifest.as_bytes(), "f", &allowed).unwrap().pods;
     assert_eq!(pods[0].spec.sysctls[0].name, "net.core.somaxconn");
     assert!(!pods[0].spec.host_users);
 }
@@ -400,4 +398,52 @@ fn the_host_name_is_cut_to_what_the_kernel_takes() {
     let name = format!("{}.bcd", "a".repeat(62));
     let manifest = NGINX.replacen("name: nginx", &format!("name: {name}"), 1);
     assert_eq!(pods(&manifest)[0].spec.hostname, "a".repeat(62));
+}
+
+#[test]
+fn objects_stand_beside_the_pods_that_use_them() {
+    let text = "\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, namespace: shop}
+data: {colour: blue, empty: }
+binaryData: {blob: AP8Q}
+immutable: true
+---
+apiVersion: v1
+kind: List
+items:
+- apiVersion: v1
+  kind: Secret
+  metadata: {name: login}
+  data:
+    user: |
+      YWRt
+      aW4=
+    password: b2xk
+  stringData: {password: new}
+- {apiVersion: v1, kind: Pod, metadata: {name: a}, spec: {containers: [{name: c, image: i}]}}
+---
+{apiVersion: v1, kind: SecretList, items: [{metadata: {name: more}, type: example.com/mine}]}
+";
+    let Manifest { pods, objects } = manifest(text);
+    assert_eq!(pods.len(), 1);
+    let settings = objects.config_map("shop", "settings").unwrap();
+    let data = [("colour", "blue"), ("empty", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(settings.data, data.into());
+    assert_eq!((&settings.binary_data["blob"][..], settings.immutable), (&[0, 255, 16][..], true));
+    let login = objects.secret("default", "login").unwrap();
+    assert_eq!((&login.data["user"][..], &login.data["password"][..]), (&b"admin"[..], &b"new"[..]));
+    assert_eq!(login.kind, "Opaque");
+    assert_eq!(objects.secret("default", "more").unwrap().kind, "example.com/mine");
+    assert!(objects.config_map("default", "settings").is_none() && objects.secret("shop", "login").is_none());
+}
+
+#[test]
+fn a_volume_of_which_only_the_name_is_given_is_an_empty_dir() {
+    let volumes = |volume: &str| {
+        let text = NGINX.replace("spec:\n", &format!("spec:\n  volumes: [{volume}]\n"));
+        pods(&text).remove(0).spec.volumes
+    };
+    assert_eq!(volumes("{name: a}"), volumes("{name: a, emptyDir: {}}"));
 }
