@@ -87,6 +87,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
             Ok(code) => life.end("shell", code),
             Err(error) => life.answer(text, Err(error)),
         },
+        // Starts so many processes, or as many as it can, and answers how many.
+        "children" => life.answer(text, Ok(json!(children(number(value))))),
         // Goes on the first time, when there is no such file; in later lives it stays here.
         "once" => once(value),
         // Takes so many MiB of memory, and keeps them.
@@ -217,6 +219,12 @@ fn run(value: &str) -> io::Result<u8> {
     let (name, step) = value.split_once(':').unwrap_or((value, "wait"));
     let status = Command::new("/proc/self/exe").args([name, step]).status()?;
     Ok(status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or_default() as u8)
+}
+
+fn children(wanted: usize) -> usize {
+    let start =
+        |child: usize| Command::new("/proc/self/exe").args([&format!("child{child}"), "wait"]).spawn();
+    (0..wanted).take_while(|child| start(*child).is_ok()).count()
 }
 
 fn once(path: &str) {

@@ -1,6 +1,7 @@
 //! One test's world: made before the test, compared with what was there before, and taken down after it.
 
 mod exec;
+mod group;
 mod ledger;
 mod manifest;
 mod process;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 pub(crate) use exec::Executor;
+pub(crate) use group::{Group, HandedOn};
 pub(crate) use ledger::Ledger;
 pub(crate) use manifest::{Container, Pod, list};
 pub(crate) use process::{Process, kill, namespace};
