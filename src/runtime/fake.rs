@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::fixture::exit;
 use super::{Error, Notice, Refusal, Runtime};
 use crate::pod::ContainerName;
+use crate::pod::spec::Hook;
 use crate::shim::protocol::{Attempt, Event, Record};
 
 pub(crate) struct Fake {
@@ -166,6 +167,16 @@ impl Runtime for Fake {
         }
         tokio::time::sleep(late).await;
         Ok("sha256:1".into())
+    }
+
+    async fn hook(&self, container: &ContainerName, _id: &str, hook: &Hook) -> Result<(), Error> {
+        self.ask(format!("hook {container} {hook:?}"));
+        match hook {
+            Hook::Sleep(time) => tokio::time::sleep(*time).await,
+            Hook::Exec(command) if command[0] == "false" => return Err(Error("exit code 1".into())),
+            _ => {}
+        }
+        Ok(())
     }
 
     async fn stop(&self, container: &ContainerName, id: &str) -> Result<(), Error> {

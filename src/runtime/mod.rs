@@ -26,6 +26,7 @@ use std::net::Ipv4Addr;
 pub use shim_client::Notice;
 
 use crate::pod::ContainerName;
+use crate::pod::spec::Hook;
 
 /// An error with its causes, on one line, to be told to a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,14 @@ pub trait Runtime: Send + Sync + 'static {
         container: &ContainerName,
         attempt: u32,
     ) -> impl Future<Output = Result<String, Refusal>> + Send;
+
+    /// Runs a hook of a running container to its end. An error is what the hook said, or why it could not be run.
+    fn hook(
+        &self,
+        container: &ContainerName,
+        id: &str,
+        hook: &Hook,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Sends a container its stop signal. Fine when it has ended.
     fn stop(&self, container: &ContainerName, id: &str) -> impl Future<Output = Result<(), Error>> + Send;

@@ -72,7 +72,9 @@ pub struct Container {
     pub starting: bool,
     /// It could not be asked for: the image is missing, say.
     pub held: Option<Held>,
-    /// It has been told to end.
+    /// Where the postStart hook of the newest attempt stands; means nothing for a container without one.
+    pub post_start: PostStart,
+    /// It is being ended.
     pub stopping: Option<Stopping>,
     /// What its probes have found, while it runs.
     pub health: Health,
@@ -160,13 +162,48 @@ pub struct Held {
     pub at: Timestamp,
 }
 
-/// A container that has been told to end.
+/// Where a postStart hook stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum PostStart {
+    /// It is to be run.
+    #[default]
+    Due,
+    /// It runs.
+    Running,
+    /// It succeeded, in this agent's time or an earlier one's.
+    Done,
+    /// It failed, and says why: the container is to be ended.
+    Failed(String),
+}
+
+/// A container that is being ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopping {
-    /// SIGKILL follows then.
+    /// When its grace period is over.
     pub deadline: Timestamp,
-    /// SIGKILL has been sent.
-    pub killed: bool,
+    /// How far it has come.
+    pub step: StopStep,
+}
+
+/// How far the end of a container has come. It goes downwards only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopStep {
+    /// Its preStop hook runs.
+    PreStop,
+    /// Its preStop hook is done. The stop signal may have to wait for other containers.
+    PreStopDone,
+    /// It has its stop signal.
+    Signalled {
+        /// SIGKILL follows then.
+        kill_at: Timestamp,
+    },
+    /// SIGKILL could not be sent.
+    KillFailed {
+        /// It is tried again then.
+        again_at: Timestamp,
+    },
+    /// It has SIGKILL.
+    Killed,
 }
 
 impl Observed {
@@ -189,6 +226,29 @@ impl Observed {
     /// Starts of all containers together.
     pub fn containers_started(&self) -> u32 {
         self.containers.values().map(|container| container.attempts).sum()
+    }
+
+    /// True if the newest attempt of a container belongs to the sandbox that there is.
+    pub fn is_in_sandbox(&self, name: &ContainerName) -> bool {
+        match &self.container(name).state {
+            State::Absent => false,
+            State::Running(running) => running.sandbox == self.sandboxes,
+            State::Ended(ended) => ended.sandbox == self.sandboxes,
+        }
+    }
+
+    /// True while a container runs, or may run in a moment.
+    pub fn is_alive(&self, name: &ContainerName) -> bool {
+        let container = self.container(name);
+        container.starting || container.running().is_some()
+    }
+
+    /// What runs now was started by an earlier agent, which has seen to its postStart hooks as far as they go: like the
+    /// kubelet, nobody runs them twice.
+    pub fn taken_over(&mut self) {
+        for container in self.containers.values_mut().filter(|container| container.running().is_some()) {
+            container.post_start = PostStart::Done;
+        }
     }
 
     /// True while an action that starts something is under way.
@@ -282,6 +342,7 @@ impl Observed {
             }
             container.attempts = attempt.attempt + 1;
             container.held = None;
+            container.post_start = PostStart::Due;
             container.stopping = None;
             container.health = Health::default();
         }
@@ -299,9 +360,16 @@ impl Container {
         image_id: None,
         starting: false,
         held: None,
+        post_start: PostStart::Due,
         stopping: None,
         health: Health { started: false, ready: false, unhealthy: None },
     };
+
+    /// The running attempt, once its postStart hook has succeeded: before that, a container is not told to run.
+    pub fn running_past_hook(&self, spec: &ContainerSpec) -> Option<&Running> {
+        let is_past_hook = spec.lifecycle.post_start.is_none() || self.post_start == PostStart::Done;
+        self.running().filter(|_| is_past_hook)
+    }
 
     /// The running attempt.
     pub fn running(&self) -> Option<&Running> {
@@ -311,14 +379,23 @@ impl Container {
         }
     }
 
-    /// True while it runs and its startup probe, if it has one, has succeeded.
+    /// True while it runs and its postStart hook and its startup probe, as far as it has them, have succeeded.
     pub fn has_started(&self, spec: &ContainerSpec) -> bool {
-        self.running().is_some() && (spec.startup_probe.is_none() || self.health.started)
+        self.running_past_hook(spec).is_some() && (spec.startup_probe.is_none() || self.health.started)
     }
 
     /// True once it has started, and while its readiness probe, if it has one, says so.
     pub fn is_ready(&self, spec: &ContainerSpec) -> bool {
         self.has_started(spec) && (spec.readiness_probe.is_none() || self.health.ready)
+    }
+
+    /// The grace period to end it with, if it is sick: a probe or its postStart hook has failed. `grace` is the pod's.
+    pub fn to_end_within(&self, grace: Duration) -> Option<Duration> {
+        match (&self.health.unhealthy, &self.post_start) {
+            (Some(unhealthy), _) => Some(unhealthy.grace.unwrap_or(grace)),
+            (None, PostStart::Failed(_)) => Some(grace),
+            (None, _) => None,
+        }
     }
 
     /// The newest attempt, if it has ended.

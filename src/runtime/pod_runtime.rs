@@ -28,13 +28,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{Notice, ShimClient};
-use super::{Error, Refusal, Runtime, etc_files, oci, resources, shim_process};
+use super::{Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process};
 use crate::cgroup;
 use crate::container::user;
 use crate::image::{self, Image};
-use crate::pod::spec::PullPolicy;
+use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
-use crate::shim::protocol::{Call, SandboxConfig};
+use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::sys::tree;
@@ -42,6 +42,9 @@ use crate::volume;
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
 const SHM_SIZE: u64 = 64 << 20;
+
+/// So much of what a failed hook printed is told, bytes.
+const HOOK_OUTPUT: usize = 1024;
 
 /// A shim whose pod is being removed may take this long to end; then it is killed.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
@@ -164,6 +167,17 @@ impl Runtime for PodRuntime {
         Ok(image_id)
     }
 
+    async fn hook(&self, _container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
+        match hook {
+            Hook::Exec(command) => self.hook_exec(id, command).await,
+            Hook::Sleep(time) => {
+                tokio::time::sleep(*time).await;
+                Ok(())
+            }
+            Hook::HttpGet(_) | Hook::TcpSocket(_) => Err(Error("not possible yet".to_owned())),
+        }
+    }
+
     async fn stop(&self, name: &ContainerName, id: &str) -> Result<(), Error> {
         let signal = self.stop_signal(name).await;
         let shim = self.connected().await?;
@@ -222,6 +236,19 @@ impl PodRuntime {
     /// The shim that runs; never makes one.
     async fn connected(&self) -> Result<Arc<ShimClient>, Error> {
         self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
+    }
+
+    async fn hook_exec(&self, id: &str, command: &[String]) -> Result<(), Error> {
+        let shim = self.connected().await?;
+        let config = ExecConfig { id: id.to_owned(), args: command.to_vec(), ..ExecConfig::default() };
+        let captured = exec::capture(&shim, config, HOOK_OUTPUT).await.map_err(|e| Error::chain(&e))?;
+        match captured.exit.code {
+            0 => Ok(()),
+            code => {
+                let output = String::from_utf8_lossy(&captured.output);
+                Err(Error(format!("command exited with {code}: {}", output.trim_end())))
+            }
+        }
     }
 
     async fn address(&self) -> Result<Option<Ipv4Addr>, Error> {

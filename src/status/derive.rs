@@ -12,9 +12,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::conditions::{self, Fact};
 use crate::pod::spec::QosClass;
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Container, Ended, Ending, Observed, Sandbox, State};
-use crate::sync::outcome::{Outcome, next_init, outcome};
+use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Sandbox, State};
+use crate::sync::outcome::{self, Outcome, verdict};
 use crate::sync::plan::Intent;
+use crate::sync::{init, restart};
+
+/// In the kubelet's words.
+const DEADLINE_EXCEEDED: &str = "Pod was active on the node longer than the specified deadline";
 
 /// The status of `pod` at the time `now`; `before` is the last one, whose times are carried over.
 pub fn derive(
@@ -26,11 +30,14 @@ pub fn derive(
 ) -> PodStatus {
     let view = View { pod, observed, intent, now };
     let phase = view.phase();
+    let exceeded = view.has_exceeded_deadline();
     let old_conditions = before.and_then(|before| before.conditions.as_deref()).unwrap_or_default();
     let start_time = before.and_then(|before| before.start_time.clone());
     let init = &pod.spec.init_containers;
     PodStatus {
         phase: Some(phase.to_owned()),
+        reason: exceeded.then(|| "DeadlineExceeded".to_owned()),
+        message: exceeded.then(|| DEADLINE_EXCEEDED.to_owned()),
         conditions: Some(conditions::dated(view.facts(phase), old_conditions, now)),
         container_statuses: Some(pod.spec.containers.iter().map(|c| view.container(c, false)).collect()),
         init_container_statuses: (!init.is_empty())
@@ -61,25 +68,37 @@ struct View<'a> {
 
 impl View<'_> {
     fn phase(&self) -> &'static str {
-        match outcome(self.pod, self.observed) {
+        match outcome::outcome(self.pod, self.observed, self.now) {
             Some(Outcome::Succeeded) => return "Succeeded",
-            Some(Outcome::Failed) => return "Failed",
+            Some(Outcome::Failed | Outcome::DeadlineExceeded) => return "Failed",
             None => {}
         }
-        let mut containers = self.pod.spec.containers.iter().map(|c| self.observed.container(&c.name));
+        // Said at once, while what still runs is ended.
+        if self.has_exceeded_deadline() || outcome::failed_init(self.pod, self.observed).is_some() {
+            return "Failed";
+        }
+        let mut containers = self.pod.spec.containers.iter();
         if self.intent != Intent::Run && self.observed.running().next().is_none() {
             // A pod that is going does not restart anything: what its containers ended with is the last word.
-            let all_well = containers.all(|c| c.ended().is_some_and(|ended| ended.code() == 0));
+            let all_well = containers.all(|c| self.known(c).ended().is_some_and(|ended| ended.code() == 0));
             return if all_well { "Succeeded" } else { "Failed" };
         }
-        let waits_for_first_start = containers.any(|c| c.state == State::Absent);
+        let waits_for_first_start = containers.any(|c| match self.known(c) {
+            Container { state: State::Absent, .. } => true,
+            known => known.attempts == 1 && known.running().is_some() && !self.shows_running(c),
+        });
         if waits_for_first_start || !self.is_initialized() { "Pending" } else { "Running" }
     }
 
+    fn has_exceeded_deadline(&self) -> bool {
+        let verdict = verdict(self.pod, self.observed, self.now);
+        verdict.is_some_and(|verdict| verdict.outcome == Outcome::DeadlineExceeded)
+    }
+
     fn facts(&self, phase: &str) -> Vec<Fact> {
-        let unready = |c: &&ContainerSpec| self.observed.container(&c.name).running().is_none();
-        let unready: Vec<_> =
-            self.pod.spec.containers.iter().filter(unready).map(|c| c.name.as_str()).collect();
+        let sidecars = self.pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
+        let unready = sidecars.chain(&self.pod.spec.containers).filter(|c| !self.is_ready(c));
+        let unready: Vec<_> = unready.map(|c| c.name.as_str()).collect();
         let ready = |kind| match phase {
             "Succeeded" => Fact::because(kind, "PodCompleted", "unready", &[]),
             "Failed" => Fact::because(kind, "PodFailed", "unready", &[]),
@@ -89,30 +108,45 @@ impl View<'_> {
         let sandbox = if self.observed.connected { Fact::yes } else { Fact::no };
         vec![
             sandbox("PodReadyToStartContainers"),
-            self.initialized(),
+            self.initialized(phase),
             ready("Ready"),
             ready("ContainersReady"),
             Fact::yes("PodScheduled"),
         ]
     }
 
-    fn initialized(&self) -> Fact {
-        if self.is_initialized() {
-            return Fact::yes("Initialized");
+    fn initialized(&self, phase: &str) -> Fact {
+        match phase {
+            "Succeeded" => return Fact { reason: Some("PodCompleted"), ..Fact::yes("Initialized") },
+            _ if self.is_initialized() => return Fact::yes("Initialized"),
+            _ => {}
         }
-        let next = next_init(self.pod, self.observed).map(|c| &c.name);
-        let incomplete = self.pod.spec.init_containers.iter().skip_while(|c| Some(&c.name) != next);
+        let inits = self.pod.spec.init_containers.iter();
+        let incomplete = inits.filter(|c| !init::is_complete(c, self.observed));
         let incomplete: Vec<_> = incomplete.map(|c| c.name.as_str()).collect();
         Fact::because("Initialized", "ContainersNotInitialized", "incomplete", &incomplete)
     }
 
     fn is_initialized(&self) -> bool {
-        next_init(self.pod, self.observed).is_none()
+        init::turn(self.pod, self.observed).is_none()
+    }
+
+    fn known(&self, spec: &ContainerSpec) -> &Container {
+        self.observed.container(&spec.name)
+    }
+
+    /// True if it runs and has passed its postStart hook.
+    fn shows_running(&self, spec: &ContainerSpec) -> bool {
+        self.known(spec).running_past_hook(spec).is_some()
+    }
+
+    fn is_ready(&self, spec: &ContainerSpec) -> bool {
+        self.known(spec).is_ready(spec)
     }
 
     fn container(&self, spec: &ContainerSpec, is_init: bool) -> ContainerStatus {
-        let known = self.observed.container(&spec.name);
-        let waiting = self.waiting(spec, known, is_init);
+        let known = self.known(spec);
+        let waiting = self.waiting(spec, is_init);
         let last = match &known.state {
             // While it waits to be started again, how it ended is the past.
             State::Ended(ended) if waiting.is_some() => Some(ended),
@@ -120,17 +154,16 @@ impl View<'_> {
         };
         let running = known.running();
         let id = running.map(|r| &r.id).or(known.ended().map(|e| &e.id));
-        let ready = if is_init {
-            known.ended().is_some_and(|ended| ended.code() == 0) && waiting.is_none()
-        } else {
-            running.is_some()
+        let ready = match is_init && !spec.is_sidecar() {
+            true => known.ended().is_some_and(|ended| ended.code() == 0) && waiting.is_none(),
+            false => self.is_ready(spec),
         };
         let state = match (&known.state, waiting) {
-            (State::Running(running), _) => ContainerState {
+            (_, Some(waiting)) => ContainerState { waiting: Some(waiting), ..ContainerState::default() },
+            (State::Running(running), None) => ContainerState {
                 running: Some(ContainerStateRunning { started_at: Some(Time(running.started_at)) }),
                 ..ContainerState::default()
             },
-            (_, Some(waiting)) => ContainerState { waiting: Some(waiting), ..ContainerState::default() },
             (State::Ended(ended), None) => terminated(ended),
             (State::Absent, None) => ContainerState::default(),
         };
@@ -142,30 +175,29 @@ impl View<'_> {
             state: Some(state),
             last_state: last.map(terminated),
             ready,
-            started: Some(running.is_some()),
+            started: Some(known.has_started(spec)),
             restart_count: i32::try_from(known.restarts()).unwrap_or(i32::MAX),
             ..ContainerStatus::default()
         }
     }
 
     /// What a container that does not run waits for; `None` when it runs, or has ended and that is it.
-    fn waiting(
-        &self,
-        spec: &ContainerSpec,
-        known: &Container,
-        is_init: bool,
-    ) -> Option<ContainerStateWaiting> {
+    fn waiting(&self, spec: &ContainerSpec, is_init: bool) -> Option<ContainerStateWaiting> {
+        let known = self.known(spec);
         let waiting = |reason: &str, message: Option<String>| {
             Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message })
         };
-        if known.running().is_some() {
+        if self.shows_running(spec) {
             return None;
         }
         if let Some(held) = &known.held {
             return waiting(&held.reason, Some(held.message.clone()));
         }
-        match &known.state {
-            State::Ended(ended) => {
+        match (&known.state, &known.post_start) {
+            (State::Running(_), PostStart::Failed(message)) => {
+                waiting("PostStartHookError", Some(message.clone()))
+            }
+            (State::Ended(ended), _) => {
                 let delay = self.back_off(spec, known, ended)?;
                 waiting("CrashLoopBackOff", Some(self.back_off_message(spec, delay)))
             }
@@ -179,10 +211,11 @@ impl View<'_> {
 
     /// The wait that a container is in before it is started again.
     fn back_off(&self, spec: &ContainerSpec, known: &Container, ended: &Ended) -> Option<Duration> {
-        let is_over = self.intent != Intent::Run || outcome(self.pod, self.observed).is_some();
-        let is_done = match self.pod.spec.init_containers.iter().any(|c| c.name == spec.name) {
+        let is_over = self.intent != Intent::Run || verdict(self.pod, self.observed, self.now).is_some();
+        let is_init = self.pod.spec.init_containers.iter().any(|c| c.name == spec.name);
+        let is_done = match is_init && !spec.is_sidecar() {
             true => ended.code() == 0,
-            false => !crate::sync::restart::wanted(self.pod.spec.restart_policy, ended.code()),
+            false => !restart::wanted(self.pod.spec.restart_policy, spec, ended.code()),
         };
         // In a new sandbox everything starts at once.
         let is_sandbox_lost = matches!(self.observed.sandbox, Sandbox::Lost { .. });

@@ -1,6 +1,7 @@
 //! The decision: which action a pod needs next, one task per pod UID.
 
 pub mod event_loop;
+pub mod init;
 pub mod outcome;
 pub mod plan;
 mod probing;

@@ -1,9 +1,14 @@
-//! Whether a pod is over, and how far its init containers have come. Pure; asked by the planner and for the status.
+//! Whether a pod is over, and since when. Pure; asked by the planner and for the status.
+//!
+//! The containers decide, or an init container that failed for good, or the pod's deadline. What still runs then, sidecars
+//! above all, is ended; when nothing runs any more, the pod is over, and stays so.
+
+use jiff::Timestamp;
 
 use super::restart;
 use crate::pod::spec::RestartPolicy;
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Container, Observed, Sandbox, State};
+use crate::runtime::observe::{Ended, Observed, Sandbox};
 
 /// How a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,53 +17,87 @@ pub enum Outcome {
     Succeeded,
     /// At least one did not, or could not run.
     Failed,
+    /// It was active for longer than `activeDeadlineSeconds`.
+    DeadlineExceeded,
 }
 
-/// How the pod ended; `None` while there is, or will be, something to run.
-pub fn outcome(pod: &Pod, observed: &Observed) -> Option<Outcome> {
-    let policy = pod.spec.restart_policy;
-    if policy == RestartPolicy::Never {
-        let init_failed = pod.spec.init_containers.iter().any(|c| has_failed(observed.container(&c.name)));
-        let everything_gone = matches!(observed.sandbox, Sandbox::Lost { .. })
-            && all_containers(pod).any(|c| observed.container(&c.name).attempts > 0);
-        if init_failed || (everything_gone && observed.running().next().is_none()) {
-            return Some(final_verdict(pod, observed));
-        }
+/// What will become of a pod, once nothing of it runs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// How it ends.
+    pub outcome: Outcome,
+    /// When that was settled.
+    pub since: Timestamp,
+}
+
+/// How the pod ended; `None` while something of it runs, or will run.
+pub fn outcome(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Outcome> {
+    let is_over = observed.running().next().is_none();
+    verdict(pod, observed, now).filter(|_| is_over).map(|verdict| verdict.outcome)
+}
+
+/// What is settled of the pod's end, whether or not something still runs.
+pub fn verdict(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Verdict> {
+    let deadline = deadline(pod, observed).filter(|deadline| *deadline <= now);
+    match (settled_by_containers(pod, observed), deadline) {
+        // What ends because of the deadline ends after it.
+        (Some(verdict), None) => Some(verdict),
+        (Some(verdict), Some(deadline)) if verdict.since < deadline => Some(verdict),
+        (_, Some(since)) => Some(Verdict { outcome: Outcome::DeadlineExceeded, since }),
+        (None, None) => None,
     }
-    let over = |c: &ContainerSpec| {
-        observed.container(&c.name).ended().is_some_and(|ended| !restart::wanted(policy, ended.code()))
-    };
-    pod.spec.containers.iter().all(over).then(|| final_verdict(pod, observed))
 }
 
-/// The init container whose turn it is; `None` when all have done their work in this sandbox.
-pub fn next_init<'a>(pod: &'a Pod, observed: &Observed) -> Option<&'a ContainerSpec> {
-    let in_this_sandbox = |c: &Container| match &c.state {
-        State::Absent => false,
-        State::Running(running) => running.sandbox == observed.sandboxes,
-        State::Ended(ended) => ended.sandbox == observed.sandboxes,
-    };
-    if pod.spec.containers.iter().any(|c| in_this_sandbox(observed.container(&c.name))) {
-        return None;
+/// When what still runs of a pod whose end is settled has had its grace period.
+pub fn ends_by(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    let since = verdict(pod, observed, now)?.since;
+    Some(restart::after(since, pod.spec.termination_grace_period))
+}
+
+/// When the pod will have been active for too long.
+pub fn deadline(pod: &Pod, observed: &Observed) -> Option<Timestamp> {
+    Some(restart::after(observed.began?, pod.spec.active_deadline?))
+}
+
+/// The end of the init container that failed for good, if one did.
+pub fn failed_init<'a>(pod: &Pod, observed: &'a Observed) -> Option<&'a Ended> {
+    let ordinary = pod.spec.init_containers.iter().filter(|spec| !spec.is_sidecar());
+    let mut ends = ordinary.filter_map(|spec| ended_for_good(pod, spec, observed));
+    ends.find(|ended| ended.code() != 0)
+}
+
+/// The end of a container that is not to be followed by another start.
+fn ended_for_good<'a>(pod: &Pod, spec: &ContainerSpec, observed: &'a Observed) -> Option<&'a Ended> {
+    let ended = observed.container(&spec.name).ended()?;
+    (!restart::wanted(pod.spec.restart_policy, spec, ended.code())).then_some(ended)
+}
+
+fn settled_by_containers(pod: &Pod, observed: &Observed) -> Option<Verdict> {
+    if let Some(failed) = failed_init(pod, observed) {
+        return Some(Verdict { outcome: Outcome::Failed, since: failed.finished_at });
     }
-    let done = |c: &ContainerSpec| {
-        let container = observed.container(&c.name);
-        in_this_sandbox(container) && container.ended().is_some_and(|ended| ended.code() == 0)
-    };
-    pod.spec.init_containers.iter().find(|c| !done(c))
-}
-
-fn final_verdict(pod: &Pod, observed: &Observed) -> Outcome {
+    let containers = || pod.spec.containers.iter();
     // Init containers need no look: while one has not succeeded, no container has run.
-    let succeeded =
-        |c: &ContainerSpec| observed.container(&c.name).ended().is_some_and(|ended| ended.code() == 0);
-    if pod.spec.containers.iter().all(succeeded) { Outcome::Succeeded } else { Outcome::Failed }
-}
-
-fn has_failed(container: &Container) -> bool {
-    container.ended().is_some_and(|ended| ended.code() != 0)
-}
-
-fn all_containers(pod: &Pod) -> impl Iterator<Item = &ContainerSpec> {
-    pod.spec.init_containers.iter().chain(&pod.spec.containers)
+    let has_succeeded =
+        |spec: &ContainerSpec| observed.container(&spec.name).ended().is_some_and(|end| end.code() == 0);
+    let outcome = if containers().all(has_succeeded) { Outcome::Succeeded } else { Outcome::Failed };
+    let ends: Option<Vec<_>> = containers().map(|spec| ended_for_good(pod, spec, observed)).collect();
+    if let Some(last) = ends.and_then(|ends| ends.iter().map(|ended| ended.finished_at).max()) {
+        return Some(Verdict { outcome, since: last });
+    }
+    // A pod that is never restarted does not outlive its sandbox, unless one of its containers asks for that.
+    let comes_back = |spec: &ContainerSpec| {
+        observed.container(&spec.name).ended().is_some() && ended_for_good(pod, spec, observed).is_none()
+    };
+    match observed.sandbox {
+        Sandbox::Lost { at }
+            if pod.spec.restart_policy == RestartPolicy::Never
+                && observed.containers_started() > 0
+                && observed.running().next().is_none()
+                && !containers().any(comes_back) =>
+        {
+            Some(Verdict { outcome, since: at })
+        }
+        _ => None,
+    }
 }

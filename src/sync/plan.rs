@@ -3,25 +3,32 @@
 //! The worker calls [`plan`] whenever anything changed, carries the actions out, and calls it again no later than `wake_at`.
 //! An action is never asked for twice: what is under way is part of [`Observed`].
 
+mod run;
+mod stop;
+
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use super::outcome::{next_init, outcome};
+use super::outcome::{deadline, ends_by};
 use super::restart;
-use crate::pod::{ContainerName, ContainerSpec, Pod};
-use crate::runtime::observe::{Observed, Sandbox, State, Stopping};
+use crate::pod::{ContainerName, Pod};
+use crate::runtime::observe::{Observed, Sandbox};
 
-/// How long the shim may take to report the end of what was killed, before the pod is removed without its word.
-const REPORT_TIME: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// What is wanted of a pod. It goes from `Run` to `Terminate`, never back.
+/// What is wanted of a pod. It goes downwards only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intent {
     /// It should run.
     Run,
     /// It should be gone.
     Terminate {
-        /// SIGKILL follows then.
+        /// When its grace period is over.
         deadline: Timestamp,
+    },
+    /// It should be gone at once.
+    Kill {
+        /// Since when.
+        since: Timestamp,
     },
 }
 
@@ -37,14 +44,32 @@ pub enum Action {
         /// Which start of it this is, from 0.
         attempt: u32,
     },
+    /// Run a container's postStart hook.
+    PostStart {
+        /// Which.
+        container: ContainerName,
+        /// Its running attempt.
+        id: String,
+    },
+    /// Run a container's preStop hook, the beginning of its end.
+    PreStop {
+        /// Which.
+        container: ContainerName,
+        /// Its running attempt.
+        id: String,
+        /// When its grace period is over.
+        deadline: Timestamp,
+    },
     /// Send a container its stop signal.
     Stop {
         /// Which.
         container: ContainerName,
         /// Its running attempt.
         id: String,
-        /// SIGKILL follows then.
+        /// When its grace period is over.
         deadline: Timestamp,
+        /// SIGKILL follows then.
+        kill_at: Timestamp,
     },
     /// SIGKILL to all of a container.
     Kill {
@@ -67,27 +92,47 @@ pub struct Plan {
 }
 
 impl Intent {
-    /// The intent after a request to terminate by `deadline`: a later one than before changes nothing.
+    /// The intent after a request at `now` to terminate within `grace`: a grace period never grows. None at all means that
+    /// there is no time for hooks and signals either.
     #[must_use]
-    pub fn terminate(self, deadline: Timestamp) -> Self {
+    pub fn terminate(self, now: Timestamp, grace: Duration) -> Self {
+        let wanted = restart::after(now, grace);
         match self {
-            Intent::Run => Intent::Terminate { deadline },
-            Intent::Terminate { deadline: before } => Intent::Terminate { deadline: before.min(deadline) },
+            Intent::Kill { .. } => self,
+            _ if grace.is_zero() => Intent::Kill { since: now },
+            Intent::Run => Intent::Terminate { deadline: wanted },
+            Intent::Terminate { deadline } => Intent::Terminate { deadline: deadline.min(wanted) },
         }
+    }
+}
+
+/// The intent after an order at `now` to terminate `pod` within `grace`. An end that it has come to by itself, and that
+/// leaves it less time, stands.
+#[must_use]
+pub fn terminate(intent: Intent, pod: &Pod, observed: &Observed, now: Timestamp, grace: Duration) -> Intent {
+    match (intent.terminate(now, grace), ends_by(pod, observed, now)) {
+        (Intent::Terminate { deadline }, Some(end)) => Intent::Terminate { deadline: deadline.min(end) },
+        (intent, _) => intent,
     }
 }
 
 /// Decides what `pod` needs at the time `now`.
 pub fn plan(pod: &Pod, observed: &Observed, intent: Intent, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    match intent {
-        Intent::Terminate { deadline } => plan.terminate(observed, deadline, now),
-        // A pod that is over stays as it is until it is told to go.
-        Intent::Run if outcome(pod, observed).is_some() => {}
-        Intent::Run => match observed.sandbox {
-            Sandbox::Ready { .. } if observed.connected => plan.run(pod, observed, now),
-            _ => plan.make_sandbox(observed, now),
-        },
+    match (intent, ends_by(pod, observed, now)) {
+        (Intent::Kill { since }, _) => plan.kill(observed, since, now),
+        (Intent::Terminate { deadline }, _) => plan.terminate(pod, observed, deadline, now),
+        // What still runs of a pod whose end is settled is ended; the pod stays until it is told to go.
+        (Intent::Run, Some(grace_ends)) => plan.end(pod, observed, grace_ends, now),
+        (Intent::Run, None) => {
+            match observed.sandbox {
+                Sandbox::Ready { .. } if observed.connected => plan.run(pod, observed, now),
+                _ => plan.make_sandbox(observed, now),
+            }
+            if let Some(deadline) = deadline(pod, observed) {
+                plan.wake(deadline);
+            }
+        }
     }
     plan
 }
@@ -108,69 +153,6 @@ impl Plan {
         };
         let retry = observed.sandbox_failure.as_ref().map(|held| held.due());
         self.at(restart.max(retry), now, Action::CreateSandbox);
-    }
-
-    fn run(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
-        if let Some(init) = next_init(pod, observed) {
-            self.keep(pod, init, observed, now);
-            return;
-        }
-        for spec in &pod.spec.containers {
-            let is_over = |code| !restart::wanted(pod.spec.restart_policy, code);
-            if !observed.container(&spec.name).ended().is_some_and(|ended| is_over(ended.code())) {
-                self.keep(pod, spec, observed, now);
-            }
-        }
-    }
-
-    /// Keeps one container running: starts it when that is due, stops it when it is sick.
-    fn keep(&mut self, pod: &Pod, spec: &ContainerSpec, observed: &Observed, now: Timestamp) {
-        let known = observed.container(&spec.name);
-        let container = spec.name.clone();
-        match &known.state {
-            _ if known.starting => {}
-            State::Absent | State::Ended(_) => {
-                let due = known.due(observed.sandboxes).map(|(due, _)| due);
-                self.at(due, now, Action::Start { container, attempt: known.attempts });
-            }
-            State::Running(running) => match known.stopping {
-                Some(Stopping { killed: true, .. }) => {}
-                Some(Stopping { deadline, .. }) => {
-                    self.at(Some(deadline), now, Action::Kill { container, id: running.id.clone() });
-                }
-                None => {
-                    let Some(unhealthy) = &known.health.unhealthy else { return };
-                    let grace = unhealthy.grace.unwrap_or(pod.spec.termination_grace_period);
-                    let deadline = restart::after(now, grace);
-                    self.wake(deadline);
-                    self.actions.push(Action::Stop { container, id: running.id.clone(), deadline });
-                }
-            },
-        }
-    }
-
-    fn terminate(&mut self, observed: &Observed, deadline: Timestamp, now: Timestamp) {
-        let give_up = restart::after(deadline, REPORT_TIME);
-        let alive = observed.is_starting() || observed.running().next().is_some();
-        if !alive || now >= give_up {
-            self.actions.push(Action::Remove);
-            return;
-        }
-        self.wake(give_up);
-        for (name, running) in observed.running() {
-            let stopping = observed.container(name).stopping;
-            let deadline = stopping.map_or(deadline, |s| s.deadline.min(deadline));
-            let (container, id) = (name.clone(), running.id.clone());
-            match stopping {
-                Some(stopping) if stopping.killed => {}
-                _ if now >= deadline => self.actions.push(Action::Kill { container, id }),
-                Some(_) => self.wake(deadline),
-                None => {
-                    self.wake(deadline);
-                    self.actions.push(Action::Stop { container, id, deadline });
-                }
-            }
-        }
     }
 
     /// Does `action` if it is due, else sees to it that it is thought of then. Without a time it is due at once.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::pod::spec::RestartPolicy;
+use crate::pod::ContainerSpec;
+use crate::pod::spec::{RestartPolicy, RestartRule};
 
 /// Wait before the second restart of a container.
 const CONTAINER_BASE: Duration = Duration::from_secs(10);
@@ -21,9 +22,17 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// A run longer than this was a good one.
 const GOOD_RUN: SignedDuration = SignedDuration::from_secs(600);
 
-/// True if a container that ended with `exit_code` is to be started again.
-pub fn wanted(policy: RestartPolicy, exit_code: i32) -> bool {
-    match policy {
+/// True if a container that ended with `exit_code` is to be started again: by its own rules, else its own policy, else
+/// `policy`, the pod's (KEP-5307).
+pub fn wanted(policy: RestartPolicy, spec: &ContainerSpec, exit_code: i32) -> bool {
+    let matches = |rule: &RestartRule| match rule {
+        RestartRule::In(codes) => codes.contains(&exit_code),
+        RestartRule::NotIn(codes) => !codes.contains(&exit_code),
+    };
+    if spec.restart_rules.iter().any(matches) {
+        return true;
+    }
+    match spec.restart_policy.unwrap_or(policy) {
         RestartPolicy::Always => true,
         RestartPolicy::OnFailure => exit_code != 0,
         RestartPolicy::Never => false,
@@ -71,17 +80,32 @@ mod tests {
     }
 
     #[test]
-    fn policy_decides_by_exit_code() {
+    fn rules_decide_by_exit_code_then_the_containers_policy_then_the_pods() {
         use RestartPolicy::*;
-        for (policy, code, want) in [
-            (Always, 0, true),
-            (Always, 1, true),
-            (OnFailure, 0, false),
-            (OnFailure, 137, true),
-            (Never, 0, false),
-            (Never, 1, false),
+        use RestartRule::{In, NotIn};
+        let none: &[RestartRule] = &[];
+        for (pod, own, rules, code, want) in [
+            (Always, None, none, 0, true),
+            (Always, None, none, 1, true),
+            (OnFailure, None, none, 0, false),
+            (OnFailure, None, none, 137, true),
+            (Never, None, none, 0, false),
+            (Never, None, none, 1, false),
+            (Never, Some(Always), none, 0, true),
+            (Never, Some(OnFailure), none, 0, false),
+            (Never, Some(OnFailure), none, 1, true),
+            (Always, Some(Never), none, 1, false),
+            (Always, Some(Never), &[In(vec![42])], 42, true),
+            (Always, Some(Never), &[In(vec![42])], 43, false),
+            (Never, Some(Never), &[NotIn(vec![0, 1])], 0, false),
+            (Never, Some(Never), &[NotIn(vec![0, 1])], 2, true),
+            (Never, Some(Never), &[In(vec![1]), In(vec![0])], 0, true),
+            (Never, Some(Never), &[In(vec![])], 0, false),
+            (Never, Some(Never), &[NotIn(vec![])], 0, true),
         ] {
-            assert_eq!(wanted(policy, code), want, "{policy:?} {code}");
+            let mut spec = crate::runtime::fixture::container("a");
+            (spec.restart_policy, spec.restart_rules) = (own, rules.to_vec());
+            assert_eq!(wanted(pod, &spec, code), want, "{pod:?} {own:?} {rules:?} {code}");
         }
     }
 

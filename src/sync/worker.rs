@@ -24,12 +24,13 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::outcome::outcome;
-use super::plan::{Action, Intent, plan};
+use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::restart;
+use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe;
-use crate::runtime::observe::{Held, Observed, Sandbox, Stopping};
+use crate::runtime::observe::{Held, Observed, PostStart, Sandbox, StopStep, Stopping};
 use crate::runtime::{Error, Notice, Refusal, Runtime};
 use crate::status::publish::Publisher;
 
@@ -86,6 +87,8 @@ enum Event {
 enum Done {
     Sandbox(Result<Option<Ipv4Addr>, Error>),
     Start(ContainerName, Result<String, Refusal>),
+    PostStart(ContainerName, String, Result<(), Error>),
+    PreStop(ContainerName, String, Result<(), Error>),
     Stop(ContainerName, Result<(), Error>),
     Kill(ContainerName, Result<(), Error>),
 }
@@ -120,6 +123,7 @@ impl<R: Runtime> Worker<R> {
         if self.habits.resume {
             self.take_over().await;
         }
+        self.observed.began.get_or_insert_with(Timestamp::now);
         let order = *self.orders.borrow_and_update();
         self.obey(order);
         loop {
@@ -127,11 +131,11 @@ impl<R: Runtime> Worker<R> {
             let now = Timestamp::now();
             if self.habits.retire
                 && self.intent == Intent::Run
-                && outcome(&self.pod, &self.observed).is_some()
+                && outcome(&self.pod, &self.observed, now).is_some()
             {
                 // Told before it is on its way out, for that is how it ended.
                 self.publisher.status(&self.observed, self.intent, now);
-                self.intent = self.intent.terminate(now);
+                self.intent = self.intent.terminate(now, Duration::ZERO);
             }
             let plan = plan(&self.pod, &self.observed, self.intent, now);
             if plan.actions.contains(&Action::Remove) {
@@ -164,6 +168,7 @@ impl<R: Runtime> Worker<R> {
                         Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
                     }
                 }
+                self.observed.taken_over();
                 self.probes.resumed();
             }
             // Whatever ran is gone, or will be killed before anything is started.
@@ -172,9 +177,7 @@ impl<R: Runtime> Worker<R> {
     }
 
     async fn next_event(&mut self, wake_at: Option<Timestamp>) -> Event {
-        let until =
-            |at: Timestamp| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-        let wait = wake_at.map(until);
+        let wait = wake_at.map(|at| until(at, Timestamp::now()));
         tokio::select! {
             biased;
             Some(notice) = self.notices.recv() => Event::Noticed(notice),
@@ -208,8 +211,8 @@ impl<R: Runtime> Worker<R> {
 
     fn obey(&mut self, order: Order) {
         let Order::Terminate { grace } = order else { return };
-        let before = self.intent;
-        self.intent = before.terminate(restart::after(Timestamp::now(), grace));
+        let (before, now) = (self.intent, Timestamp::now());
+        self.intent = terminate(before, &self.pod, &self.observed, now, grace);
         if self.intent != before {
             self.publisher.terminating(grace);
         }
@@ -219,7 +222,7 @@ impl<R: Runtime> Worker<R> {
     fn act(&mut self, action: Action, now: Timestamp) {
         tracing::debug!(pod = %self.pod.key, ?action, "act");
         let runtime = Arc::clone(&self.runtime);
-        self.under_way.push(match action {
+        let done: BoxFuture<'static, Done> = match action {
             Action::CreateSandbox => {
                 self.observed.creating = true;
                 Box::pin(async move { Done::Sandbox(runtime.create_sandbox().await) })
@@ -231,16 +234,31 @@ impl<R: Runtime> Worker<R> {
                     Done::Start(container, started)
                 })
             }
-            Action::Stop { container, id, deadline } => {
-                self.observed.container_mut(&container).stopping = Some(Stopping { deadline, killed: false });
+            Action::PostStart { container, id } => {
+                self.observed.container_mut(&container).post_start = PostStart::Running;
+                let hook = self.hooks(&container).post_start;
+                Box::pin(async move {
+                    let result = run_hook(&*runtime, &container, &id, hook).await;
+                    Done::PostStart(container, id, result)
+                })
+            }
+            Action::PreStop { container, id, deadline } => {
+                self.stopping(&container, Stopping { deadline, step: StopStep::PreStop });
+                let hook = self.hooks(&container).pre_stop;
+                Box::pin(async move {
+                    let result = run_hook(&*runtime, &container, &id, hook).await;
+                    Done::PreStop(container, id, result)
+                })
+            }
+            Action::Stop { container, id, deadline, kill_at } => {
+                self.stopping(&container, Stopping { deadline, step: StopStep::Signalled { kill_at } });
                 Box::pin(async move {
                     let stopped = runtime.stop(&container, &id).await;
                     Done::Stop(container, stopped)
                 })
             }
             Action::Kill { container, id } => {
-                self.observed.container_mut(&container).stopping =
-                    Some(Stopping { deadline: now, killed: true });
+                self.stopping(&container, Stopping { deadline: now, step: StopStep::Killed });
                 Box::pin(async move {
                     let killed = runtime.kill(&id).await;
                     Done::Kill(container, killed)
@@ -248,7 +266,16 @@ impl<R: Runtime> Worker<R> {
             }
             // The loop ends with it instead.
             Action::Remove => return,
-        });
+        };
+        self.under_way.push(done);
+    }
+
+    fn stopping(&mut self, container: &ContainerName, stopping: Stopping) {
+        self.observed.container_mut(container).stopping = Some(stopping);
+    }
+
+    fn hooks(&self, container: &ContainerName) -> Lifecycle {
+        self.pod.spec.container(container).map(|spec| spec.lifecycle.clone()).unwrap_or_default()
     }
 
     /// Takes in what came of an action, after all that happened before.
@@ -270,14 +297,40 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
             }
+            Done::PostStart(name, id, result) => {
+                let container = self.observed.container_mut(&name);
+                // An attempt that has ended meanwhile needs no hook any more.
+                if container.running().is_some_and(|running| running.id == id) {
+                    container.post_start = match result {
+                        Ok(()) => PostStart::Done,
+                        Err(error) => {
+                            tracing::warn!(pod = %self.pod.key, container = %name, %error, "FailedPostStartHook");
+                            PostStart::Failed(error.0)
+                        }
+                    };
+                }
+            }
+            Done::PreStop(name, id, result) => {
+                if let Err(error) = result {
+                    tracing::warn!(pod = %self.pod.key, container = %name, %error, "FailedPreStopHook");
+                }
+                let container = self.observed.container_mut(&name);
+                let is_same = container.running().is_some_and(|running| running.id == id);
+                if let Some(stopping) = &mut container.stopping
+                    && is_same
+                    && stopping.step == StopStep::PreStop
+                {
+                    stopping.step = StopStep::PreStopDone;
+                }
+            }
             Done::Stop(name, Err(error)) => {
                 tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot send the stop signal");
             }
             Done::Kill(name, Err(error)) => {
                 tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot kill");
-                let deadline = restart::after(now, KILL_AGAIN);
+                let again_at = restart::after(now, KILL_AGAIN);
                 if let Some(stopping) = &mut self.observed.container_mut(&name).stopping {
-                    *stopping = Stopping { deadline, killed: false };
+                    stopping.step = StopStep::KillFailed { again_at };
                 }
             }
             Done::Stop(_, Ok(())) | Done::Kill(_, Ok(())) => {}
@@ -299,7 +352,7 @@ impl<R: Runtime> Worker<R> {
             // Nothing of it has ever run: the person who asked for it is there to be told.
             Err(error) if self.observed.containers_started() == 0 && self.intent == Intent::Run => {
                 self.failure = Some(error);
-                self.intent = self.intent.terminate(now);
+                self.intent = self.intent.terminate(now, Duration::ZERO);
             }
             Err(error) => {
                 tracing::warn!(pod = %self.pod.key, %error, "cannot make the pod's sandbox");
@@ -323,6 +376,23 @@ impl<R: Runtime> Worker<R> {
             None => removed,
         }
     }
+}
+
+/// Runs a hook of a container; fine when it has none.
+async fn run_hook(
+    runtime: &impl Runtime,
+    container: &ContainerName,
+    id: &str,
+    hook: Option<Hook>,
+) -> Result<(), Error> {
+    match hook {
+        Some(hook) => runtime.hook(container, id, &hook).await,
+        None => Ok(()),
+    }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
 
 #[cfg(test)]

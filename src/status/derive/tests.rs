@@ -175,7 +175,7 @@ fn conditions_tell_how_far_a_pod_has_come() {
     h.exit(2, "a", 0);
     check(
         &h,
-        "PodReadyToStartContainers=True Initialized=True Ready=PodCompleted ContainersReady=PodCompleted \
+        "PodReadyToStartContainers=True Initialized=PodCompleted Ready=PodCompleted ContainersReady=PodCompleted \
          PodScheduled=True",
     );
 }

@@ -1,0 +1,80 @@
+//! A pod that should run: init containers and sidecars in their order, then the containers.
+
+use jiff::Timestamp;
+
+use super::{Action, Plan};
+use crate::pod::{ContainerSpec, Pod};
+use crate::runtime::observe::{Observed, PostStart, Running, State};
+use crate::sync::{init, restart};
+
+impl Plan {
+    /// What a pod with a sandbox needs, whose end is not settled.
+    pub(super) fn run(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
+        let inits = &pod.spec.init_containers;
+        let turn = init::turn(pod, observed);
+        for sidecar in inits[..turn.unwrap_or(inits.len())].iter().filter(|spec| spec.is_sidecar()) {
+            self.keep(pod, sidecar, observed, now);
+        }
+        match turn {
+            Some(turn) => self.keep(pod, &inits[turn], observed, now),
+            None => self.keep_containers(pod, observed, now),
+        }
+    }
+
+    /// Containers are started together, but none before the postStart hooks of those before it have ended.
+    fn keep_containers(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
+        let mut is_held_up = false;
+        for spec in &pod.spec.containers {
+            let known = observed.container(&spec.name);
+            let is_over = |code| !restart::wanted(pod.spec.restart_policy, spec, code);
+            if known.ended().is_some_and(|ended| is_over(ended.code())) {
+                continue;
+            }
+            let actions = self.actions.len();
+            if known.running().is_some() || !is_held_up {
+                self.keep(pod, spec, observed, now);
+            }
+            let starts = known.starting || self.actions[actions..].iter().any(Action::is_start);
+            let runs_hook = matches!(known.post_start, PostStart::Due | PostStart::Running);
+            let is_busy = starts || known.running().is_some() && runs_hook;
+            is_held_up |= is_busy && spec.lifecycle.post_start.is_some();
+        }
+    }
+
+    /// Keeps one container running: starts it when that is due, ends it when it is sick.
+    fn keep(&mut self, pod: &Pod, spec: &ContainerSpec, observed: &Observed, now: Timestamp) {
+        let known = observed.container(&spec.name);
+        match &known.state {
+            _ if known.starting => {}
+            State::Absent | State::Ended(_) => {
+                let due = known.due(observed.sandboxes).map(|(due, _)| due);
+                self.at(due, now, Action::Start { container: spec.name.clone(), attempt: known.attempts });
+            }
+            State::Running(running) => self.tend(pod, spec, observed, running, now),
+        }
+    }
+
+    fn tend(
+        &mut self,
+        pod: &Pod,
+        spec: &ContainerSpec,
+        observed: &Observed,
+        running: &Running,
+        now: Timestamp,
+    ) {
+        let known = observed.container(&spec.name);
+        if let Some(stopping) = known.stopping {
+            self.stop(spec, running, Some(stopping), stopping.deadline, true, now);
+        } else if let Some(grace) = known.to_end_within(pod.spec.termination_grace_period) {
+            self.stop(spec, running, None, restart::after(now, grace), true, now);
+        } else if known.post_start == PostStart::Due && spec.lifecycle.post_start.is_some() {
+            self.actions.push(Action::PostStart { container: spec.name.clone(), id: running.id.clone() });
+        }
+    }
+}
+
+impl Action {
+    fn is_start(&self) -> bool {
+        matches!(self, Action::Start { .. })
+    }
+}
