@@ -6,19 +6,19 @@ use std::os::unix::fs::symlink;
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
-use super::attack;
+use super::attack_in_memory;
 use super::rounds::{self, MANY, SOME};
 use crate::world::{Pod, World};
 
 #[test]
 fn a_device_that_is_swapped_for_a_link_never_becomes_a_mask() {
-    attack(|world, _| race(world, SOME));
+    attack_in_memory(|world, _| race(world, SOME));
 }
 
 #[test]
 #[ignore = "takes minutes; `make test-long` runs it"]
 fn a_device_that_is_swapped_for_a_link_never_becomes_a_mask_for_a_long_time() {
-    attack(|world, _| race(world, MANY));
+    attack_in_memory(|world, _| race(world, MANY));
 }
 
 /// One pod swaps `null` of a directory; others have that directory for their /dev.

@@ -27,15 +27,22 @@ use std::path::Path;
 
 use canary::Canary;
 
-use crate::world::{World, install, world};
+use crate::world::{World, install, world, world_in_memory};
 
 /// Runs a test in a world with a [`Canary`], which must be as it was when the test has ended.
 fn attack(test: impl FnOnce(&World, &Canary)) {
-    world(|world| {
-        let canary = Canary::plant(world);
-        test(world, &canary);
-        canary.check();
-    });
+    world(|world| beside_a_canary(world, test));
+}
+
+/// Likewise for a race, which takes hundreds of containers.
+fn attack_in_memory(test: impl FnOnce(&World, &Canary)) {
+    world_in_memory(|world| beside_a_canary(world, test));
+}
+
+fn beside_a_canary(world: &World, test: impl FnOnce(&World, &Canary)) {
+    let canary = Canary::plant(world);
+    test(world, &canary);
+    canary.check();
 }
 
 /// An image with both programs of the tests that differs from the usual one as told.

@@ -6,18 +6,18 @@ use std::os::unix::fs::symlink;
 use serde_json::json;
 
 use super::rounds::{self, MANY, SOME};
-use super::{attack, canary::Canary, image};
+use super::{attack, attack_in_memory, canary::Canary, image};
 use crate::world::{Pod, World};
 
 #[test]
 fn a_mount_in_a_volume_that_is_being_swapped_ends_up_inside_or_nowhere() {
-    attack(|world, canary| race(world, canary, SOME));
+    attack_in_memory(|world, canary| race(world, canary, SOME));
 }
 
 #[test]
 #[ignore = "takes minutes; `make test-long` runs it"]
 fn a_mount_in_a_volume_that_is_being_swapped_ends_up_inside_or_nowhere_for_a_long_time() {
-    attack(|world, canary| race(world, canary, MANY));
+    attack_in_memory(|world, canary| race(world, canary, MANY));
 }
 
 /// The replay of CVE-2021-30465: while the target of a mount is looked up it becomes a link to where the host keeps the

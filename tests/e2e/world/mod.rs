@@ -39,6 +39,15 @@ const SETTLE: Duration = Duration::from_secs(5);
 ///
 /// A test that cannot run says SKIPPED aloud; under `CI=true` it fails instead.
 pub(crate) fn world(test: impl FnOnce(&World)) {
+    world_in(&std::env::temp_dir(), test);
+}
+
+/// Likewise with all of its files in memory: for a test that makes and removes so much that a disk would set its pace.
+pub(crate) fn world_in_memory(test: impl FnOnce(&World)) {
+    world_in(Path::new(slot::MEMORY), test);
+}
+
+fn world_in(base: &Path, test: impl FnOnce(&World)) {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     if !nix::unistd::geteuid().is_root() {
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{name} needs root");
@@ -46,7 +55,7 @@ pub(crate) fn world(test: impl FnOnce(&World)) {
         drop(writeln!(std::io::stderr(), "SKIPPED {name}: needs root"));
         return;
     }
-    let world = World::new();
+    let world = World::new(base);
     let verdict = catch_unwind(AssertUnwindSafe(|| test(&world)));
     // What a failed test leaves behind is no wonder.
     let leaks = if verdict.is_ok() { world.leaks() } else { None };
@@ -68,8 +77,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let slot = Slot::take();
+    fn new(base: &Path) -> Self {
+        let slot = Slot::take(base);
         slot.clean();
         let image = slot.dir().join("image");
         for dir in ["bin", "etc", "tmp"] {

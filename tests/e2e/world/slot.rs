@@ -17,6 +17,9 @@ const BRIDGE_PREFIX: &str = "mkt";
 /// The tests of the shim alone (tests/shim.rs) may run at the same time.
 const SHIM_TESTS: &str = "mkubelet-shim-test-";
 
+/// A filesystem that no disk slows down.
+pub(super) const MEMORY: &str = "/dev/shm";
+
 /// The number, for as long as the lock is held.
 pub(super) struct Slot {
     number: u8,
@@ -25,11 +28,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The first free number.
-    pub(super) fn take() -> Self {
+    /// The first free number, with a directory in `base`.
+    pub(super) fn take(base: &Path) -> Self {
         for number in 0..=u8::MAX {
-            let dir = env::temp_dir().join(format!("{PREFIX}{number}"));
-            let lock = dir.with_extension("lock");
+            let dir = base.join(format!("{PREFIX}{number}"));
+            let lock = env::temp_dir().join(format!("{PREFIX}{number}.lock"));
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(lock).unwrap();
             if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 return Self { number, dir, _lock: lock };
@@ -109,7 +112,10 @@ impl Slot {
             }
         }
         // A program that minds no depth: what a failed test leaves may be an attack on whoever removes it.
-        quietly("rm", &["-rf", &self.dir.display().to_string()]);
+        for base in [env::temp_dir(), MEMORY.into()] {
+            let dir = base.join(format!("{PREFIX}{}", self.number));
+            quietly("rm", &["-rf", &dir.display().to_string()]);
+        }
     }
 }
 
