@@ -1,9 +1,12 @@
 //! Flags and defaults resolved into one `Config`, and `Layout`: every directory and socket path, in one type.
 
+pub mod user_id_pool;
+
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
+use user_id_pool::UserIdPool;
 
 use crate::pod::{ContainerName, PodKey, PodUid, sysctl};
 
@@ -164,6 +167,8 @@ pub struct Config {
     pub sysctls: sysctl::Allowed,
     /// Processes and threads that a pod may have; -1 is any number.
     pub pod_max_pids: i64,
+    /// User and group ids of the host for pods with a user namespace of their own.
+    pub user_ids: UserIdPool,
 }
 
 /// Processes and threads of a pod when nobody says otherwise.
@@ -262,6 +267,7 @@ impl Config {
             cgroup_root,
             sysctls: sysctl::Allowed::default(),
             pod_max_pids: POD_MAX_PIDS,
+            user_ids: UserIdPool::default(),
         })
     }
 }

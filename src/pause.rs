@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, umask};
@@ -19,9 +19,10 @@ use nix::unistd::{chdir, dup2_stderr, dup2_stdin, dup2_stdout, fchdir, pivot_roo
 use pathrs::Root;
 
 use crate::cgroup::Join;
-use crate::container::create::send_report;
+use crate::container::create::{read_report, send_report};
 use crate::container::failure::{Failure, Step};
 use crate::container::seccomp::Filter;
+use crate::container::user_namespace::{self, IdRange, UserNamespace};
 use crate::container::{capabilities, devices, limits, rootfs, seccomp, sysctls};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::mount_api::{self, Parameter};
@@ -41,6 +42,8 @@ pub struct Starting {
     /// At its end the namespaces are ready; a [`Failure`] before that says why they are not. See
     /// [`crate::container::create::read_report`].
     pub report: PipeReader,
+    /// Its user namespace, if it was to have one of its own.
+    pub user_namespace: Option<UserNamespace>,
 }
 
 /// The namespaces that containers share with a pause started with this choice.
@@ -53,16 +56,35 @@ pub fn shared_namespaces(host_network: bool) -> CloneFlags {
 }
 
 /// Starts pause in `cgroup`. With a `hostname` it gets UTS and network namespaces of its own, without it stays in the
-/// caller's (hostNetwork). `sysctls` are of the new namespaces.
+/// caller's (hostNetwork). `sysctls` are of the new namespaces, and with `ids` all of them belong to a new user namespace.
 pub fn start(
     hostname: Option<&str>,
     sysctls: &[(String, String)],
+    ids: Option<IdRange>,
     cgroup: &Join,
 ) -> Result<Starting, Failure> {
     let (report, mut child_report) = pipe().step(|| "pipe")?;
-    let flags = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    // At its end the ids are mapped; a [`Failure`] before that says why they are not.
+    let mut mapping = ids.map(|_| pipe()).transpose().step(|| "pipe")?;
+    let namespaces = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS;
+    // Namespaces belong to the user namespace in which they are made, and so do their files to its root at that time: in a
+    // user namespace of its own, pause makes them when it has become that root.
+    let (flags, later) = match ids {
+        None => (namespaces | CloneFlags::CLONE_NEWPID, None),
+        Some(_) => (CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID, Some(namespaces)),
+    };
     let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || {
-        match become_pause(hostname, sysctls, cgroup).and_then(|()| restrict()) {
+        let mapped = mapping.take().map(|(mapped, _)| mapped);
+        let ready = || {
+            enter_cgroup(cgroup)?;
+            match (later, mapped) {
+                (Some(namespaces), Some(mapped)) => become_inner_root(mapped, namespaces)?,
+                _ => limits::set_oom_score_adj(OOM_SCORE_ADJ)?,
+            }
+            become_pause(hostname, sysctls)?;
+            restrict()
+        };
+        match ready() {
             Ok(()) => {
                 // Also closes the report pipe, which tells that the namespaces are ready.
                 match process::close_from(3).step(|| "close_range") {
@@ -77,11 +99,30 @@ pub fn start(
         }
     })
     .step(|| "clone3")?;
-    Ok(Starting { child, report })
+    let user_namespace = match (ids, mapping) {
+        // A failure comes back as pause's own.
+        (Some(ids), Some((_, mut mapped))) => {
+            UserNamespace::map(&child, ids).inspect_err(|failure| send_report(&mut mapped, failure)).ok()
+        }
+        _ => None,
+    };
+    Ok(Starting { child, report, user_namespace })
 }
 
-fn become_pause(hostname: Option<&str>, sysctls: &[(String, String)], cgroup: &Join) -> Result<(), Failure> {
-    cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
+fn enter_cgroup(cgroup: &Join) -> Result<(), Failure> {
+    cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))
+}
+
+/// Becomes root of the user namespace, once the shim has mapped its ids, and makes the namespaces that belong to it.
+///
+/// oom_score_adj stays the shim's, which is the same: from in here it cannot be set any more.
+fn become_inner_root(mut mapped: PipeReader, namespaces: CloneFlags) -> Result<(), Failure> {
+    read_report(&mut mapped)?;
+    user_namespace::become_root()?;
+    unshare(namespaces).step(|| "unshare the namespaces")
+}
+
+fn become_pause(hostname: Option<&str>, sysctls: &[(String, String)]) -> Result<(), Failure> {
     if let Some(hostname) = hostname {
         sethostname(hostname).step(|| "sethostname")?;
     }
@@ -91,7 +132,6 @@ fn become_pause(hostname: Option<&str>, sysctls: &[(String, String)], cgroup: &J
     // Blocked before the report: a SIGTERM that comes early waits for `hold`.
     wanted_signals().thread_block().step(|| "block signals")?;
     prctl::set_name(c"pause").step(|| "PR_SET_NAME")?;
-    limits::set_oom_score_adj(OOM_SCORE_ADJ)?;
 
     let null = devices::open_null(OFlag::O_RDWR)?;
     dup2_stdin(&null).step(|| "set standard input")?;

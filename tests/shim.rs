@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use mkubelet::cgroup::Cgroups;
 use mkubelet::container::spec::{ContainerConfig, Process, Root, UserRequest};
+use mkubelet::container::user_namespace::IdRange;
 use mkubelet::shim::frame::{Decoder, encode};
 use mkubelet::shim::protocol::{
     Call, Event, ExecExit, Message, Record, Reply, Request, SandboxConfig, VERSION,
@@ -101,7 +102,12 @@ impl World {
     }
 
     fn sandbox(&self) -> Call {
+        self.sandbox_with(None)
+    }
+
+    fn sandbox_with(&self, user_namespace: Option<IdRange>) -> Call {
         Call::CreateSandbox(SandboxConfig {
+            user_namespace,
             sysctls: Vec::new(),
             hostname: "shim-test".to_owned(),
             host_network: false,

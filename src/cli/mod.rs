@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
 use tracing_subscriber::EnvFilter;
 
+use crate::config::user_id_pool::UserIdPool;
 use crate::config::{self, Config};
 use crate::pod::sysctl::Allowed;
 
@@ -103,6 +104,15 @@ struct Flags {
         value_delimiter = ','
     )]
     allowed_unsafe_sysctls: Vec<String>,
+    /// User and group ids of the host for pods with `hostUsers: false`, 65536 for each.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_USER_IDS",
+        value_name = "FIRST:COUNT",
+        default_value = "65536:7208960"
+    )]
+    user_ids: UserIdPool,
 }
 
 impl Flags {
@@ -111,7 +121,7 @@ impl Flags {
         let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
         let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
         let sysctls = Allowed::with_unsafe(unsafe_sysctls)?;
-        Ok(Config { sysctls, pod_max_pids: self.pod_max_pids, ..config })
+        Ok(Config { sysctls, pod_max_pids: self.pod_max_pids, user_ids: self.user_ids, ..config })
     }
 }
 

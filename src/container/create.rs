@@ -13,6 +13,7 @@ use super::init::{self, Inherited};
 use super::rootfs;
 use super::spec::ContainerConfig;
 use super::user::Identity;
+use super::user_namespace::{IdRange, UserNamespace};
 use crate::cgroup::Cgroups;
 use crate::sys::clone::{Child, spawn};
 
@@ -27,6 +28,8 @@ pub struct Starting {
     pub report: PipeReader,
     /// Who the program runs as, once it does. See [`read_identity`].
     pub identity: File,
+    /// The ids of its user namespace, unless that is the host's.
+    pub user_namespace: Option<IdRange>,
     /// What the container writes.
     pub stdout: PipeReader,
     /// What the container complains about.
@@ -40,6 +43,8 @@ pub struct Sandbox<'a> {
     pub pause: BorrowedFd<'a>,
     /// The namespaces of pause that containers join.
     pub shared: CloneFlags,
+    /// The pod's own user namespace; `None`: the host's.
+    pub user_namespace: Option<&'a UserNamespace>,
 }
 
 /// Clones the container's first process into its cgroup and its new namespaces. It goes on by itself; nothing here waits.
@@ -50,7 +55,7 @@ pub fn create(
     cgroups: &Cgroups,
     sandbox: Sandbox<'_>,
 ) -> Result<Starting, Failure> {
-    rootfs::prepare(&config.root)?;
+    rootfs::prepare(&config.root, sandbox.user_namespace.map(|namespace| namespace.ids))?;
     let failed = |error: crate::cgroup::Error| Failure::new("make the cgroup", error.to_string());
     cgroups.create(&config.cgroups_path, &config.resources).map_err(failed)?;
     let oom_kills = cgroups.oom_kills(&config.cgroups_path).map_err(failed)?;
@@ -66,6 +71,7 @@ pub fn create(
         cgroup_mounts: &cgroup_mounts,
         sandbox: sandbox.pause,
         shared: sandbox.shared,
+        user_namespace: sandbox.user_namespace,
         identity: identity.as_fd(),
         stdout: child_stdout.as_fd(),
         stderr: child_stderr.as_fd(),
@@ -78,7 +84,8 @@ pub fn create(
         1
     })
     .step(|| "clone3")?;
-    Ok(Starting { child, oom_kills, report, identity, stdout, stderr })
+    let user_namespace = sandbox.user_namespace.map(|namespace| namespace.ids);
+    Ok(Starting { child, oom_kills, report, identity, user_namespace, stdout, stderr })
 }
 
 /// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.

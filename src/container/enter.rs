@@ -20,6 +20,7 @@ use super::create::send_report;
 use super::failure::{Failure, Step};
 use super::spec::Process;
 use super::user::Identity;
+use super::user_namespace::{self, IdRange};
 use super::{devices, limits, process, rootfs};
 use crate::cgroup::{Cgroups, Join};
 use crate::sys::clone::{Child, own_pid_namespace, spawn};
@@ -33,6 +34,8 @@ pub struct Target<'a> {
     pub identity: &'a Identity,
     /// Its cgroup, relative to the hierarchies' roots.
     pub group: &'a Path,
+    /// The user namespace of its pod; `None`: the host's.
+    pub user_namespace: Option<IdRange>,
 }
 
 /// The standard streams of the new process; what is missing is /dev/null.
@@ -98,13 +101,22 @@ fn run(
     limits::set_oom_score_adj(process.oom_score_adj)?;
     limits::set_rlimits(&process.rlimits)?;
     let null = devices::open_null(OFlag::O_RDWR)?;
+    let [stdin, stdout, stderr] = [&streams.stdin, &streams.stdout, &streams.stderr]
+        .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
+    let owner = user_namespace::owner(target.user_namespace, target.identity)?;
+    process::standard_streams([stdin, stdout, stderr], owner)?;
 
-    let namespaces = CloneFlags::CLONE_NEWNS
+    let user = target.user_namespace.map_or(CloneFlags::empty(), |_| CloneFlags::CLONE_NEWUSER);
+    let namespaces = user
+        | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET
         | CloneFlags::CLONE_NEWIPC
         | CloneFlags::CLONE_NEWUTS
         | CloneFlags::CLONE_NEWCGROUP;
     setns(target.main, namespaces).step(|| "join the container's namespaces")?;
+    if target.user_namespace.is_some() {
+        user_namespace::become_root()?;
+    }
     process::leave_shim()?;
 
     // The root came with the mount namespace.
@@ -113,8 +125,5 @@ fn run(
     fchdir(&directory).step(|| "chdir to the working directory")?;
     rootfs::check_inside()?;
 
-    let [stdin, stdout, stderr] = [&streams.stdin, &streams.stdout, &streams.stderr]
-        .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
-    process::standard_streams([stdin, stdout, stderr], target.identity)?;
     process::become_program(process, target.identity)
 }

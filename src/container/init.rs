@@ -19,6 +19,7 @@ use pathrs::Root;
 use super::failure::{Failure, Reason, Step};
 use super::spec::{ContainerConfig, Process};
 use super::user::{self, Identity};
+use super::user_namespace::{self, UserNamespace};
 use super::{devices, limits, mounts, process, rootfs};
 use crate::cgroup::{ContainerMounts, Join};
 use crate::sys::mount_api;
@@ -33,6 +34,8 @@ pub struct Inherited<'a> {
     pub sandbox: BorrowedFd<'a>,
     /// The namespaces of pause to join.
     pub shared: CloneFlags,
+    /// The pod's own user namespace, joined when all is mounted.
+    pub user_namespace: Option<&'a UserNamespace>,
     /// An empty file that takes the [`Identity`], as JSON.
     pub identity: BorrowedFd<'a>,
     /// Becomes standard output.
@@ -60,14 +63,27 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     umask(Mode::empty());
 
     rootfs::detach_from_host()?;
-    let root = rootfs::mount_overlay(&config.root, makes_devices(process))?;
-    let null = mounts::mount_all(&root, &config.mounts, inherited.cgroup_mounts, config.host_devices)?;
+    let user_namespace = inherited.user_namespace;
+    let devices = makes_devices(process) && user_namespace.is_none();
+    let root = rootfs::mount_overlay(&config.root, devices, user_namespace)?;
+    if let Some(namespace) = user_namespace {
+        // Not before the overlay, which works with the privileges of whoever mounts it.
+        namespace.make_files_as_root()?;
+    }
+    let null = mounts::mount_all(
+        &root,
+        &config.mounts,
+        inherited.cgroup_mounts,
+        config.host_devices,
+        user_namespace,
+    )?;
     mounts::make_read_only(&root, &config.readonly_paths)?;
     mounts::mask(&root, &config.masked_paths)?;
 
     // The image's files decide who a user is, so they are read through the root handle; its working directory likewise.
     let identity = user::resolve(&root, &process.user)
         .map_err(|error| Failure::new("look up the user", error.to_string()))?;
+    let owner = user_namespace::owner(user_namespace.map(|namespace| namespace.ids), &identity)?;
     tell_identity(inherited.identity, &identity)?;
     make_working_directory(&root, process)?;
     let directory = process::working_directory(&root, process)?;
@@ -83,18 +99,22 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     rootfs::enter(root.as_fd())?;
     drop(root);
 
-    process::standard_streams([null.as_fd(), inherited.stdout, inherited.stderr], &identity)?;
+    process::standard_streams([null.as_fd(), inherited.stdout, inherited.stderr], owner)?;
     limits::set_rlimits(&process.rlimits)?;
 
     // As root still, since the user may not search all of the way to the directory.
     fchdir(&directory).step(|| "chdir to the working directory")?;
-    rootfs::check_inside()?;
     drop(directory);
+    if let Some(namespace) = user_namespace {
+        namespace.enter()?;
+    }
+    rootfs::check_inside()?;
 
     process::become_program(process, &identity)
 }
 
-/// With CAP_MKNOD a container's /dev takes any device file; what can be opened is up to the cgroup's device rules then.
+/// With CAP_MKNOD a container's /dev takes any device file; what can be opened is up to the cgroup's device rules then. The
+/// capability counts in the host's user namespace only.
 fn makes_devices(process: &Process) -> bool {
     process.capabilities.bounding().as_ref().is_some_and(|set| set.contains(&Capability::Mknod))
 }

@@ -21,3 +21,4 @@ pub mod seccomp;
 pub mod spec;
 pub mod sysctls;
 pub mod user;
+pub mod user_namespace;

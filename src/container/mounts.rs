@@ -19,8 +19,12 @@ use pathrs::flags::{OpenFlags, ResolverFlags};
 
 use super::devices;
 use super::failure::{Failure, Reason, Step};
+use super::user_namespace::{IdRange, UserNamespace};
 use crate::cgroup::ContainerMounts;
 use crate::sys::mount_api::{self, Attributes, Parameter};
+
+/// The option that says which volume a bind is of.
+const VOLUME: &str = "x-mkubelet.volume=";
 
 /// The option that says what a bind's source must be.
 const SOURCE_TYPE: &str = "x-mkubelet.type=";
@@ -36,19 +40,26 @@ const SOURCES: [(&str, SFlag, &str); 5] = [
 
 /// Carries out `mounts` in their order. `cgroups` says what a mount of type `cgroup` is made of on this host.
 ///
+/// In a user namespace, ids in the options of filesystems are the namespace's, and binds with the option `idmap` or `ridmap` show
+/// the owners on disk as the namespace's ids.
+///
 /// With `host_devices` its own /dev has all devices of the host's. Gives the /dev/null of the container's own /dev, if it gets one: opened while nobody else could have touched it.
 pub fn mount_all(
     root: &Root,
     mounts: &[Mount],
     cgroups: &ContainerMounts,
     host_devices: bool,
+    user_namespace: Option<&UserNamespace>,
 ) -> Result<Option<OwnedFd>, Failure> {
     let mut null = None;
     for mount in mounts {
-        let options = Options::parse(mount.options().as_deref().unwrap_or_default());
+        let mut options = Options::parse(mount.options().as_deref().unwrap_or_default());
+        if let Some(namespace) = user_namespace {
+            options.shift_ids(namespace.ids);
+        }
         let destination = mount.destination();
         match mount.typ().as_deref().unwrap_or("bind") {
-            "bind" => bind(root, mount, &options),
+            "bind" => bind(root, mount, &options, user_namespace),
             "cgroup" => match cgroups {
                 ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options),
                 ContainerMounts::V1 { hierarchies } => cgroup_v1(root, destination, hierarchies, &options),
@@ -171,13 +182,24 @@ fn cgroup_v1(
     clippy::disallowed_methods,
     reason = "a path of the host; what it leads to is checked on the descriptor"
 )]
-fn bind(root: &Root, mount: &Mount, options: &Options) -> Result<(), Failure> {
+fn bind(
+    root: &Root,
+    mount: &Mount,
+    options: &Options,
+    user_namespace: Option<&UserNamespace>,
+) -> Result<(), Failure> {
     let source = mount.source().as_deref().ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
     let copy =
         mount_api::copy_tree(source, options.recursive).step(|| format!("open {}", source.display()))?;
     let found = kind_of(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
     if let Some(expected) = &options.source {
         check_source(source, expected, found)?;
+    }
+    if options.mapped {
+        let namespace = user_namespace
+            .ok_or_else(|| Failure::new("idmap", "the container has no user namespace of its own"))?;
+        let what = options.volume.as_ref().map_or("a bind".to_owned(), |name| format!("volume {name:?}"));
+        namespace.map_mount(copy.as_fd(), options.recursive, &what, source)?;
     }
     let is_directory = found == SFlag::S_IFDIR;
     let target = bind_target(root, mount.destination(), is_directory)?;
@@ -286,6 +308,10 @@ struct Options {
     recursive: bool,
     /// What a bind's source must be.
     source: Option<String>,
+    /// The owners of a bind's files are ids of the user namespace.
+    mapped: bool,
+    /// Which volume a bind is of, to be told to a person.
+    volume: Option<String>,
     rest: Vec<String>,
 }
 
@@ -300,15 +326,29 @@ impl Options {
                 "noexec" => parsed.attributes |= mount_api::NO_EXEC,
                 "strictatime" => parsed.attributes |= mount_api::STRICT_ATIME,
                 "rbind" => parsed.recursive = true,
+                // The mapping is the container's own, and covers what `rbind` does.
+                "idmap" | "ridmap" => parsed.mapped = true,
                 // The kernel's defaults, and what every bind gets here anyway.
                 "rw" | "suid" | "dev" | "exec" | "bind" | "relatime" | "private" | "rprivate" => {}
-                other => match other.strip_prefix(SOURCE_TYPE) {
-                    Some(kind) => parsed.source = Some(kind.to_owned()),
-                    None => parsed.rest.push(other.to_owned()),
+                other => match (other.strip_prefix(SOURCE_TYPE), other.strip_prefix(VOLUME)) {
+                    (Some(kind), _) => parsed.source = Some(kind.to_owned()),
+                    (_, Some(name)) => parsed.volume = Some(name.to_owned()),
+                    _ => parsed.rest.push(other.to_owned()),
                 },
             }
         }
         parsed
+    }
+
+    /// Turns `uid=` and `gid=` into the host's ids: the filesystem is made before the namespace is joined.
+    fn shift_ids(&mut self, ids: IdRange) {
+        for option in &mut self.rest {
+            if let Some((key @ ("uid" | "gid"), value)) = option.split_once('=')
+                && let Some(host) = value.parse().ok().and_then(|id| ids.host(id))
+            {
+                *option = format!("{key}={host}");
+            }
+        }
     }
 
     fn parameters(&self) -> Vec<Parameter<'_>> {
@@ -335,6 +375,25 @@ mod tests {
         assert_eq!(options.attributes, attributes);
         assert!(options.recursive);
         assert_eq!(options.parameters(), [Parameter::Flag("newinstance"), Parameter::Value("mode", "0620")]);
+    }
+
+    #[test]
+    fn ids_in_options_are_the_namespaces() {
+        let words =
+            ["newinstance", "gid=5", "uid=0", "mode=0620", "gid=x", "ridmap", "x-mkubelet.volume=data"];
+        let mut options = Options::parse(&words.map(str::to_owned));
+        options.shift_ids(IdRange { first: 65_536, count: 65_536 });
+        assert!(options.mapped);
+        assert_eq!(options.volume.as_deref(), Some("data"));
+        let value = |key, value| Parameter::Value(key, value);
+        let expected = [
+            Parameter::Flag("newinstance"),
+            value("gid", "65541"),
+            value("uid", "65536"),
+            value("mode", "0620"),
+            value("gid", "x"),
+        ];
+        assert_eq!(options.parameters(), expected);
     }
 
     #[test]

@@ -34,12 +34,12 @@ pub fn working_directory(root: &Root, process: &Process) -> Result<OwnedFd, Fail
     }
 }
 
-/// Makes these the standard streams. Pipes become the user's, who may want to open them again as /dev/stdout.
-pub fn standard_streams(streams: [BorrowedFd<'_>; 3], identity: &Identity) -> Result<(), Failure> {
+/// Makes these the standard streams. Pipes become the user's, who may want to open them again as /dev/stdout; `owner` is who
+/// that is to the host.
+pub fn standard_streams(streams: [BorrowedFd<'_>; 3], owner: (Uid, Gid)) -> Result<(), Failure> {
     for stream in streams {
         if is(&stream, SFlag::S_IFIFO).step(|| "fstat a standard stream")? {
-            fchown(stream, Some(Uid::from_raw(identity.uid)), Some(Gid::from_raw(identity.gid)))
-                .step(|| "chown a standard stream")?;
+            fchown(stream, Some(owner.0), Some(owner.1)).step(|| "chown a standard stream")?;
         }
     }
     let [stdin, stdout, stderr] = streams;

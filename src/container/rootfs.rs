@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
@@ -17,7 +17,8 @@ use pathrs::Root;
 
 use super::failure::{Failure, Step};
 use super::spec;
-use crate::sys::tree;
+use super::user_namespace::{IdRange, UserNamespace};
+use crate::sys::{mount_api, tree};
 
 /// What the container writes.
 const UPPER: &str = "upper";
@@ -28,7 +29,9 @@ const TARGET: &str = "rootfs";
 
 /// Makes an attempt's directories: `upper`, which shows as the container's root and so takes the image root's owner and
 /// mode, `work` for the kernel, and the mount point `rootfs`.
-pub fn prepare(config: &spec::Root) -> Result<(), Failure> {
+///
+/// In a user namespace, whose `ids` these are, the image's owners are ids of the namespace.
+pub fn prepare(config: &spec::Root, ids: Option<IdRange>) -> Result<(), Failure> {
     let image_root = config
         .lower
         .first()
@@ -44,7 +47,8 @@ pub fn prepare(config: &spec::Root) -> Result<(), Failure> {
     let upper = make_directory(&attempt, UPPER)?;
     make_directory(&attempt, WORK)?;
     make_directory(&attempt, TARGET)?;
-    fchown(&upper, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))
+    let owner = |id| ids.map_or(id, |ids| ids.host_or_nobody(id));
+    fchown(&upper, Some(Uid::from_raw(owner(like.st_uid))), Some(Gid::from_raw(owner(like.st_gid))))
         .and_then(|()| fchmod(&upper, Mode::from_bits_truncate(like.st_mode & 0o7777)))
         .step(|| "set owner and mode of upper")
 }
@@ -62,10 +66,20 @@ pub fn detach_from_host() -> Result<(), Failure> {
 /// do not show in the container's /proc/self/mountinfo. `volatile` spares the syncs of a filesystem that is never mounted
 /// a second time (Linux 5.10). fsopen(2) would spare the path of the mount point as well, but before Linux 6.5 it takes no
 /// more than 256 bytes of layers. `devices` says whether its device files can be opened.
+///
+/// In a user namespace the layers are idmapped, and what is written belongs to the namespace's ids on disk: `upper` goes with
+/// the attempt, and the kernel works in `work` as the host's root.
 #[expect(clippy::disallowed_methods, reason = "all names are of descriptors: /proc/self/fd/N")]
-pub fn mount_overlay(config: &spec::Root, devices: bool) -> Result<Root, Failure> {
-    let layers =
-        config.lower.iter().map(|layer| open_host_directory(layer)).collect::<Result<Vec<_>, _>>()?;
+pub fn mount_overlay(
+    config: &spec::Root,
+    devices: bool,
+    user_namespace: Option<&UserNamespace>,
+) -> Result<Root, Failure> {
+    let open_layer = |layer: &PathBuf| match user_namespace {
+        None => open_host_directory(layer),
+        Some(namespace) => open_mapped(layer, namespace),
+    };
+    let layers = config.lower.iter().map(open_layer).collect::<Result<Vec<_>, _>>()?;
     let attempt = open_host_directory(&config.attempt_dir)?;
     let (upper, work) = (open_directory(&attempt, UPPER)?, open_directory(&attempt, WORK)?);
     let target = open_directory(&attempt, TARGET)?;
@@ -81,6 +95,12 @@ pub fn mount_overlay(config: &spec::Root, devices: bool) -> Result<Root, Failure
     let flags = if devices { MsFlags::empty() } else { MsFlags::MS_NODEV };
     mount(kind, name_of(&target).as_str(), kind, flags, Some(options.as_str()))
         .step(|| format!("mount the overlay in {}", config.attempt_dir.display()))?;
+    if user_namespace.is_some() {
+        // Overlayfs has them now; a volume below an image's directory must not be found through one.
+        for layer in &layers {
+            umount2(name_of(layer).as_str(), MntFlags::MNT_DETACH).step(|| "unmount an idmapped layer")?;
+        }
+    }
     // Again, since the descriptor from before is of what the overlay covers.
     open_directory(&attempt, TARGET).map(Root::from_fd)
 }
@@ -143,6 +163,17 @@ fn open_directory(parent: &OwnedFd, name: &str) -> Result<OwnedFd, Failure> {
 fn open_host_directory(path: &Path) -> Result<OwnedFd, Failure> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     open(path, flags, Mode::empty()).step(|| format!("open {}", path.display()))
+}
+
+/// A layer under the owners that it has in the namespace.
+fn open_mapped(layer: &Path, namespace: &UserNamespace) -> Result<OwnedFd, Failure> {
+    let step = || format!("idmap the image layer {}", layer.display());
+    let directory = open_host_directory(layer)?;
+    let copy = mount_api::copy_tree_at(directory.as_fd(), false).step(step)?;
+    namespace.map_mount(copy.as_fd(), false, "an image layer", layer)?;
+    // Over the layer itself, where only this process sees it: older kernels' overlayfs takes no detached mount.
+    mount_api::attach(copy.as_fd(), directory.as_fd()).step(step)?;
+    Ok(copy)
 }
 
 fn name_of(directory: &OwnedFd) -> String {

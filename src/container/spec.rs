@@ -27,7 +27,8 @@ pub struct ContainerConfig {
     /// Carried out in this order. Type `bind`, `cgroup` (whatever this host has), or the name of a kernel filesystem.
     ///
     /// The option `x-mkubelet.type=KIND` refuses a bind whose source is not a `directory`, `file`, `socket`, `char-device` or
-    /// `block-device`.
+    /// `block-device`. `idmap` or `ridmap` shows the owners on disk of a bind's files as ids of the pod's user namespace;
+    /// `x-mkubelet.volume=NAME` names the volume, for the case that its filesystem refuses that.
     pub mounts: Vec<Mount>,
     /// Its own /dev has every device file of the host's.
     #[serde(default)]

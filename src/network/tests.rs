@@ -80,6 +80,7 @@ impl World {
             cgroup_root: None,
             sysctls: Default::default(),
             pod_max_pids: -1,
+            user_ids: Default::default(),
         }
     }
 

@@ -6,11 +6,6 @@ use crate::pod::spec::AppArmorProfile;
 
 /// The first thing that the pod asks for in vain, with its field.
 pub fn check(pod: &Pod, node: &NodeFacts) -> Result<(), String> {
-    if !pod.spec.host_users {
-        return Err(
-            "spec.hostUsers: user namespaces are not supported by this version of mkubelet".to_owned()
-        );
-    }
     let lists = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
     for (list, containers) in lists {
         for (index, container) in containers.iter().enumerate() {
@@ -74,12 +69,5 @@ mod tests {
             change(&mut pod.spec.containers[0].security, local.clone());
             assert_eq!(check(&pod, &node), expected.map_err(str::to_owned), "case {index}");
         }
-    }
-
-    #[test]
-    fn a_user_namespace_is_refused_by_its_field() {
-        let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
-        pod.spec.host_users = false;
-        assert!(check(&pod, &NodeFacts::default()).unwrap_err().starts_with("spec.hostUsers: "));
     }
 }

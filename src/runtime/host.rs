@@ -13,6 +13,7 @@ use super::resources;
 use super::seccomp::Profiles;
 use super::shares::Shares;
 use super::shim_process::Program;
+use super::user_ids::UserIds;
 use crate::cgroup::{self, Cgroups};
 use crate::config::{Config, Layout};
 use crate::image::Store;
@@ -22,6 +23,9 @@ use crate::pod::{Pod, PodUid};
 
 /// Where cgroup hierarchies are mounted.
 pub const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+
+/// Who has which ids. One directory for all agents of the host, since the ids are the host's.
+const USER_IDS: &str = "/run/mkubelet-user-ids";
 
 /// The group of all pods, below the agent's cgroup root.
 const KUBEPODS: &str = "kubepods";
@@ -47,6 +51,8 @@ pub struct Host {
     pub facts: NodeFacts,
     /// Which system calls containers may make.
     pub seccomp: Profiles,
+    /// The host's ids that pods with a user namespace of their own have.
+    pub user_ids: UserIds,
     /// The shim's program.
     pub program: Program,
     /// Processes and threads that a pod may have; -1 is any number.
@@ -84,6 +90,7 @@ impl Host {
             pod_max_pids: config.pod_max_pids,
             cpus: processors(),
             shares: Shares::default(),
+            user_ids: UserIds::new(Path::new(USER_IDS), config.user_ids),
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),

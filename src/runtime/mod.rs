@@ -14,6 +14,7 @@ pub mod seccomp;
 pub mod shares;
 pub mod shim_client;
 pub mod shim_process;
+pub mod user_ids;
 
 #[cfg(test)]
 pub(crate) mod fake;

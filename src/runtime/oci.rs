@@ -254,7 +254,7 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
             &volume.mount_path,
             "bind",
             source,
-            &format!("rbind,rprivate,{access}{source_type}"),
+            &format!("rbind,rprivate,{access}{source_type}{}", owners(pod, Some(&volume.volume))),
         ));
     }
 
@@ -266,9 +266,19 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     ];
     let access = if spec.security.read_only_root_filesystem { "ro" } else { "rw" };
     for (path, source) in own_files.iter().filter(|(path, _)| !taken(path)) {
-        mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}")));
+        mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}{}", owners(pod, None))));
     }
     Ok(mounts)
+}
+
+/// The mount options that show owners on disk as ids of the pod's user namespace; empty where that is the host's. A volume is
+/// named, for the case that its filesystem refuses.
+fn owners(pod: &Pod, volume: Option<&str>) -> String {
+    match volume {
+        _ if pod.spec.host_users => String::new(),
+        None => ",ridmap".to_owned(),
+        Some(name) => format!(",ridmap,x-mkubelet.volume={name}"),
+    }
 }
 
 /// The mount option that has the shim check a hostPath volume's `type` on what it mounts; empty where nothing is checked.

@@ -1,7 +1,8 @@
 //! The real runtime of one pod: image, volumes and network here, everything that runs by its shim.
 //!
 //! ```text
-//!   create_sandbox:  address ───────────────┐
+//!   create_sandbox:  user ids, then:
+//!                    address ───────────────┐
 //!                    images ────────────────┤
 //!                    group, shim, connect ──┴─> pause ──> its network namespace ──> veth
 //!   start:           image, volumes, directories ──> OCI configuration ──> shim
@@ -28,9 +29,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{Notice, ShimClient};
-use super::{Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process};
+use super::{Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids};
 use crate::cgroup;
 use crate::container::user;
+use crate::container::user_namespace::IdRange;
 use crate::image::{self, Image};
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
@@ -95,6 +97,8 @@ impl Runtime for PodRuntime {
     }
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
+        // First of all: what this node cannot do must not be begun.
+        let user_namespace = self.user_ids().await?;
         let (shim, address, ()) = tokio::try_join!(self.shim(), self.address(), self.look_images_up())?;
         let config = SandboxConfig {
             hostname: self.pod.spec.hostname.clone(),
@@ -102,6 +106,7 @@ impl Runtime for PodRuntime {
             cgroup: self.host.pod_group(&self.pod).join(new_id()?),
             shm_size: SHM_SIZE,
             sysctls: self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            user_namespace,
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
         let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(address))?;
@@ -198,13 +203,15 @@ impl Runtime for PodRuntime {
         }
         let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
         let group = blocking(move || host.remove_group(&host.pod_group(&pod))).await;
+        let flat = |result: Result<Result<(), Error>, Error>| result.and_then(|inner| inner);
+        let group = flat(group).map_err(Error::in_step("remove the pod's cgroup"));
+        let ids = self.release_user_ids().await;
         let network = self.host.network.detach(&self.pod.uid).await.map_err(|e| Error::chain(&e));
         let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
         let files = blocking(move || remove_files(&pod, &host)).await;
-        let flat = |result: Result<Result<(), Error>, Error>| result.and_then(|inner| inner);
-        flat(group)
-            .map_err(Error::in_step("remove the pod's cgroup"))
+        group
             .and(network.map_err(Error::in_step("detach from the network")))
+            .and(ids.map_err(Error::in_step("take the user ids back")))
             .and(flat(files))
     }
 }
@@ -258,6 +265,27 @@ impl PodRuntime {
         let address = self.host.network.allocate(&self.pod.uid).await;
         let address = address.map_err(|e| Error::chain(&e)).map_err(Error::in_step("allocate an address"))?;
         Ok(Some(address.ip))
+    }
+
+    /// The host's ids behind the pod's own user namespace, if it is to have one.
+    async fn user_ids(&self) -> Result<Option<IdRange>, Error> {
+        if self.pod.spec.host_users {
+            return Ok(None);
+        }
+        let (host, run_pod) = (Arc::clone(&self.host), self.host.layout.run_pod(&self.pod.uid));
+        let allocated = blocking(move || {
+            user_ids::check_kernel()?;
+            host.user_ids.allocate(&run_pod)
+        });
+        allocated.await?.map(Some).map_err(|e| Error::chain(&e))
+    }
+
+    async fn release_user_ids(&self) -> Result<(), Error> {
+        if self.pod.spec.host_users {
+            return Ok(());
+        }
+        let (host, run_pod) = (Arc::clone(&self.host), self.host.layout.run_pod(&self.pod.uid));
+        blocking(move || host.user_ids.release(&run_pod)).await?.map_err(|e| Error::chain(&e))
     }
 
     /// Looks images up while the sandbox is being made. One that is not there is told of when its container starts.

@@ -13,6 +13,7 @@ use super::protocol::{Attempt, Exit, StartFailure};
 use crate::container::failure::Failure;
 use crate::container::spec::Process;
 use crate::container::user::Identity;
+use crate::container::user_namespace::IdRange;
 use crate::logs::line::Stream;
 use crate::sys::clone::Child;
 use crate::sys::process::Ended;
@@ -33,6 +34,8 @@ pub struct Container {
     pub oom_kills: u64,
     /// What its first process was asked to be: what is executed beside it is the same.
     pub process: Process,
+    /// The ids of its user namespace, unless that is the host's.
+    pub user_namespace: Option<IdRange>,
     /// How far it is.
     pub phase: Phase,
     /// Where its output goes.

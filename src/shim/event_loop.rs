@@ -353,6 +353,7 @@ impl Shim {
                         phase: SandboxPhase::Starting { report: starting.report, token },
                         group: config.cgroup.clone(),
                         host_network: config.host_network,
+                        user_namespace: starting.user_namespace,
                     });
                 }
                 Err(failure) => {
@@ -456,7 +457,11 @@ impl Shim {
         }
         self.begun.insert(attempt.name.clone(), attempt.attempt);
 
-        let sandbox = create::Sandbox { pause: pause.child.pidfd.as_fd(), shared: pause.shared() };
+        let sandbox = create::Sandbox {
+            pause: pause.child.pidfd.as_fd(),
+            shared: pause.shared(),
+            user_namespace: pause.user_namespace.as_ref(),
+        };
         let log = Log::open(&config.log_path).map_err(|error| {
             Failure::new(format!("open the log {}", config.log_path.display()), error.to_string())
         });
@@ -498,6 +503,7 @@ impl Shim {
                 group: config.cgroups_path,
                 oom_kills: starting.oom_kills,
                 process: config.process,
+                user_namespace: starting.user_namespace,
                 phase: ContainerPhase::Starting {
                     report: starting.report,
                     token,

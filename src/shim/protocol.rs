@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::container::spec::ContainerConfig;
+use crate::container::user_namespace::IdRange;
 
 /// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too.
 pub const VERSION: u32 = 1;
@@ -75,6 +76,9 @@ pub struct SandboxConfig {
     /// Kernel parameters of the new namespaces, name and value; see [`crate::container::sysctls::set`].
     #[serde(default)]
     pub sysctls: Vec<(String, String)>,
+    /// The host's ids behind a user namespace of the pod's own; `None`: the host's user namespace.
+    #[serde(default)]
+    pub user_namespace: Option<IdRange>,
 }
 
 /// A further process in a container that runs.

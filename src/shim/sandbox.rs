@@ -17,6 +17,7 @@ use super::poll::Token;
 use super::protocol::SandboxConfig;
 use crate::cgroup::Cgroups;
 use crate::container::failure::{Failure, Step};
+use crate::container::user_namespace::{IdRange, UserNamespace};
 use crate::pause;
 use crate::sys::clone::{Child, network_namespace};
 use crate::sys::mount_api::{self, Parameter};
@@ -34,6 +35,8 @@ pub struct Sandbox {
     pub group: PathBuf,
     /// It has no network and UTS namespaces of its own.
     pub host_network: bool,
+    /// Its own user namespace; `None`: the host's.
+    pub user_namespace: Option<UserNamespace>,
 }
 
 /// The life of a sandbox up to its end.
@@ -69,15 +72,15 @@ impl Sandbox {
 
 /// Starts pause, and mounts a new /dev/shm on `shm`, in the shim's mount namespace.
 pub fn start(config: &SandboxConfig, cgroups: &Cgroups, shm: &Path) -> Result<pause::Starting, Failure> {
-    mount_shm(shm, config.shm_size)?;
+    mount_shm(shm, config.shm_size, config.user_namespace)?;
     let failed = |error: crate::cgroup::Error| Failure::new("make the sandbox's cgroup", error.to_string());
     cgroups.create(&config.cgroup, &LinuxResources::default()).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroup).map_err(failed)?;
     let hostname = (!config.host_network).then_some(config.hostname.as_str());
-    pause::start(hostname, &config.sysctls, &cgroup)
+    pause::start(hostname, &config.sysctls, config.user_namespace, &cgroup)
 }
 
-fn mount_shm(shm: &Path, size: u64) -> Result<(), Failure> {
+fn mount_shm(shm: &Path, size: u64, ids: Option<IdRange>) -> Result<(), Failure> {
     match DirBuilder::new().mode(0o700).create(shm) {
         // That of an earlier sandbox, whose IPC namespace is gone.
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -89,7 +92,14 @@ fn mount_shm(shm: &Path, size: u64) -> Result<(), Failure> {
         made => made.step(|| format!("mkdir {}", shm.display()))?,
     }
     let size = size.to_string();
-    let parameters = [Parameter::Value("mode", "1777"), Parameter::Value("size", &size)];
+    // Root's, whoever that is.
+    let root = ids.map_or(0, |ids| ids.first).to_string();
+    let parameters = [
+        Parameter::Value("mode", "1777"),
+        Parameter::Value("size", &size),
+        Parameter::Value("uid", &root),
+        Parameter::Value("gid", &root),
+    ];
     let attributes = mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
     let tmpfs =
         mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs for /dev/shm")?;

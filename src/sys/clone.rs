@@ -1,7 +1,7 @@
 //! clone3(2): a child in new namespaces and in its cgroup from its first instruction.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::sched::CloneFlags;
@@ -73,6 +73,21 @@ pub fn spawn(
 /// The network namespace of a child that was not waited for yet, as a close-on-exec descriptor.
 pub fn network_namespace(child: &Child) -> io::Result<OwnedFd> {
     File::open(format!("/proc/{}/ns/net", child.pid)).map(OwnedFd::from)
+}
+
+/// The user namespace of a child that was not waited for yet, as a close-on-exec descriptor.
+pub fn user_namespace(child: &Child) -> io::Result<OwnedFd> {
+    File::open(format!("/proc/{}/ns/user", child.pid)).map(OwnedFd::from)
+}
+
+/// Maps user and group ids 0 to `count` - 1 of the user namespace that a child was cloned into to the caller's from `first` on
+/// (user_namespaces(7)). Works once.
+pub fn map_user_namespace(child: &Child, first: u32, count: u32) -> io::Result<()> {
+    ["uid_map", "gid_map"].into_iter().try_for_each(|file| {
+        let mut map = File::options().write(true).open(format!("/proc/{}/{file}", child.pid))?;
+        // The kernel takes it in one write or not at all.
+        map.write_all(format!("0 {first} {count}\n").as_bytes())
+    })
 }
 
 /// The PID namespace that this process is in, as a close-on-exec descriptor.

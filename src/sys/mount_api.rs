@@ -91,12 +91,23 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Sets attributes of a mount, and of those below it when `recursive`; never clears any.
 pub fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> io::Result<()> {
-    mount_setattr(mount, recursive, attributes, 0)
+    mount_setattr(mount, recursive, libc::mount_attr { attr_set: attributes, ..no_change() })
+}
+
+/// Shows the files of a detached mount, and of those below it when `recursive`, under other owners: an id of the filesystem
+/// becomes what the user namespace maps it to (MOUNT_ATTR_IDMAP, Linux 5.12).
+pub fn map_ids(mount: BorrowedFd<'_>, user_namespace: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+    let userns_fd = user_namespace.as_raw_fd() as u64;
+    mount_setattr(
+        mount,
+        recursive,
+        libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, userns_fd, ..no_change() },
+    )
 }
 
 /// Sets the propagation of a mount and of all below it: `MS_PRIVATE`, `MS_SLAVE` or `MS_SHARED`.
 pub fn set_propagation(mount: BorrowedFd<'_>, propagation: libc::c_ulong) -> io::Result<()> {
-    mount_setattr(mount, true, 0, propagation)
+    mount_setattr(mount, true, libc::mount_attr { propagation, ..no_change() })
 }
 
 /// Opens a file for execution through a read-only copy of its mount, as O_PATH: whoever reopens it through /proc/PID/exe,
@@ -140,13 +151,11 @@ fn configure(
     done(result)
 }
 
-fn mount_setattr(
-    mount: BorrowedFd<'_>,
-    recursive: bool,
-    set: Attributes,
-    propagation: libc::c_ulong,
-) -> io::Result<()> {
-    let attributes = libc::mount_attr { attr_set: set, attr_clr: 0, propagation, userns_fd: 0 };
+fn no_change() -> libc::mount_attr {
+    libc::mount_attr { attr_set: 0, attr_clr: 0, propagation: 0, userns_fd: 0 }
+}
+
+fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attributes: libc::mount_attr) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is a NUL-terminated constant, and the size passed is that of the structure, which outlives the call.
     let result = unsafe {

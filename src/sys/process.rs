@@ -113,6 +113,18 @@ pub fn new_session_keyring() -> io::Result<()> {
     }
 }
 
+/// Keeps the capabilities of this process as they are when its user ids change (SECBIT_NO_SETUID_FIXUP, capabilities(7)); every
+/// other secure bit is cleared. Joining a user namespace clears all of them.
+pub fn keep_capabilities_across_user_ids() -> io::Result<()> {
+    const NO_SETUID_FIXUP: libc::c_ulong = 1 << 2;
+    // JUSTIFICATION: neither nix nor caps offers PR_SET_SECUREBITS.
+    // SAFETY: the call takes integers only.
+    match unsafe { libc::prctl(libc::PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 fn set_handler(which: Signal, handler: SigHandler) -> io::Result<()> {
     // SAFETY: only SIG_IGN and SIG_DFL are ever set here, so no code of ours runs in signal context.
     unsafe { signal(which, handler) }.map(drop).map_err(io::Error::from)

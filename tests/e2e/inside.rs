@@ -31,6 +31,7 @@ fn cases() -> Vec<Case> {
     let capabilities = |name, add: &[&str], drop: &[&str]| {
         container(name, json!({"capabilities": {"add": add, "drop": drop}}))
     };
+    let mapped = |case: Case| Case { spec: json!({"hostUsers": false}), ..case };
     vec![
         // The first one is what all others are compared with.
         container("default", json!({})),
@@ -93,6 +94,32 @@ fn cases() -> Vec<Case> {
             spec: json!({"hostNetwork": true}),
             ..capabilities("host network, add NET_ADMIN", &["NET_ADMIN"], &[])
         },
+        // A user namespace of the pod's own: `its own` are its maps.
+        mapped(container("own users", json!({}))),
+        mapped(case(
+            "own users: user, groups and fsGroup",
+            json!({"runAsUser": 1000, "runAsGroup": 3000, "supplementalGroups": [5000], "fsGroup": 7000}),
+            json!({}),
+        )),
+        mapped(case(
+            "own users: sysctls",
+            json!({"sysctls": [
+                {"name": "net.ipv4.tcp_syncookies", "value": "0"},
+                {"name": "kernel.shm_rmid_forced", "value": "1"},
+            ]}),
+            json!({}),
+        )),
+        mapped(capabilities("own users: add SYS_ADMIN", &["SYS_ADMIN"], &[])),
+        mapped(capabilities("own users: drop ALL", &[], &["ALL"])),
+        mapped(container(
+            "own users: capabilities of an administrator",
+            json!({
+                "capabilities": {"add": ["SYS_ADMIN", "SYS_PTRACE", "SYS_TIME", "SYS_BOOT", "BPF", "MKNOD", "NET_ADMIN"]},
+                "seccompProfile": {"type": "Unconfined"},
+            }),
+        )),
+        mapped(container("own users: nothing of /proc masked", json!({"procMount": "Unmasked"}))),
+        mapped(container("own users: read-only root", json!({"readOnlyRootFilesystem": true}))),
     ]
 }
 

@@ -27,4 +27,5 @@ mod security;
 mod several;
 mod sharing;
 mod stop;
+mod user_namespaces;
 mod volumes;

@@ -286,9 +286,11 @@ impl<'a> Mount<'a> {
 
     fn describe(&self) -> String {
         let stable = ["size=", "mode=", "gid=", "ptmxmode="];
-        let parameters = self.parameters.split(',').filter(|word| {
-            *word == "ro"
-                || matches!(self.kind, "tmpfs" | "devpts") && stable.iter().any(|s| word.starts_with(s))
+        let parameters = self.parameters.split(',').map(own_gid).filter(|word| {
+            word == "ro"
+                || matches!(self.kind, "tmpfs" | "devpts")
+                    && word != "gid=0"
+                    && stable.iter().any(|s| word.starts_with(s))
         });
         let access = |options: &str| options.split(',').next().unwrap_or_default().to_owned();
         // The flags of a bind are those of the host's filesystem as well.
@@ -297,14 +299,21 @@ impl<'a> Mount<'a> {
         } else {
             format!("bind {}", access(self.options))
         };
-        let parameters = if what.starts_with("bind") { Vec::new() } else { parameters.collect() };
-        [what]
-            .iter()
-            .map(String::as_str)
-            .chain(parameters)
-            .chain(self.propagation.iter().copied())
-            .collect::<Vec<_>>()
-            .join(" ")
+        let parameters: Vec<String> =
+            if what.starts_with("bind") { Vec::new() } else { parameters.collect() };
+        let propagation = self.propagation.iter().map(|word| (*word).to_owned());
+        [what].into_iter().chain(parameters).chain(propagation).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The kernel tells groups in mount options as the host's, also in a user namespace: what it is in this one.
+fn own_gid(option: &str) -> String {
+    let map = text("/proc/self/gid_map");
+    let first = map.split_whitespace().nth(1).and_then(|first| first.parse::<u32>().ok());
+    let gid = option.strip_prefix("gid=").and_then(|gid| gid.parse::<u32>().ok());
+    match gid.zip(first).and_then(|(gid, first)| gid.checked_sub(first)) {
+        Some(gid) => format!("gid={gid}"),
+        None => option.to_owned(),
     }
 }
 

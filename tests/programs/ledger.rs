@@ -21,6 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
@@ -106,6 +107,16 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "call" => life.answer(text, call(value)),
         // Makes a device file: `mknod=c:1:5:/tmp/zero`.
         "mknod" => life.answer(text, make_device(value)),
+        // What it takes CAP_SYS_ADMIN to try: without and with effect on what others mounted here.
+        "umount" => life.answer(text, done(umount2(value, MntFlags::empty()))),
+        "mount-tmpfs" => {
+            let flags = MsFlags::empty();
+            life.answer(text, done(mount(None::<&str>, value, Some("tmpfs"), flags, None::<&str>)));
+        }
+        "remount-rw" => {
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
+            life.answer(text, done(mount(None::<&str>, value, None::<&str>, flags, None::<&str>)));
+        }
         "exit" => life.end("exit", number(value) as u8),
         "abort" => {
             life.record(json!({"event": "abort"}));
@@ -369,6 +380,10 @@ fn make_device(value: &str) -> io::Result<Value> {
     let device = makedev(number(part()) as u64, number(part()) as u64);
     mknod(part(), kind, Mode::from_bits_truncate(0o666), device)?;
     Ok(json!(null))
+}
+
+fn done(result: nix::Result<()>) -> io::Result<Value> {
+    Ok(result.map(|()| json!(null))?)
 }
 
 fn until(path: &Path) {

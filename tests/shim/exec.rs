@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use mkubelet::container::seccomp::Filter;
+use mkubelet::container::user_namespace::IdRange;
 use mkubelet::shim::frame::encode;
 use mkubelet::shim::protocol::{Call, Event, ExecConfig, ExecExit, ExecStreams, Message, Reply, Request};
 use mkubelet::sys::fd_passing;
@@ -138,12 +139,24 @@ fn exit_codes_signals_and_output_come_back() {
 
 #[test]
 fn a_process_has_what_the_first_one_was_given() {
-    let Some(world) = World::new("exec-same") else { return };
+    has_what_the_first_one_was_given("exec-same", None);
+}
+
+#[test]
+fn a_process_has_what_the_first_one_was_given_in_a_user_namespace_too() {
+    has_what_the_first_one_was_given(
+        "exec-same-users",
+        Some(IdRange { first: 4_000_055_296, count: 65_536 }),
+    );
+}
+
+fn has_what_the_first_one_was_given(name: &str, ids: Option<IdRange>) {
+    let Some(world) = World::new(name) else { return };
     let mut agent = world.connect(1);
-    agent.call(world.sandbox()).unwrap();
+    agent.call(world.sandbox_with(ids)).unwrap();
     let mut config = world.container("a", &["sh", "-c", "/report; sleep 1000"]);
     let report = "#!/bin/sh\ncd /tmp\nfor n in cgroup ipc mnt net pid user uts; do readlink /proc/self/ns/$n; done
-umask; cat /proc/self/cgroup /proc/self/limits /proc/self/oom_score_adj
+umask; cat /proc/self/uid_map /proc/self/cgroup /proc/self/limits /proc/self/oom_score_adj
 while read key value; do case $key in Uid:|Gid:|Groups:|Cap*|NoNewPrivs:|Seccomp:|Sig*) echo $key $value;; esac; done </proc/self/status
 ls -l /proc/self/fd | while read a b c d e f g h name; do case $name in [0-2]*) echo fd ${name%% *};; esac; done
 ";
@@ -180,6 +193,10 @@ ls -l /proc/self/fd | while read a b c d e f g h name; do case $name in [0-2]*) 
     let (output, exit) = agent.exec(in_container("a", &["/report"]));
     assert_eq!(exit, exited(0), "{output}");
     assert_eq!(output, world.output("a"));
+    let map = |from: &str| from.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let host = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let expected = ids.map_or(host, |ids| format!("0 {} {}", ids.first, ids.count));
+    assert!(output.lines().any(|line| map(line) == map(&expected)), "{output}");
     assert!(output.contains("Uid: 1001 1001 1001 1001\n"), "{output}");
     assert!(output.contains("CapBnd: 0000000000000021\n"), "{output}");
     assert!(output.contains("Seccomp: 2\n"), "{output}");

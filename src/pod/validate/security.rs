@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::{one_of, profiles, sysctls};
+use crate::config::user_id_pool::IDS_PER_POD;
 use crate::pod::path::Path;
 use crate::pod::report::Document;
 use crate::pod::spec::{
@@ -45,8 +46,8 @@ pub(super) fn check_pod(
     let change_policy = context.fs_group_change_policy.as_deref().unwrap_or("Always");
     let change_policy_path = path.field("fsGroupChangePolicy");
     PodSecurity {
-        run_as_user: identity(context.run_as_user, &path.field("runAsUser"), document),
-        run_as_group: identity(context.run_as_group, &path.field("runAsGroup"), document),
+        run_as_user: identity(context.run_as_user, host_users, &path.field("runAsUser"), document),
+        run_as_group: identity(context.run_as_group, host_users, &path.field("runAsGroup"), document),
         run_as_non_root: context.run_as_non_root,
         seccomp: profiles::seccomp(context.seccomp_profile.as_ref(), &path.field("seccompProfile"), document),
         app_armor: profiles::app_armor(
@@ -56,11 +57,13 @@ pub(super) fn check_pod(
         ),
         host_users,
         supplemental_groups: groups
-            .filter_map(|(index, group)| identity(Some(*group), &groups_path.index(index), document))
+            .filter_map(|(index, group)| {
+                identity(Some(*group), host_users, &groups_path.index(index), document)
+            })
             .collect(),
         supplemental_groups_policy: one_of(groups_policy, &GROUPS_POLICIES, &groups_policy_path, document)
             .unwrap_or(SupplementalGroupsPolicy::Merge),
-        fs_group: identity(context.fs_group, &path.field("fsGroup"), document),
+        fs_group: identity(context.fs_group, host_users, &path.field("fsGroup"), document),
         fs_group_change_policy: one_of(change_policy, &CHANGE_POLICIES, &change_policy_path, document)
             .unwrap_or(FsGroupChangePolicy::Always),
         sysctls: sysctls::check(
@@ -80,8 +83,8 @@ pub(super) fn check(
     document: &mut Document<'_, '_>,
 ) -> Security {
     let context = context.cloned().unwrap_or_default();
-    let user = identity(context.run_as_user, &path.field("runAsUser"), document);
-    let group = identity(context.run_as_group, &path.field("runAsGroup"), document);
+    let user = identity(context.run_as_user, pod.host_users, &path.field("runAsUser"), document);
+    let group = identity(context.run_as_group, pod.host_users, &path.field("runAsGroup"), document);
     let privileged = context.privileged.unwrap_or(false);
     let proc_mount =
         proc_mount(context.proc_mount.as_deref(), pod.host_users, &path.field("procMount"), document);
@@ -123,12 +126,27 @@ pub(super) fn check(
     }
 }
 
-/// A uid or gid. The API server stops at 2^31-1, and so do we.
-fn identity(id: Option<i64>, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<u32> {
+/// A uid or gid. The API server stops at 2^31-1, and so do we. A user namespace of the pod's own ends earlier: the API server lets
+/// that pass, and the container fails when it starts.
+fn identity(
+    id: Option<i64>,
+    host_users: bool,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<u32> {
     let id = id?;
     let fine = i32::try_from(id).ok().and_then(|id| u32::try_from(id).ok());
-    if fine.is_none() {
-        document.invalid(path, id, "must be between 0 and 2147483647, inclusive");
+    match fine {
+        None => document.invalid(path, id, "must be between 0 and 2147483647, inclusive"),
+        Some(id) if !host_users && id >= IDS_PER_POD => {
+            let last = IDS_PER_POD - 1;
+            document.invalid(
+                path,
+                id,
+                format!("must be between 0 and {last}, inclusive, when `hostUsers` is false"),
+            );
+        }
+        Some(_) => {}
     }
     fine
 }

@@ -221,6 +221,21 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
 }
 
 #[test]
+fn in_a_user_namespace_files_keep_their_owners_and_the_volume_has_a_name() {
+    let mut pod = a_pod();
+    pod.spec.host_users = false;
+    pod.spec.containers[0].volume_mounts = vec![volume_mount("data", "/data", false)];
+    let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+    let mapped = |mount: &&Mount| mount.options().iter().flatten().any(|option| option == "ridmap");
+    let paths: Vec<_> =
+        config.mounts.iter().filter(mapped).map(|m| m.destination().to_str().unwrap()).collect();
+    // Not /dev/shm, which the shim makes for the namespace.
+    assert_eq!(paths, ["/data", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
+    let volume = config.mounts[7].options().as_ref().unwrap();
+    assert_eq!(volume, &strings(&["rbind", "rprivate", "rw", "ridmap", "x-mkubelet.volume=data"]));
+}
+
+#[test]
 fn the_shim_is_told_what_a_host_path_must_be() {
     for (kind, expected) in [
         (HostPathType::Unset, None),

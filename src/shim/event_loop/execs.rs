@@ -56,7 +56,12 @@ impl Shim {
         };
 
         let process = exec::process(&container.process, config);
-        let target = Target { main: container.child.pidfd.as_fd(), identity, group: &container.group };
+        let target = Target {
+            main: container.child.pidfd.as_fd(),
+            identity,
+            group: &container.group,
+            user_namespace: container.user_namespace,
+        };
         let timer = config.timeout_ms.map(exec::timer).transpose();
         let started =
             timer.and_then(|timer| Ok((timer, enter::start(&process, target, &self.cgroups, &streams)?)));
