@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::shim::frame::{self, Decoder, FrameError};
 use crate::shim::protocol::{
-    Call, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
+    Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
 };
 use crate::sys::fd_passing;
 
@@ -65,9 +66,15 @@ pub enum Error {
     /// An answer to another question.
     #[error("the shim gave an answer that does not fit")]
     Confused,
-    /// It speaks a protocol of another version.
+    /// It speaks a protocol of a version that is not known here.
     #[error("the shim speaks version {0} of its protocol, this program version {VERSION}")]
     Version(u32),
+    /// It speaks an older version: what it does not know of what it is told it would leave out, be it what keeps a container in.
+    #[error(
+        "the pod's shim is of an older mkubelet (version {0} of its protocol, not {VERSION}): what runs goes on, \
+         but nothing new is started in this pod; delete it and make it anew"
+    )]
+    TooOld(u32),
     /// A request cannot be written as a frame.
     #[error("write a request")]
     Frame(#[source] FrameError),
@@ -82,6 +89,9 @@ pub struct ShimClient {
     writing: tokio::sync::Mutex<()>,
     gone: watch::Receiver<bool>,
     reader: tokio::task::JoinHandle<()>,
+    /// The version of the protocol that the shim speaks.
+    version: u32,
+    has_sandbox: Arc<AtomicBool>,
 }
 
 /// A process that runs in a container because this connection asked for it; the shim kills it when the connection ends.
@@ -124,25 +134,42 @@ impl ShimClient {
         let socket = Arc::new(socket);
         let callers = Arc::new(Mutex::new(Callers { waiting: Some(HashMap::new()), ..Callers::default() }));
         let (ended, gone) = watch::channel(false);
+        let has_sandbox = Arc::new(AtomicBool::new(false));
         let reader = Reader {
             socket: Arc::clone(&socket),
             callers: Arc::clone(&callers),
+            has_sandbox: Arc::clone(&has_sandbox),
             notices,
             decoder: Decoder::default(),
             fds: VecDeque::new(),
             _ended: ended,
         };
         let reader = tokio::spawn(reader.run());
-        let client = Self { socket, callers, writing: tokio::sync::Mutex::new(()), gone, reader };
+        let writing = tokio::sync::Mutex::new(());
+        let mut client = Self { socket, callers, writing, gone, reader, version: VERSION, has_sandbox };
         match client.call(Call::Subscribe { version: VERSION, from }).await? {
-            (Reply::Subscribed { version: VERSION, last, .. }, _) => Ok((client, last)),
+            (Reply::Subscribed { version: version @ 1..=VERSION, last, .. }, _) => {
+                client.version = version;
+                Ok((client, last))
+            }
             (Reply::Subscribed { version, .. }, _) => Err(Error::Version(version)),
             _ => Err(Error::Confused),
         }
     }
 
     /// Asks, and waits for the answer; with it may come a file descriptor.
+    ///
+    /// A shim of an older version is asked to start neither a container nor a sandbox: it would pass over what it does not know.
     pub async fn call(&self, call: Call) -> Result<(Reply, Option<OwnedFd>), Error> {
+        let starts = match &call {
+            Call::StartContainer(_) => true,
+            // One that runs is only told of.
+            Call::CreateSandbox(_) => !self.has_sandbox.load(Ordering::Acquire),
+            _ => false,
+        };
+        if starts && self.version < VERSION {
+            return Err(Error::TooOld(self.version));
+        }
         let (answer, answered) = oneshot::channel();
         let id = self.callers().add(answer).ok_or(Error::Gone)?;
         self.exchange(Request { id, call }, &[], answered).await
@@ -250,6 +277,8 @@ struct Reader {
     socket: Arc<UnixStream>,
     callers: Arc<Mutex<Callers>>,
     notices: mpsc::UnboundedSender<Notice>,
+    /// Set before the record is passed on that says so.
+    has_sandbox: Arc<AtomicBool>,
     decoder: Decoder,
     /// Descriptors that came, to be given out in their order: a reply that brings one takes the first.
     fds: VecDeque<OwnedFd>,
@@ -292,6 +321,11 @@ impl Reader {
     fn dispatch(&mut self, message: Message) {
         match message {
             Message::Record(record) => {
+                match record.event {
+                    Event::SandboxStarted { .. } => self.has_sandbox.store(true, Ordering::Release),
+                    Event::SandboxExited { .. } => self.has_sandbox.store(false, Ordering::Release),
+                    _ => {}
+                }
                 let _ = self.notices.send(Notice::Record(record));
             }
             Message::ExecExited { id, exit } => {
@@ -323,8 +357,13 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::{UnixListener, UnixStream as Peer};
 
+    use serde_json::json;
+
     use super::*;
-    use crate::shim::protocol::Event;
+    use crate::container::spec::ContainerConfig;
+    use crate::shim::protocol::{Exit, SandboxConfig};
+
+    const ENDED: Exit = Exit { code: 137, signal: Some(9), oom_killed: false, lost: false };
 
     /// A shim that reads one request at a time and answers as told, over a real socket.
     struct FakeShim {
@@ -372,13 +411,20 @@ mod tests {
     async fn connected(
         script: impl FnOnce(FakeShim) + Send + 'static,
     ) -> (ShimClient, mpsc::UnboundedReceiver<Notice>) {
+        connected_to(VERSION, script).await
+    }
+
+    async fn connected_to(
+        version: u32,
+        script: impl FnOnce(FakeShim) + Send + 'static,
+    ) -> (ShimClient, mpsc::UnboundedReceiver<Notice>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("shim.sock");
         let listener = UnixListener::bind(&path).unwrap();
         std::thread::spawn(move || {
             let mut shim = FakeShim { peer: listener.accept().unwrap().0 };
             let id = shim.request().id;
-            shim.reply(id, Reply::Subscribed { version: VERSION, pid: 1, last: 1 });
+            shim.reply(id, Reply::Subscribed { version, pid: 1, last: 1 });
             shim.say(&record(1));
             script(shim);
         });
@@ -437,6 +483,48 @@ mod tests {
         })
         .await;
         assert_eq!(client.tell(Call::Shutdown).await.unwrap_err().to_string(), "no");
+    }
+
+    #[tokio::test]
+    async fn an_older_shim_is_followed_and_told_to_end_things_but_starts_nothing() {
+        let (client, mut notices) = connected_to(VERSION - 1, |mut shim| {
+            // What its journal says of the sandbox counts: the first record says that it runs.
+            let id = shim.request().id;
+            shim.reply(id, Reply::Sandbox { pid: 1 });
+            let event = Event::SandboxExited { exit: ENDED };
+            shim.say(&Message::Record(Record { seq: 2, at: jiff::Timestamp::UNIX_EPOCH, event }));
+            let id = shim.request().id;
+            shim.reply(id, Reply::Done);
+        })
+        .await;
+        assert_eq!(number(notices.recv().await), 1);
+        let config: ContainerConfig = serde_json::from_value(json!({
+            "id": "x", "name": "a", "attempt": 0, "logPath": "/x", "mounts": [], "maskedPaths": [], "readonlyPaths": [],
+            "root": {"lower": [], "attemptDir": "/x", "readonly": false}, "cgroupsPath": "/x", "resources": {},
+            "process": {
+                "args": [], "env": [], "cwd": "/", "capabilities": {}, "rlimits": [], "oomScoreAdj": 0, "noNewPrivileges": true,
+                "user": {"imageUser": "", "supplementalGroups": [], "strictGroups": false, "nonRoot": false},
+            },
+        }))
+        .unwrap();
+        let start = || client.tell(Call::StartContainer(Box::new(config.clone())));
+        let told = start().await.unwrap_err().to_string();
+        assert!(told.contains("nothing new is started in this pod"), "{told}");
+
+        let sandbox = || {
+            client.tell(Call::CreateSandbox(SandboxConfig {
+                hostname: "x".into(),
+                host_network: false,
+                cgroup: "/x".into(),
+                shm_size: 1,
+                sysctls: Vec::new(),
+                user_namespace: None,
+            }))
+        };
+        sandbox().await.unwrap();
+        assert_eq!(number(notices.recv().await), 2);
+        assert!(matches!(sandbox().await, Err(Error::TooOld(_))));
+        client.tell(Call::Shutdown).await.unwrap();
     }
 
     #[tokio::test]

@@ -10,8 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::container::spec::ContainerConfig;
 use crate::container::user_namespace::IdRange;
 
-/// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too.
-pub const VERSION: u32 = 1;
+/// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too: it follows
+/// and ends what they run, and asks them to start nothing.
+///
+/// It rises with every field that a shim must not pass over.
+pub const VERSION: u32 = 2;
 
 /// A longer body ends the connection, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
