@@ -40,6 +40,18 @@ fuzz: ## Fuzz what strangers send (TARGETS, SECONDS); needs nightly Rust and car
 		nice cargo +nightly fuzz run --fuzz-dir . $$target -- -max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=1024; \
 	done
 
+.PHONY: test-vm
+test-vm: root rootfs ## The same in a virtual machine with systemd and cgroup v2 alone, provisioned like Vagrant's.
+	@scripts/install-packages vm
+	vm/build
+	vm/test
+
+.PHONY: vm
+vm: root ## A shell in that machine, without anything installed in it.
+	@scripts/install-packages vm
+	vm/build
+	@vm/boot
+
 .PHONY: bench
 bench: root rootfs build ## Measure mkubelet against the kernel floor and podman.
 	@scripts/install-packages bench
@@ -62,10 +74,8 @@ rootfs: ## Build the example images below rootfs/out out of Debian packages.
 	rootfs/build nginx busybox
 
 .PHONY: install
-install: root build ## Install both binaries and the systemd unit below PREFIX (/usr/local).
-	install -D --mode=0755 --target-directory=$(DESTDIR)$(PREFIX)/bin $(RELEASE)/mkubelet $(RELEASE)/mkubelet-shim
-	install -D --mode=0644 --target-directory=$(DESTDIR)$(PREFIX)/lib/systemd/system systemd/mkubelet@.service
-	sed --in-place 's|/usr/local|$(PREFIX)|' $(DESTDIR)$(PREFIX)/lib/systemd/system/mkubelet@.service
+install: root build ## Install both binaries and the systemd units below PREFIX (/usr/local).
+	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) scripts/install $(RELEASE)
 
 .PHONY: root
 root:

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use mkubelet::cgroup::Cgroups;
@@ -22,8 +23,11 @@ use mkubelet::shim::protocol::{
 };
 use oci_spec::runtime::{LinuxCapabilities, LinuxResources, MountBuilder};
 
-/// A hang, and nothing else, takes this long.
-const HANG: Duration = Duration::from_secs(60);
+/// A hang, and nothing else, takes this long, or that many times as long: MKUBELET_TEST_PATIENCE is for emulated machines.
+static HANG: LazyLock<Duration> = LazyLock::new(|| {
+    let factor = std::env::var("MKUBELET_TEST_PATIENCE").map(|factor| factor.parse().unwrap());
+    Duration::from_secs(60) * factor.unwrap_or(1)
+});
 
 /// A shim with its directories and its cgroup; all gone at the end.
 struct World {
@@ -93,7 +97,7 @@ impl World {
 
     fn connect(&self, from: u64) -> Agent {
         let socket = UnixStream::connect(self.directory.path().join("shim.sock")).unwrap();
-        socket.set_read_timeout(Some(HANG)).unwrap();
+        socket.set_read_timeout(Some(*HANG)).unwrap();
         let (records, exits) = (VecDeque::new(), VecDeque::new());
         let mut agent = Agent { socket, decoder: Decoder::default(), records, exits, next: 0 };
         let reply = agent.call(Call::Subscribe { version: VERSION, from });
@@ -334,7 +338,7 @@ fn signals_and_kills_end_a_container_with_their_codes() {
     agent.call(Call::StartContainer(world.container("deaf", &["sleep", "1000"]))).unwrap();
     agent.call(Call::Signal { id: "deaf".to_owned(), signal: libc::SIGTERM }).unwrap();
     // PID 1 of a PID namespace takes only the signals that it handles, and may not have come to its trap yet.
-    let deadline = Instant::now() + HANG;
+    let deadline = Instant::now() + *HANG;
     while Instant::now() < deadline {
         agent.call(Call::Signal { id: "polite".to_owned(), signal: libc::SIGTERM }).unwrap();
         if agent.records.iter().any(|record| matches!(record.event, Event::ContainerExited { .. })) {
@@ -439,7 +443,7 @@ fn a_killed_shim_takes_its_pod_along_and_the_next_one_reports_it_lost() {
     drop(agent);
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     world.started.wait().unwrap();
-    let deadline = Instant::now() + HANG;
+    let deadline = Instant::now() + *HANG;
     while world.cgroups().is_populated(&world.group).unwrap() {
         assert!(Instant::now() < deadline, "something of the pod still runs");
         std::thread::sleep(Duration::from_millis(5));

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Output};
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,10 +30,18 @@ pub(crate) use run::Run;
 use slot::Slot;
 use snapshot::Snapshot;
 
-/// Nothing that works takes this long, on however slow a machine; what hangs is reported after it.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
+/// Nothing that works takes this long; what hangs is reported after it.
+pub(crate) static HANG: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(60)));
 /// The kernel tears some things down after the last close, on its own time.
-const SETTLE: Duration = Duration::from_secs(5);
+static SETTLE: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(5)));
+
+/// An upper bound, times MKUBELET_TEST_PATIENCE: an emulated processor is ten times slower, and that is no failure.
+pub(crate) fn patient(bound: Duration) -> Duration {
+    match std::env::var("MKUBELET_TEST_PATIENCE") {
+        Ok(factor) => bound * factor.parse().expect("MKUBELET_TEST_PATIENCE is a number"),
+        Err(_) => bound,
+    }
+}
 
 /// Runs a test in a world of its own, then asks both oracles.
 ///
@@ -288,7 +296,7 @@ impl World {
 
     /// What is there now and was not before, or the other way round.
     fn leaks(&self) -> Option<String> {
-        let deadline = Instant::now() + SETTLE;
+        let deadline = Instant::now() + *SETTLE;
         loop {
             let difference = self.before.difference(&Snapshot::take(&self.slot))?;
             if Instant::now() > deadline {
@@ -301,12 +309,12 @@ impl World {
 
 /// Asks again until there is an answer.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + HANG;
+    let deadline = Instant::now() + *HANG;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {HANG:?} for {what}");
+        assert!(Instant::now() < deadline, "waited {:?} for {what}", *HANG);
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -319,8 +327,8 @@ pub(crate) fn http_get(ip: Ipv4Addr, port: u16, path: &str) -> (String, String) 
 
 /// GET, once.
 pub(crate) fn try_get(address: SocketAddr, path: &str) -> std::io::Result<(String, String)> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut stream = TcpStream::connect_timeout(&address, patient(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(patient(Duration::from_secs(10))))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -336,10 +344,14 @@ pub(crate) fn install(program: &str, image: &Path) {
     }
 }
 
-/// Where the programs of the tests are, built once by the cargo that built this test.
+/// Where the programs of the tests are: in MKUBELET_TEST_PROGRAMS, where there is no cargo, else built once by the cargo
+/// that built this test.
 fn programs() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     DIRECTORY.get_or_init(|| {
+        if let Some(directory) = std::env::var_os("MKUBELET_TEST_PROGRAMS") {
+            return directory.into();
+        }
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut build = Command::new(cargo);
         build.current_dir(env!("CARGO_MANIFEST_DIR")).args([

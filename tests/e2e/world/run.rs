@@ -13,7 +13,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use super::ledger::Ledger;
-use super::{HANG, until};
+use super::{HANG, patient, until};
 
 /// A running `mkubelet`. Killed when dropped, so that a failing test does not leave it behind.
 pub(crate) struct Run {
@@ -116,12 +116,12 @@ impl Run {
 
     /// Waits for its end.
     pub(crate) fn wait(mut self) -> Ended {
-        let deadline = Instant::now() + HANG;
+        let deadline = Instant::now() + *HANG;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(Instant::now() < deadline, "still running after {HANG:?}\n{}", self.transcript());
+            assert!(Instant::now() < deadline, "still running after {:?}\n{}", *HANG, self.transcript());
             thread::sleep(Duration::from_millis(10));
         };
         Ended { status, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
@@ -237,14 +237,14 @@ impl Output {
         let guard = self.collected.lock().unwrap();
         let (guard, _) = self
             .news
-            .wait_timeout_while(guard, Duration::from_secs(5), |collected| !collected.ended)
+            .wait_timeout_while(guard, patient(Duration::from_secs(5)), |collected| !collected.ended)
             .unwrap();
         guard.lines.clone()
     }
 
     /// The first line that matches, or why there is none.
     fn find(&self, matches: impl Fn(&str) -> bool) -> Result<String, String> {
-        let deadline = Instant::now() + HANG;
+        let deadline = Instant::now() + *HANG;
         let mut guard = self.collected.lock().unwrap();
         loop {
             if let Some(line) = guard.lines.iter().find(|line| matches(line)) {
@@ -255,7 +255,7 @@ impl Output {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(format!("waited {HANG:?} for"));
+                return Err(format!("waited {:?} for", *HANG));
             }
             guard = self.news.wait_timeout(guard, left).unwrap().0;
         }
