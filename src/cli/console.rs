@@ -16,8 +16,11 @@ const QUEUE: usize = 64;
 /// A reader that takes nothing for this long is not waited for at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Nor is one that is this slow.
+/// Nor is one that has been waited for this long altogether. Time that the node itself takes does not count.
 const MOST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is written between two looks at the clock, in bytes: as much as a pipe holds.
+const PIECE: usize = 64 << 10;
 
 /// How often progress is looked at, where nobody is told of it.
 const LOOK: Duration = Duration::from_millis(200);
@@ -29,9 +32,16 @@ pub(super) struct Console {
     progress: Progress,
 }
 
-/// How much has been written.
+/// How much has been written, and how long that took.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress(Arc<AtomicU64>);
+pub(super) struct Progress(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    pieces: AtomicU64,
+    /// Time in writes.
+    milliseconds: AtomicU64,
+}
 
 impl Console {
     /// Starts the thread.
@@ -80,11 +90,11 @@ impl Console {
 impl Progress {
     const OVER: u64 = u64::MAX;
 
-    /// Returns when nothing has been written for a while.
+    /// Returns when nothing has been written for a while, or writing takes too long.
     pub(super) async fn stalled(&self) {
-        let begin = Instant::now();
-        let (mut last, mut since) = (self.count(), begin);
-        while since.elapsed() < PATIENCE && begin.elapsed() < MOST_PATIENCE {
+        let before = self.waited();
+        let (mut last, mut since) = (self.count(), Instant::now());
+        while since.elapsed() < PATIENCE && self.waited() - before < MOST_PATIENCE {
             sleep(LOOK).await;
             if self.count() != last {
                 (last, since) = (self.count(), Instant::now());
@@ -97,18 +107,34 @@ impl Progress {
     }
 
     fn count(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.pieces.load(Ordering::Acquire)
+    }
+
+    fn waited(&self) -> Duration {
+        Duration::from_millis(self.0.milliseconds.load(Ordering::Acquire))
+    }
+
+    fn written(&self, took: Duration) {
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.0.milliseconds.fetch_add(milliseconds, Ordering::Release);
+        self.0.pieces.fetch_add(1, Ordering::Release);
     }
 }
 
 /// The thread: writes until there is nothing more to come. Without a reader it takes the texts all the same.
-fn write(mut output: impl Write, mut texts: mpsc::Receiver<Vec<u8>>, progress: &Progress) {
+fn write(mut output: impl Write, mut queue: mpsc::Receiver<Vec<u8>>, progress: &Progress) {
     let mut is_read = true;
-    while let Some(text) = texts.blocking_recv() {
-        is_read = is_read && output.write_all(&text).and_then(|()| output.flush()).is_ok();
-        progress.0.fetch_add(1, Ordering::Release);
+    let mut texts = Vec::with_capacity(QUEUE);
+    while queue.blocking_recv_many(&mut texts, QUEUE) > 0 {
+        // Many lines are one call: most of the time for a short one is the call's.
+        for piece in texts.concat().chunks(PIECE) {
+            let begin = std::time::Instant::now();
+            is_read = is_read && output.write_all(piece).and_then(|()| output.flush()).is_ok();
+            progress.written(begin.elapsed());
+        }
+        texts.clear();
     }
-    progress.0.store(Progress::OVER, Ordering::Release);
+    progress.0.pieces.store(Progress::OVER, Ordering::Release);
 }
 
 #[cfg(test)]
@@ -142,6 +168,22 @@ mod tests {
             print(&console, "x\n").await;
         }
         console.finish().await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_given_up_and_a_slow_node_is_not() {
+        for (took, is_given_up) in [(Duration::from_millis(999), true), (Duration::ZERO, false)] {
+            let progress = Progress::default();
+            let stalled = tokio::spawn({
+                let progress = progress.clone();
+                async move { progress.stalled().await }
+            });
+            for _ in 0..20 {
+                sleep(Duration::from_secs(1)).await;
+                progress.written(took);
+            }
+            assert_eq!(stalled.is_finished(), is_given_up, "{took:?} of each second in a write");
+        }
     }
 
     #[tokio::test]
