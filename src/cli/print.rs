@@ -83,7 +83,8 @@ impl Printer {
             let ended = container.state.as_ref()?.terminated.as_ref()?;
             (ended.exit_code != 0).then_some((ended.finished_at.as_ref()?.0, ended.exit_code))
         });
-        match failed.min() {
+        // How sidecars end says nothing about a pod that succeeded.
+        match failed.min().filter(|_| status.phase.as_deref() != Some("Succeeded")) {
             Some(first) => self.failures.insert(pod.uid.clone(), first),
             None => self.failures.remove(&pod.uid),
         };

@@ -1,4 +1,4 @@
-//! The quality of service that follows from requests and limits.
+//! What follows from requests and limits: the quality of service, and what a pod needs as a whole.
 
 use super::spec::{ContainerSpec, QosClass, Resources};
 
@@ -12,6 +12,26 @@ pub fn qos_class<'a>(pod: &Resources, containers: impl IntoIterator<Item = &'a C
         return class_of([pod]);
     }
     class_of(containers.into_iter().map(|container| &container.resources))
+}
+
+/// What a pod needs of one resource: its containers and sidecars together, or, if that is more, an init container beside the
+/// sidecars that were started before it (KEP-753). `None` when a container does not say.
+pub fn needed(
+    init_containers: &[ContainerSpec],
+    containers: &[ContainerSpec],
+    of: impl Fn(&Resources) -> Option<u64>,
+) -> Option<u64> {
+    let (mut sidecars, mut most) = (0_u64, 0_u64);
+    for init in init_containers {
+        let alone = sidecars.saturating_add(of(&init.resources)?);
+        most = most.max(alone);
+        if init.is_sidecar() {
+            sidecars = alone;
+        }
+    }
+    let mut together = containers.iter().map(|container| of(&container.resources));
+    let together = together.try_fold(sidecars, |sum, one| Some(sum.saturating_add(one?)))?;
+    Some(together.max(most))
 }
 
 fn class_of<'a>(all: impl IntoIterator<Item = &'a Resources>) -> QosClass {
@@ -42,6 +62,31 @@ fn amounts(resources: &Resources) -> [(u64, u64); 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sidecars_count_beside_whatever_runs_after_them() {
+        let list = |list: &[(&str, u64)]| -> Vec<ContainerSpec> {
+            let one = |(kind, millis): &(&str, u64)| ContainerSpec {
+                resources: Resources { cpu_request_millis: Some(*millis), ..Resources::default() },
+                restart_policy: (*kind == "sidecar").then_some(crate::pod::spec::RestartPolicy::Always),
+                ..crate::pod::spec::tests::container("c")
+            };
+            list.iter().map(one).collect()
+        };
+        for (init, main, want) in [
+            (vec![], vec![("main", 1), ("main", 2)], 3),
+            (vec![("init", 5)], vec![("main", 1), ("main", 2)], 5),
+            (vec![("init", 2)], vec![("main", 1), ("main", 2)], 3),
+            (vec![("sidecar", 5)], vec![("main", 1), ("main", 2)], 8),
+            (vec![("sidecar", 5), ("init", 4)], vec![("main", 1)], 9),
+            (vec![("init", 9), ("sidecar", 5)], vec![("main", 1)], 9),
+            (vec![("sidecar", 1), ("init", 9), ("sidecar", 5)], vec![("main", 1)], 10),
+        ] {
+            let got = needed(&list(&init), &list(&main), |r| r.cpu_request_millis);
+            assert_eq!(got, Some(want), "{init:?} {main:?}");
+        }
+        assert_eq!(needed(&[], &list(&[("main", 1)]), |r| r.memory_request), None);
+    }
 
     #[test]
     fn qos_class_follows_requests_and_limits() {

@@ -31,6 +31,7 @@ const POD: &Table =
     &[("apiVersion", Any), ("kind", Any), ("metadata", Any), ("spec", Object(SPEC)), ("status", NoEffect)];
 
 const SPEC: &Table = &[
+    ("activeDeadlineSeconds", Any),
     ("containers", List(CONTAINER)),
     ("hostNetwork", Any),
     ("hostUsers", Any),
@@ -83,18 +84,19 @@ const CONTAINER: &Table = &[
     ("env", List(&[("name", Any), ("value", Any)])),
     ("image", Any),
     ("imagePullPolicy", Any),
+    ("lifecycle", Object(&[("postStart", Object(HOOK)), ("preStop", Object(HOOK)), ("stopSignal", Any)])),
     ("livenessProbe", Object(PROBE)),
     ("name", Any),
     ("ports", List(PORT)),
     ("resources", Object(&[("claims", Empty), ("limits", Any), ("requests", Any)])),
+    ("restartPolicy", Any),
+    ("restartPolicyRules", Any),
     ("securityContext", Object(SECURITY_CONTEXT)),
     ("volumeMounts", List(VOLUME_MOUNT)),
     ("workingDir", Any),
     // Nothing is ever resized.
     ("resizePolicy", NoEffect),
     ("envFrom", Empty),
-    ("lifecycle", Empty),
-    ("restartPolicyRules", Empty),
     ("stdin", Only(&["false"])),
     ("stdinOnce", Only(&["false"])),
     ("terminationMessagePath", Only(&["", "/dev/termination-log"])),
@@ -145,6 +147,8 @@ const SECURITY_CONTEXT: &Table = &[
     ("seccompProfile", Any),
     ("seLinuxOptions", Empty),
 ];
+
+const HOOK: &Table = &[("exec", Any), ("sleep", Any)];
 
 const PROBE: &Table = &[
     ("failureThreshold", Any),

@@ -133,7 +133,7 @@ impl Runtime for PodRuntime {
             Some(image) => image,
             None => self.image(spec).await?,
         };
-        let signal = image.config.stop_signal().as_deref().map_or(libc::SIGTERM, signal_number);
+        let signal = stop_signal(spec, &image);
         self.memory().stop_signals.insert(name.clone(), signal);
         let image_id = image.id.clone();
 
@@ -329,11 +329,10 @@ impl PodRuntime {
         }
         // Started by an earlier agent: the image still says.
         let Ok(spec) = self.spec(name) else { return libc::SIGTERM };
-        let image = self.image(spec).await;
-        image
-            .ok()
-            .and_then(|image| image.config.stop_signal().as_deref().map(signal_number))
-            .unwrap_or(libc::SIGTERM)
+        match self.image(spec).await {
+            Ok(image) => stop_signal(spec, &image),
+            Err(_) => spec.lifecycle.stop_signal.as_deref().map_or(libc::SIGTERM, signal_number),
+        }
     }
 
     async fn write_etc_files(&self, address: Option<Ipv4Addr>) -> Result<(), Error> {
@@ -490,10 +489,23 @@ fn new_id() -> Result<String, Error> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// The signal that asks a container to end: its own, else its image's.
+fn stop_signal(spec: &ContainerSpec, image: &Image) -> i32 {
+    let own = spec.lifecycle.stop_signal.as_deref();
+    own.or(image.config.stop_signal().as_deref()).map_or(libc::SIGTERM, signal_number)
+}
+
 /// A signal as images write it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`. What is no signal is SIGTERM, as for other runtimes.
 pub(crate) fn signal_number(text: &str) -> i32 {
     let name = text.trim().to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
+    // Other names of the same signals (signal(7)), which Kubernetes knows too.
+    let name = match name {
+        "CLD" => "CHLD",
+        "IOT" => "ABRT",
+        "POLL" => "IO",
+        name => name,
+    };
     let last = libc::SIGRTMAX();
     let offset = |rest: &str, sign: char| match rest {
         "" => Some(0),
@@ -529,6 +541,11 @@ mod tests {
             ("SIGRTMIN+-3", libc::SIGTERM),
             ("SIGRTMIN-1", libc::SIGTERM),
             ("NOPE", libc::SIGTERM),
+            ("SIGCLD", libc::SIGCHLD),
+            ("SIGIOT", libc::SIGABRT),
+            ("SIGPOLL", libc::SIGIO),
+            ("SIGSTKFLT", libc::SIGSTKFLT),
+            ("SIGPWR", libc::SIGPWR),
         ] {
             assert_eq!(signal_number(text), want, "{text:?}");
         }

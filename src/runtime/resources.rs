@@ -7,7 +7,7 @@ use oci_spec::runtime::{
 };
 
 use crate::pod::spec::{QosClass, Resources};
-use crate::pod::{ContainerSpec, OOM_GROUP_ANNOTATION, Pod};
+use crate::pod::{ContainerSpec, OOM_GROUP_ANNOTATION, Pod, resources as pod_resources};
 
 /// Length of a period of CPU time, microseconds.
 const CPU_PERIOD: u64 = 100_000;
@@ -170,11 +170,22 @@ pub fn oom_score_adj(pod: &Pod, container: &ContainerSpec, capacity: u64) -> i32
         QosClass::Guaranteed => -997,
         QosClass::BestEffort => 1000,
         QosClass::Burstable => {
-            let request = u128::from(container.resources.memory_request.unwrap_or(0)) + spare_memory(pod);
+            let request = u128::from(memory_request_to_count(pod, container)) + spare_memory(pod);
             let share = 1000 * request / u128::from(capacity.max(1));
             // Never as safe as Guaranteed, never as doomed as BestEffort.
             1000_i32.saturating_sub(i32::try_from(share).unwrap_or(i32::MAX)).clamp(3, 999)
         }
+    }
+}
+
+/// Bytes. A sidecar is no worse off than the container that requests least (KEP-753).
+fn memory_request_to_count(pod: &Pod, container: &ContainerSpec) -> u64 {
+    let of = |container: &ContainerSpec| container.resources.memory_request.unwrap_or(0);
+    let is_sidecar =
+        container.is_sidecar() && pod.spec.init_containers.iter().any(|c| c.name == container.name);
+    match pod.spec.containers.iter().map(of).min() {
+        Some(least) if is_sidecar => of(container).max(least),
+        _ => of(container),
     }
 }
 
@@ -186,13 +197,8 @@ fn spare_memory(pod: &Pod) -> u128 {
     u128::from(spare) / containers.max(1) as u128
 }
 
-/// What the pod needs of one resource: the containers together, or the hungriest init container alone, whichever is more.
-/// `None` when a container does not say.
 fn needed(pod: &Pod, of: impl Fn(&Resources) -> Option<u64>) -> Option<u64> {
-    let mut together = pod.spec.containers.iter().map(|c| of(&c.resources));
-    let together = together.try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)))?;
-    let mut alone = pod.spec.init_containers.iter().map(|c| of(&c.resources));
-    alone.try_fold(together, |most, one| Some(most.max(one?)))
+    pod_resources::needed(&pod.spec.init_containers, &pod.spec.containers, of)
 }
 
 fn limits(request_millis: Option<u64>, limit_millis: Option<u64>, memory: Option<u64>) -> LinuxResources {
@@ -313,6 +319,13 @@ mod tests {
             pod.spec.containers[0].resources.memory_request = Some(request);
             assert_eq!(oom_score_adj(&pod, &pod.spec.containers[0], 4 * GIB), want, "{class:?} {request}");
         }
+        pod.spec.containers[0].resources.memory_request = Some(2 * GIB);
+        let mut sidecar = container("s");
+        pod.spec.init_containers.push(sidecar.clone());
+        assert_eq!(oom_score_adj(&pod, &sidecar, 4 * GIB), 999);
+        sidecar.restart_policy = Some(RestartPolicy::Always);
+        pod.spec.init_containers[0] = sidecar.clone();
+        assert_eq!(oom_score_adj(&pod, &sidecar, 4 * GIB), 500);
     }
 
     #[test]

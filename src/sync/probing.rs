@@ -38,7 +38,7 @@ impl Probes {
             self.stop();
             return;
         }
-        for spec in &pod.spec.containers {
+        for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
             let Some(probe) = &spec.liveness_probe else { continue };
             let running = observed.container(&spec.name).running();
             let probed = self.running.get(&spec.name).map(|(id, _)| id);

@@ -8,8 +8,10 @@
 mod world;
 
 mod crash;
+mod deadline;
 mod escapes;
 mod exit_status;
+mod hooks;
 mod images;
 mod init;
 mod inside;
@@ -26,6 +28,7 @@ mod seccomp;
 mod security;
 mod several;
 mod sharing;
+mod sidecars;
 mod stop;
 mod user_namespaces;
 mod volumes;

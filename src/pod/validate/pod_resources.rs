@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1 as k8s;
 use super::resources::{self, HUGE_PAGES, Level};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
+use crate::pod::resources::needed;
 use crate::pod::spec::{ContainerSpec, Resources};
 
 /// The resources of the spec at `path`. What it does not request follows from its containers, else from its limits.
@@ -82,7 +83,7 @@ fn check_containers(
     }
 }
 
-/// What the containers request together: all containers side by side, or the init container that requests most.
+/// What the containers request together.
 struct Needed {
     /// Thousandths of a CPU.
     cpu: Option<u64>,
@@ -93,11 +94,11 @@ struct Needed {
 impl Needed {
     fn by(init_containers: &[ContainerSpec], containers: &[ContainerSpec]) -> Self {
         let needed = |get: fn(&Resources) -> Option<u64>| {
-            let of = |list: &[ContainerSpec]| -> Vec<u64> {
-                list.iter().filter_map(|c| get(&c.resources)).collect()
-            };
-            let together = of(containers).into_iter().reduce(u64::saturating_add);
-            together.max(of(init_containers).into_iter().max())
+            let all = || init_containers.iter().chain(containers);
+            let count = |resources: &Resources| Some(get(resources).unwrap_or(0));
+            // Nobody asking is not the same as asking for nothing.
+            let is_asked_for = all().any(|container| get(&container.resources).is_some());
+            needed(init_containers, containers, count).filter(|_| is_asked_for)
         };
         Self { cpu: needed(|r| r.cpu_request_millis), memory: needed(|r| r.memory_request) }
     }

@@ -2,6 +2,9 @@
 
 use super::decode;
 
+/// A good entry of `restartPolicyRules`.
+const RULE: &str = "{action: Restart, exitCodes: {operator: In, values: [1]}}";
+
 const CASES: &str = include_str!("bad.txt");
 
 #[test]
@@ -11,7 +14,7 @@ fn every_problem_of_a_bad_manifest_is_reported_in_its_place() {
         let (title, case) = case.split_once('\n').unwrap();
         let (kind, _) = title.split_once(": ").unwrap();
         let (written, expected) = case.split_once("====>\n").unwrap();
-        check(title, &manifest(kind, written), expected);
+        check(title, &manifest(kind, &written.replace("<RULE>", RULE)), expected);
         count += 1;
     }
     assert!(count > 40, "{count} cases");
@@ -91,7 +94,11 @@ fn check(title: &str, manifest: &str, expected: &str) {
     assert_eq!(said.join("\n"), expected.trim_end(), "{title}\n{manifest}");
 }
 
-const SENTENCES: [(&str, &str); 6] = [
+const SENTENCES: [(&str, &str); 7] = [
+    (
+        "<SIGNALS>",
+        r#""SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO", "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGRTMAX", "SIGRTMAX-1", "SIGRTMAX-10", "SIGRTMAX-11", "SIGRTMAX-12", "SIGRTMAX-13", "SIGRTMAX-14", "SIGRTMAX-2", "SIGRTMAX-3", "SIGRTMAX-4", "SIGRTMAX-5", "SIGRTMAX-6", "SIGRTMAX-7", "SIGRTMAX-8", "SIGRTMAX-9", "SIGRTMIN", "SIGRTMIN+1", "SIGRTMIN+10", "SIGRTMIN+11", "SIGRTMIN+12", "SIGRTMIN+13", "SIGRTMIN+14", "SIGRTMIN+15", "SIGRTMIN+2", "SIGRTMIN+3", "SIGRTMIN+4", "SIGRTMIN+5", "SIGRTMIN+6", "SIGRTMIN+7", "SIGRTMIN+8", "SIGRTMIN+9", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ""#,
+    ),
     (
         "<KEY>",
         "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or \

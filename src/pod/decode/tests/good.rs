@@ -60,6 +60,7 @@ fn every_supported_field_reaches_the_model() {
     let spec = &pod.spec;
     assert_eq!(spec.restart_policy, RestartPolicy::OnFailure);
     assert_eq!(spec.termination_grace_period, Duration::from_secs(5));
+    assert_eq!(spec.active_deadline, Some(Duration::from_secs(3600)));
     assert_eq!((spec.hostname.as_str(), spec.host_network), ("front", true));
     assert_eq!(spec.supplemental_groups, [10, 20]);
     assert_eq!(spec.supplemental_groups_policy, SupplementalGroupsPolicy::Strict);
@@ -104,7 +105,28 @@ fn every_supported_field_reaches_the_model() {
         security: identity.clone(),
         ..crate::pod::spec::tests::container("prepare")
     };
-    assert_eq!(spec.init_containers, [prepare]);
+    let get = HttpGet { host: None, port: 15021, path: "/".to_owned(), https: false, headers: Vec::new() };
+    let proxy = ContainerSpec {
+        image: "proxy:1".to_owned(),
+        security: identity.clone(),
+        restart_policy: Some(RestartPolicy::Always),
+        liveness_probe: Some(Probe {
+            handler: ProbeHandler::HttpGet(get),
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(10),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 3,
+            termination_grace_period: None,
+        }),
+        lifecycle: Lifecycle {
+            post_start: Some(Hook::Exec(vec!["proxy".to_owned(), "ready".to_owned()])),
+            pre_stop: Some(Hook::Sleep(Duration::ZERO)),
+            stop_signal: Some("SIGUSR1".to_owned()),
+        },
+        ..crate::pod::spec::tests::container("proxy")
+    };
+    assert_eq!(spec.init_containers, [prepare, proxy]);
 
     let port = |name: &str, container_port, protocol| ContainerPort {
         name: Some(name.to_owned()),
@@ -113,6 +135,8 @@ fn every_supported_field_reaches_the_model() {
     };
     let nginx = ContainerSpec {
         image: "docker.io/library/nginx".to_owned(),
+        restart_policy: Some(RestartPolicy::Never),
+        restart_rules: vec![RestartRule::In(vec![42, 43]), RestartRule::NotIn(vec![0])],
         image_pull_policy: PullPolicy::Always,
         args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),
         working_dir: Some("/srv".to_owned()),

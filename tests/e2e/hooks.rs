@@ -1,0 +1,139 @@
+//! Hooks: postStart before a container counts as running, preStop before its stop signal.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::world::{until, world};
+
+/// A hook that runs the ledger program in the container.
+fn exec(name: &str, steps: &[&str]) -> Value {
+    let command = [&["/bin/ledger", name], steps].concat();
+    json!({"exec": {"command": command}})
+}
+
+#[test]
+fn a_container_is_running_when_its_post_start_hook_has_ended_and_so_the_next_one_starts() {
+    world(|world| {
+        let hook = exec("hook", &["until=/ledger/go"]);
+        let first = world.container("first", &["wait"]).with("lifecycle", json!({"postStart": hook}));
+        let run = world.run(&world.pod("begins", [first, world.container("second", &["wait"])]));
+        until("the hook to run", || (world.ledger().starts("hook") == 1).then_some(()));
+        // Time enough for what must not happen.
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(world.ledger().starts("second"), 0);
+        assert!(!run.lines().iter().any(|line| line.ends_with("first: Running")), "{:?}", run.lines());
+        world.touch("go");
+        run.expect_running("begins", "first", 0);
+        run.expect_running("begins", "second", 0);
+        run.stop();
+        let ledger = world.ledger();
+        assert!(ledger.time("first", "start") < ledger.time("hook", "start"));
+        assert!(ledger.time("hook", "end") < ledger.time("second", "start"));
+        assert_eq!(ledger.starts("hook"), 1);
+    });
+}
+
+#[test]
+fn a_container_whose_post_start_hook_fails_is_ended() {
+    world(|world| {
+        let hook = exec("hook", &["exit=5"]);
+        let container =
+            world.container("a", &["term=9", "wait"]).with("lifecycle", json!({"postStart": hook}));
+        let run = world.run(&world.pod("fails", [container]).restart_policy("Never"));
+        run.wait().code(9).printed("pod default/fails: Failed");
+        assert_eq!(world.ledger().signals("a"), ["SIGTERM"]);
+        assert_eq!(world.ledger().ends("hook"), [Some(5)]);
+    });
+}
+
+#[test]
+fn the_pre_stop_hook_has_ended_before_the_stop_signal_comes() {
+    world(|world| {
+        let hook = exec("hook", &["sleep=300"]);
+        let container = world.container("a", &["term=0", "wait"]).with("lifecycle", json!({"preStop": hook}));
+        let run = world.run(&world.pod("ends", [container]));
+        run.expect_running("ends", "a", 0);
+        run.stop();
+        let ledger = world.ledger();
+        assert!(ledger.time("hook", "end") < ledger.time("a", "signal"));
+        assert_eq!(
+            (ledger.starts("hook"), ledger.ends("hook"), ledger.ends("a")),
+            (1, vec![Some(0)], vec![Some(0)])
+        );
+    });
+}
+
+#[test]
+fn a_pre_stop_hook_without_end_is_left_behind_when_the_grace_period_is_over() {
+    world(|world| {
+        let hook = exec("hook", &["wait"]);
+        let container = world.container("a", &["term=0", "wait"]).with("lifecycle", json!({"preStop": hook}));
+        let run = world.run(&world.pod("long", [container]).grace(2));
+        run.expect_running("long", "a", 0);
+        let asked = Instant::now();
+        run.stop();
+        let took = asked.elapsed();
+        assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(20), "{took:?}");
+        assert_eq!(world.ledger().ends("a"), [Some(0)], "it was asked, not killed");
+        assert_eq!(world.ledger().ends("hook"), [None]);
+    });
+}
+
+#[test]
+fn a_hook_can_simply_wait() {
+    world(|world| {
+        let lifecycle = json!({"postStart": {"sleep": {"seconds": 0}}, "preStop": {"sleep": {"seconds": 1}}});
+        let container = world.container("a", &["term=0", "wait"]).with("lifecycle", lifecycle);
+        let run = world.run(&world.pod("sleeps", [container]));
+        run.expect_running("sleeps", "a", 0);
+        let asked = Instant::now();
+        run.signal(Signal::SIGTERM);
+        run.wait().success();
+        assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
+    });
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait_for_hooks() {
+    world(|world| {
+        let hook = exec("hook", &["wait"]);
+        let container = world.container("a", &["term=0", "wait"]).with("lifecycle", json!({"preStop": hook}));
+        let run = world.run(&world.pod("hurry", [container]).grace(600));
+        run.expect_running("hurry", "a", 0);
+        run.signal(Signal::SIGINT);
+        until("the hook to run", || (world.ledger().starts("hook") == 1).then_some(()));
+        run.signal(Signal::SIGINT);
+        run.wait().printed("container default/hurry/a: Terminated (Error, exit code 137)");
+        assert!(world.ledger().signals("a").is_empty());
+    });
+}
+
+#[test]
+fn a_post_start_hook_does_not_run_again_when_the_agent_dies() {
+    world(|world| {
+        let hook = exec("hook", &[]);
+        let container = world.container("a", &["wait"]).with("lifecycle", json!({"postStart": hook}));
+        let pod = world.pod("once", [container]);
+        let run = world.run(&pod);
+        run.expect_running("once", "a", 0);
+        run.kill();
+        let run = world.run(&pod);
+        run.expect("container default/once/a: Running");
+        run.stop();
+        assert_eq!((world.ledger().starts("hook"), world.ledger().starts("a")), (1, 1));
+    });
+}
+
+#[test]
+fn the_stop_signal_of_the_manifest_wins_over_the_images() {
+    world(|world| {
+        let lifecycle = json!({"stopSignal": "SIGUSR1"});
+        let container = world.container("a", &["term=0", "wait"]).with("lifecycle", lifecycle);
+        let run = world.run(&world.pod("signal", [container]).spec("os", json!({"name": "linux"})));
+        run.expect_running("signal", "a", 0);
+        run.stop();
+        assert_eq!(world.ledger().signals("a"), ["SIGUSR1"]);
+    });
+}
