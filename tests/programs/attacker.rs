@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         // Opens the program of every process it can see, to write to it once it does not run any more; for ever. Tells of
         // each that it has opened.
         ["overwrite-programs"] => overwrite_programs(),
+        // Looks at every process that it can see, until it sees one that runs a foreign program. Tells of each that it may
+        // not look at.
+        ["look-into-others"] => look_into_others(),
         // Looks whether every masked path is what a mask is made of.
         ["masks"] => masks(),
         // Looks whether the working directory is inside, and nothing but the standard streams is open.
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
 
 /// The line that tells of a foreign program that was opened.
 const REACHED: &str = "reached a program";
+/// The line that tells of a process that could not be looked into.
+const KEPT_OUT: &str = "kept out of a process";
 
 type Verdict = Result<(), String>;
 
@@ -99,6 +104,25 @@ fn overwrite_programs() -> Verdict {
                 }
             }
             writeln!(io::stdout(), "{REACHED}").map_err(failed)?;
+        }
+    }
+}
+
+fn look_into_others() -> Verdict {
+    let failed = |error: io::Error| error.to_string();
+    let own = fs::metadata("/proc/self/exe").map_err(failed)?;
+    loop {
+        for pid in numbers("/proc") {
+            // Who may see this may see its root and its descriptors as well.
+            match fs::metadata(format!("/proc/{pid}/exe")) {
+                Ok(found) if (found.dev(), found.ino()) != (own.dev(), own.ino()) => {
+                    return Err(format!("looked into a process that does not run its program yet: {pid}"));
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    writeln!(io::stdout(), "{KEPT_OUT}").map_err(failed)?;
+                }
+                _ => {}
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod sockets;
 mod sysctls;
 mod users;
 mod volume_targets;
+mod way_in;
 mod working_directory;
 
 use std::fs;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::rounds::{MANY, SOME};
+use super::rounds::{self, MANY, SOME};
 use super::{attack, image};
 use crate::world::{Pod, World};
 
@@ -87,24 +87,11 @@ fn a_racer_beside_executed_programs_never_writes_to_one_of_ours_for_a_long_time(
     with_unchanged_programs(|world| race(world, MANY));
 }
 
-/// On its way into the container a process still runs the shim, and so does one that was asked for `/proc/self/exe`: the
-/// container's first process looks for both all the time, and ends when it has found a way to write.
+/// A process that was asked for `/proc/self/exe` runs the shim. The container's first process looks for such all the time, and
+/// ends when it has found a way to write.
 fn race(world: &World, rounds: usize) {
-    let run = world.run_with(
-        &Pod::new("raced", [world.attacker("a", &["overwrite-programs"])]).restart_policy("Never").grace(1),
-        &["--logs"],
-    );
-    run.expect("container default/raced/a: Running");
-    let executor = world.executor();
-    for round in 0..rounds {
-        let words: &[&str] = if round % 2 == 0 { &["/bin/attacker", "inside"] } else { &["/proc/self/exe"] };
-        let ended = executor.run(words, 4096).unwrap();
-        assert_eq!(ended.exit.code, i32::from(round % 2 != 0), "{}", String::from_utf8_lossy(&ended.output));
-    }
-    // It has met the shim, or this was no race.
-    run.expect("[default/raced/a] reached a program");
-    assert!(!run.lines().iter().any(|line| line.contains("Terminated (")), "{:?}", run.lines());
-    run.stop();
+    let programs: [(&[&str], i32); 2] = [(&["/bin/attacker", "inside"], 0), (&["/proc/self/exe"], 1)];
+    rounds::execute(world, rounds, &programs, "overwrite-programs", "reached a program");
 }
 
 #[test]

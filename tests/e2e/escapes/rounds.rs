@@ -1,4 +1,4 @@
-//! Races: a container started again and again beside one that swaps things under its feet.
+//! Races: containers started, or programs executed, again and again beside one that swaps things under their feet.
 
 use crate::world::{Container, Pod, World};
 
@@ -46,4 +46,22 @@ pub(super) fn run(
     }
     assert!(ends.completed > 0, "not a single container ran: {ends:?}");
     ends
+}
+
+/// Executes programs in turns, `rounds` in all, in a container that carries out `attack`. Each must end with its code, and the
+/// attack must go on to the end, having printed `sign`: that it got near to what it attacks, or this was no race.
+pub(super) fn execute(world: &World, rounds: usize, programs: &[(&[&str], i32)], attack: &str, sign: &str) {
+    let pod = Pod::new("raced", [world.attacker("a", &[attack])]).restart_policy("Never").grace(1);
+    let run = world.run_with(&pod, &["--logs"]);
+    run.expect("container default/raced/a: Running");
+    let executor = world.executor();
+    let seen = format!("[default/raced/a] {sign}");
+    let told = || run.lines().into_iter().filter(|line| *line != seen).collect::<Vec<_>>().join("\n");
+    for (words, code) in programs.iter().cycle().take(rounds) {
+        let ended = executor.run(words, 4096).unwrap_or_else(|why| panic!("{why}\n{}", told()));
+        assert_eq!(ended.exit.code, *code, "{}\n{}", String::from_utf8_lossy(&ended.output), told());
+    }
+    run.expect(&seen);
+    assert!(!told().contains("Terminated ("), "{}", told());
+    run.stop();
 }
