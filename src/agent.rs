@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
+use crate::pod::objects::Objects;
 use crate::pod::{Pod, PodUid};
 use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
@@ -26,7 +27,16 @@ use crate::sync::worker::{Habits, Order, Worker};
 /// An agent that looks after the pods it is given, until they are gone.
 #[derive(Debug)]
 pub struct Agent {
+    shared: Shared,
+}
+
+/// What all pods have in common.
+#[derive(Debug, Clone)]
+struct Shared {
     host: Arc<Host>,
+    /// ConfigMaps and Secrets as they are now.
+    objects: watch::Receiver<Arc<Objects>>,
+    /// Where what happens is told.
     updates: mpsc::UnboundedSender<Update>,
 }
 
@@ -42,12 +52,16 @@ struct Admitted {
 }
 
 impl Agent {
-    /// Finds out what the node is like. What happens to the pods goes to `updates`.
-    pub fn new(config: &Config, updates: mpsc::UnboundedSender<Update>) -> Result<Self, Error> {
+    /// Finds out what the node is like. Pods refer to `objects`; what happens to them goes to `updates`.
+    pub fn new(
+        config: &Config,
+        objects: watch::Receiver<Arc<Objects>>,
+        updates: mpsc::UnboundedSender<Update>,
+    ) -> Result<Self, Error> {
         reaper::start()
             .map_err(|error| Error::chain(&error))
             .map_err(Error::in_step("become a subreaper"))?;
-        Ok(Self { host: Arc::new(Host::new(config)?), updates })
+        Ok(Self { shared: Shared { host: Arc::new(Host::new(config)?), objects, updates } })
     }
 
     /// Takes all the pods on, or, if one of them cannot be, none. They run when the loop that is returned runs, and each
@@ -55,27 +69,21 @@ impl Agent {
     pub async fn run(self, pods: Vec<Pod>) -> Result<EventLoop, Error> {
         for pod in &pods {
             let refused = |why| Error(format!("pod {}: {why}", pod.key));
-            node::check(pod, &self.host.facts).map_err(refused)?;
+            node::check(pod, &self.shared.host.facts).map_err(refused)?;
         }
-        let host = Arc::clone(&self.host);
+        let host = Arc::clone(&self.shared.host);
         let admitted = spawn_blocking(move || admit(&host, pods)).await.map_err(|e| Error::chain(&e))??;
         let mut events = EventLoop::new();
         for admitted in admitted {
-            let (host, updates) = (Arc::clone(&self.host), self.updates.clone());
-            let pod = Arc::new(admitted.pod.clone());
-            events.add(pod, |orders| look_after(host, admitted, orders, updates));
+            let (shared, pod) = (self.shared.clone(), Arc::new(admitted.pod.clone()));
+            events.add(pod, |orders| look_after(shared, admitted, orders));
         }
         Ok(events)
     }
 }
 
 /// A pod's whole life with this agent: the end of what was in its place, then its own.
-async fn look_after(
-    host: Arc<Host>,
-    admitted: Admitted,
-    orders: watch::Receiver<Order>,
-    updates: mpsc::UnboundedSender<Update>,
-) -> Result<(), Error> {
+async fn look_after(shared: Shared, admitted: Admitted, orders: watch::Receiver<Order>) -> Result<(), Error> {
     let Admitted { pod, mut ownership, predecessor, resume } = admitted;
     if let Some((old, old_ownership)) = predecessor {
         let is_same_uid = old.uid == pod.uid;
@@ -90,7 +98,7 @@ async fn look_after(
             std::future::pending::<()>().await;
         };
         let habits = Habits { resume: true, retire: true };
-        let worker = worker(&host, old, habits, old_orders, updates.clone());
+        let worker = worker(&shared, old, habits, old_orders);
         tokio::select! {
             ended = worker => ended.map_err(Error::in_step("end the pod that was there before"))?,
             () = pass_on => {}
@@ -99,26 +107,32 @@ async fn look_after(
         if is_same_uid {
             // It went with the old pod's run directory.
             ownership =
-                Ownership::acquire(&host.layout.owner_lock(&pod.uid)).map_err(|e| Error::chain(&e))?;
+                Ownership::acquire(&shared.host.layout.owner_lock(&pod.uid)).map_err(|e| Error::chain(&e))?;
         }
     }
     let habits = Habits { resume, retire: true };
-    let ended = worker(&host, Arc::new(pod), habits, orders, updates).await;
+    let ended = worker(&shared, Arc::new(pod), habits, orders).await;
     drop(ownership);
     ended
 }
 
 async fn worker(
-    host: &Arc<Host>,
+    Shared { host, objects, updates }: &Shared,
     pod: Arc<Pod>,
     habits: Habits,
     orders: watch::Receiver<Order>,
-    updates: mpsc::UnboundedSender<Update>,
 ) -> Result<(), Error> {
     let (sender, notices) = mpsc::unbounded_channel();
-    let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), sender));
-    let publisher = Publisher::new(Arc::clone(&pod), updates);
-    Worker::new(pod, runtime, habits, notices, orders, publisher).run().await
+    let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), objects.clone(), sender));
+    let publisher = Publisher::new(Arc::clone(&pod), updates.clone());
+    let objects = Arc::clone(&runtime);
+    let worker = Worker::new(pod, runtime, habits, notices, orders, publisher).run();
+    tokio::pin!(worker);
+    tokio::select! {
+        ended = &mut worker => ended,
+        // Nothing changes them any more.
+        () = objects.follow_objects() => worker.await,
+    }
 }
 
 /// Takes pods on. Blocks.

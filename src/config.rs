@@ -124,6 +124,11 @@ impl Layout {
         self.run_pod(uid).join("shm")
     }
 
+    /// Mount point of a volume in memory, in the shim's mount namespace.
+    pub fn tmpfs_volume(&self, uid: &PodUid, name: &str) -> PathBuf {
+        self.run_pod(uid).join("volumes").join(name)
+    }
+
     /// Addresses in use: one file each.
     pub fn ipam(&self) -> PathBuf {
         self.run.join("ipam")

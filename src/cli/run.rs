@@ -16,8 +16,9 @@ use super::print::Printer;
 use crate::agent::Agent;
 use crate::config::{Config, Layout};
 use crate::logs::{Entry, Follower};
-use crate::pod::{Pod, PodUid};
-use crate::source;
+use crate::pod::{Manifest, Pod, PodUid};
+use crate::source::live::Live;
+use crate::source::manifests::Manifests;
 use crate::status::publish::{Change, Update};
 use crate::sync::event_loop::{Ended, Event};
 
@@ -32,29 +33,39 @@ pub(super) struct Arguments {
     /// Print the containers' output, too.
     #[arg(long)]
     logs: bool,
-    /// The manifest, YAML or JSON; `-` reads standard input.
-    #[arg(value_name = "FILE")]
-    file: String,
+    /// Manifests, YAML or JSON: Pods, and the ConfigMaps and Secrets that they use. A directory is all manifests in it; `-`
+    /// reads standard input.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<String>,
 }
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let pods = source::file::read(&arguments.file, &config.sysctls)?.pods;
-    if pods.is_empty() {
-        anyhow::bail!("{}: no Pod in the file", arguments.file);
+    let manifests = Manifests::new(arguments.files.clone(), config.sysctls.clone());
+    let manifest = manifests.read()?;
+    if manifest.pods.is_empty() {
+        anyhow::bail!("{}: no Pod in the manifest", arguments.files.join(", "));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(run_pods(config, pods, arguments.logs))?;
+    let code = runtime.block_on(run_pods(config, manifests, manifest, arguments.logs))?;
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.
     runtime.shutdown_background();
     Ok(code)
 }
 
-async fn run_pods(config: &Config, pods: Vec<Pod>, logs: bool) -> anyhow::Result<ExitCode> {
+async fn run_pods(
+    config: &Config,
+    manifests: Manifests,
+    manifest: Manifest,
+    logs: bool,
+) -> anyhow::Result<ExitCode> {
     // First of all: from now on a signal ends what has been begun.
     let stops = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let (updates, receiver) = mpsc::unbounded_channel();
-    let events = Agent::new(config, updates)?.run(pods).await?;
+    let pods = manifest.pods.clone();
+    let live = Live::new(manifests, manifest);
+    let events = Agent::new(config, live.objects(), updates)?.run(pods).await?;
     listen(stops, &events.sender());
+    tokio::spawn(follow(live));
     let ended = tokio::spawn(events.run());
 
     let screen = Screen::new(&config.layout, logs)?;
@@ -69,6 +80,13 @@ async fn run_pods(config: &Config, pods: Vec<Pod>, logs: bool) -> anyhow::Result
         (true, 1) => ExitCode::SUCCESS,
         (true, _) => ExitCode::from(u8::try_from(failed).unwrap_or(1)),
     })
+}
+
+/// Follows the manifests.
+async fn follow(live: Live) {
+    if let Err(error) = live.follow(complain).await {
+        complain(&format!("changes of the manifests will not be noticed: {error}"));
+    }
 }
 
 fn listen(signals: [Signal; 2], events: &mpsc::UnboundedSender<Event>) {

@@ -163,7 +163,32 @@ const PROBE: &Table = &[
 const HTTP_GET: &Table =
     &[("host", Any), ("httpHeaders", Any), ("path", Any), ("port", Any), ("scheme", Any)];
 
-const VOLUME: &Table = &[("emptyDir", Object(&[("medium", Empty)])), ("hostPath", Any), ("name", Any)];
+const VOLUME: &Table = &[
+    ("configMap", Object(&[("defaultMode", Any), ("items", List(ITEM)), ("name", Any), ("optional", Any)])),
+    ("downwardAPI", Object(&[("defaultMode", Any), ("items", List(DOWNWARD_ITEM))])),
+    ("emptyDir", Any),
+    ("hostPath", Any),
+    ("name", Any),
+    ("projected", Object(&[("defaultMode", Any), ("sources", List(PROJECTION))])),
+    (
+        "secret",
+        Object(&[("defaultMode", Any), ("items", List(ITEM)), ("optional", Any), ("secretName", Any)]),
+    ),
+];
+
+const PROJECTION: &Table = &[
+    ("configMap", Object(OBJECT_PROJECTION)),
+    ("downwardAPI", Object(&[("items", List(DOWNWARD_ITEM))])),
+    ("secret", Object(OBJECT_PROJECTION)),
+    // Validation says why not.
+    ("serviceAccountToken", Any),
+];
+
+const OBJECT_PROJECTION: &Table = &[("items", List(ITEM)), ("name", Any), ("optional", Any)];
+
+const ITEM: &Table = &[("key", Any), ("mode", Any), ("path", Any)];
+
+const DOWNWARD_ITEM: &Table = &[("fieldRef", Any), ("mode", Any), ("path", Any), ("resourceFieldRef", Any)];
 
 /// Reports every field of the Pod at `path` that is not carried out.
 pub(super) fn check(pod: &Node, path: &Path<'_>, document: &mut Document<'_, '_>) {

@@ -15,6 +15,7 @@ pub mod shares;
 pub mod shim_client;
 pub mod shim_process;
 pub mod user_ids;
+mod volumes;
 
 #[cfg(test)]
 pub(crate) mod fake;

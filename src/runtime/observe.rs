@@ -278,6 +278,14 @@ impl Observed {
         }
     }
 
+    /// Objects that containers waited for may be there: these are tried again at once.
+    pub fn retry_held(&mut self) {
+        for container in self.containers.values_mut() {
+            let waits_for = ["ContainerCreating", "CreateContainerConfigError"];
+            container.held.take_if(|held| waits_for.contains(&held.reason.as_str()));
+        }
+    }
+
     /// The shim is gone, and with it all that ran. Its successor will put the same into the journal.
     pub fn shim_lost(&mut self, at: Timestamp) {
         self.sandbox_lost(at);

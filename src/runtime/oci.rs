@@ -248,7 +248,7 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     for volume in volumes {
         let source = start.volumes.get(&volume.volume);
         let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
-        let access = if volume.read_only { "ro" } else { "rw" };
+        let access = if volume.read_only || is_always_read_only(pod, &volume.volume) { "ro" } else { "rw" };
         let source_type = source_type(pod, &volume.volume);
         mounts.push(mount(
             &volume.mount_path,
@@ -279,6 +279,12 @@ fn owners(pod: &Pod, volume: Option<&str>) -> String {
         None => ",ridmap".to_owned(),
         Some(name) => format!(",ridmap,x-mkubelet.volume={name}"),
     }
+}
+
+/// Nobody in the pod changes what the agent writes.
+fn is_always_read_only(pod: &Pod, volume: &str) -> bool {
+    let found = pod.spec.volumes.iter().find(|candidate| candidate.name == volume);
+    found.is_some_and(|found| matches!(found.source, VolumeSource::Projected { .. }))
 }
 
 /// The mount option that has the shim check a hostPath volume's `type` on what it mounts; empty where nothing is checked.

@@ -9,7 +9,7 @@
 //!   remove:          shim ──> group ──> network ──> files, the run directory (and with it the lock) last
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::Permissions;
 use std::io;
 use std::net::Ipv4Addr;
@@ -23,7 +23,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use pathrs::Root;
 use pathrs::flags::ResolverFlags;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::host::{CGROUP_MOUNT, Host};
@@ -34,13 +34,13 @@ use crate::cgroup;
 use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::image::{self, Image};
+use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::sys::tree;
-use crate::volume;
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
 const SHM_SIZE: u64 = 64 << 20;
@@ -54,9 +54,11 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// One pod on this node.
 #[derive(Debug)]
 pub struct PodRuntime {
-    pod: Arc<Pod>,
-    host: Arc<Host>,
-    notices: mpsc::UnboundedSender<Notice>,
+    pub(super) pod: Arc<Pod>,
+    pub(super) host: Arc<Host>,
+    pub(super) notices: mpsc::UnboundedSender<Notice>,
+    /// ConfigMaps and Secrets as they are now.
+    pub(super) objects: watch::Receiver<Arc<Objects>>,
     /// Held while a shim is looked for or made, so that there is never a second one.
     shim: tokio::sync::Mutex<Option<Arc<ShimClient>>>,
     memory: Mutex<Memory>,
@@ -68,14 +70,21 @@ struct Memory {
     /// Images looked up while the sandbox was being made, by the name they have in the manifest.
     images: HashMap<String, Image>,
     stop_signals: HashMap<ContainerName, i32>,
+    /// Containers run that an earlier agent started: objects may have changed since.
+    taken_over: bool,
     /// The pod's record on its way to the disk.
     saving: Option<JoinHandle<()>>,
 }
 
 impl PodRuntime {
     /// A runtime for a pod that this agent owns. What happens to the pod goes to `notices`.
-    pub fn new(pod: Arc<Pod>, host: Arc<Host>, notices: mpsc::UnboundedSender<Notice>) -> Self {
-        Self { pod, host, notices, shim: tokio::sync::Mutex::new(None), memory: Mutex::default() }
+    pub fn new(
+        pod: Arc<Pod>,
+        host: Arc<Host>,
+        objects: watch::Receiver<Arc<Objects>>,
+        notices: mpsc::UnboundedSender<Notice>,
+    ) -> Self {
+        Self { pod, host, objects, notices, shim: tokio::sync::Mutex::new(None), memory: Mutex::default() }
     }
 }
 
@@ -86,6 +95,7 @@ impl Runtime for PodRuntime {
         match ShimClient::connect(&socket, 1, self.notices.clone()).await {
             Ok((client, last)) => {
                 *shim = Some(Arc::new(client));
+                self.memory().taken_over = true;
                 Some(last)
             }
             Err(error) => {
@@ -120,6 +130,10 @@ impl Runtime for PodRuntime {
             }
             _ => {}
         }
+        let is_taken_over = std::mem::take(&mut self.memory().taken_over);
+        if is_taken_over {
+            self.refresh_volumes(&shim).await;
+        }
         self.save_record();
         Ok(address)
     }
@@ -137,9 +151,10 @@ impl Runtime for PodRuntime {
         self.memory().stop_signals.insert(name.clone(), signal);
         let image_id = image.id.clone();
 
+        let shim = self.connected().await.map_err(internal)?;
+        let volumes = self.prepare_volumes(&shim).await?;
         let (pod, host, spec) = (Arc::clone(&self.pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
-            let volumes = prepare_volumes(&pod, &spec, &host)?;
             make_directories(&pod, &spec, attempt, &host)
                 .map_err(|error| Refusal { reason: "CreateContainerError", message: error.0 })?;
             let group = host.pod_group(&pod);
@@ -167,7 +182,6 @@ impl Runtime for PodRuntime {
         .await
         .unwrap_or_else(|error| Err(internal(error)))?;
 
-        let shim = self.connected().await.map_err(internal)?;
         shim.tell(Call::StartContainer(Box::new(config))).await.map_err(|e| internal(Error::chain(&e)))?;
         Ok(image_id)
     }
@@ -241,7 +255,7 @@ impl PodRuntime {
     }
 
     /// The shim that runs; never makes one.
-    async fn connected(&self) -> Result<Arc<ShimClient>, Error> {
+    pub(super) async fn connected(&self) -> Result<Arc<ShimClient>, Error> {
         self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
     }
 
@@ -417,23 +431,6 @@ pub fn write_record(pod: &Pod, host: &Host, survive: Survive) -> Result<(), Erro
     store::write(&host.layout.pod_record(&pod.uid), &record, survive).map_err(|e| Error::chain(&e))
 }
 
-fn prepare_volumes(
-    pod: &Pod,
-    spec: &ContainerSpec,
-    host: &Host,
-) -> Result<BTreeMap<String, std::path::PathBuf>, Refusal> {
-    let used = pod.spec.volumes.iter().filter(|v| spec.volume_mounts.iter().any(|m| m.volume == v.name));
-    let prepared = used.map(|v| match volume::prepare(&host.layout, &pod.uid, v, pod.spec.fs_group) {
-        Ok(path) => Ok((v.name.clone(), path)),
-        Err(error) => {
-            let message =
-                format!("MountVolume.SetUp failed for volume {:?}: {}", v.name, Error::chain(&error));
-            Err(Refusal { reason: "CreateContainerConfigError", message })
-        }
-    });
-    prepared.collect()
-}
-
 /// The directories of an attempt's writable layer and log; those of attempts that nobody asks for any more go.
 fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) -> Result<(), Error> {
     let layout = &host.layout;
@@ -478,7 +475,9 @@ pub fn remove_tree(path: &Path) -> Result<(), Error> {
     tree::remove(path).map_err(|error| Error(format!("remove {}: {error}", path.display())))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
     spawn_blocking(work).await.map_err(|error| Error::chain(&error))
 }
 

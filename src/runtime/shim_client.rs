@@ -32,6 +32,8 @@ const BUFFER: usize = 64 << 10;
 pub enum Notice {
     /// A line of the journal.
     Record(Record),
+    /// ConfigMaps or Secrets have changed: what could not be started for want of one may be tried again.
+    Objects,
     /// The connection ended: the shim is gone. Nothing follows.
     Lost,
 }
@@ -335,7 +337,7 @@ impl Reader {
             }
             Message::Reply { id, result } => {
                 let fd = match &result {
-                    Ok(Reply::Sandbox { .. }) => self.fds.pop_front(),
+                    Ok(Reply::Sandbox { .. } | Reply::Tmpfs) => self.fds.pop_front(),
                     _ => None,
                 };
                 if let Some(caller) = lock(&self.callers).forget(id) {

@@ -5,6 +5,7 @@
 //!                                      ├─ StartContainer ─> container::create ──> StartReport, Output, Exit
 //!                                      ├─ Exec ───────────> container::enter ───> ExecReport, ExecTimeout, ExecExit
 //!                                      ├─ Signal, Kill ───> pidfd, cgroup
+//!                                      ├─ MountTmpfs ─────> its root
 //!                                      └─ Shutdown ───────> kill all; the last exit ends the loop
 //!   child ── exit, output ──> journal, log ── Record ──> every subscribed agent
 //! ```
@@ -31,6 +32,7 @@ use super::output::{Log, Pipe, Pumped};
 use super::poll::{Poll, Token};
 use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig};
 use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
+use super::tmpfs;
 use crate::cgroup::Cgroups;
 use crate::container::create::{self, read_identity, read_report};
 use crate::container::failure::Failure;
@@ -85,7 +87,8 @@ pub enum Error {
 pub struct Shim {
     cgroups: Cgroups,
     journal: Journal,
-    shm: PathBuf,
+    /// The pod's run directory.
+    run_dir: PathBuf,
     poll: Poll<Wake>,
     listener: UnixListener,
     connections: HashMap<u64, (Connection, Token)>,
@@ -106,11 +109,11 @@ pub struct Shim {
 }
 
 impl Shim {
-    /// A shim that listens on `listener`, writes to `journal` and shares `shm` among the containers.
+    /// A shim that listens on `listener`, writes to `journal` and mounts what the containers share below `run_dir`.
     pub fn new(
         cgroups: Cgroups,
         journal: Journal,
-        shm: &Path,
+        run_dir: &Path,
         listener: UnixListener,
     ) -> Result<Self, Error> {
         listener.set_nonblocking(true)?;
@@ -119,7 +122,7 @@ impl Shim {
         Ok(Self {
             cgroups,
             journal,
-            shm: shm.to_owned(),
+            run_dir: run_dir.to_owned(),
             poll,
             listener,
             connections: HashMap::new(),
@@ -239,6 +242,10 @@ impl Shim {
                 self.reply(caller, result, Vec::new());
             }
             Call::Exec(config) => self.exec(caller, &config, fds)?,
+            Call::MountTmpfs(config) => match tmpfs::volume(&self.run_dir.join("volumes"), &config) {
+                Ok(root) => self.reply(caller, Ok(Reply::Tmpfs), vec![root]),
+                Err(failure) => self.reply(caller, Err(failure.to_string()), Vec::new()),
+            },
             Call::Shutdown => self.shut_down(caller),
         }
         Ok(())
@@ -343,7 +350,7 @@ impl Shim {
         match &self.sandbox {
             Some(Sandbox { phase: SandboxPhase::Ready, .. }) => self.answer_sandbox_callers(None),
             Some(_) => {}
-            None => match sandbox::start(config, &self.cgroups, &self.shm) {
+            None => match sandbox::start(config, &self.cgroups, &self.run_dir.join("shm")) {
                 Ok(starting) => {
                     let token = self.poll.add(&starting.report, Wake::PauseReport)?;
                     let exit = self.poll.add(&starting.child.pidfd, Wake::PauseExit)?;

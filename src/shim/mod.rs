@@ -17,6 +17,7 @@ pub mod output;
 pub mod poll;
 pub mod protocol;
 pub mod sandbox;
+pub mod tmpfs;
 pub mod tree;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -74,7 +75,7 @@ fn set_up(options: &Options) -> Result<Shim, Failure> {
     let opened = Journal::open(&options.run_dir.join("journal"));
     let (journal, unfinished) = opened.map_err(|error| Failure::new("open the journal", chain(&error)))?;
     let failed = |error: event_loop::Error| Failure::new("begin the journal", chain(&error));
-    let mut shim = Shim::new(cgroups, journal, &options.run_dir.join("shm"), listener).map_err(failed)?;
+    let mut shim = Shim::new(cgroups, journal, &options.run_dir, listener).map_err(failed)?;
     for lost in unfinished.into_lost() {
         shim.record(lost).map_err(failed)?;
     }

@@ -61,6 +61,9 @@ pub enum Call {
     /// identity, capabilities, limits. Answered with [`Reply::ExecStarted`] or [`Reply::ExecFailed`]; after the former comes
     /// one [`Message::ExecExited`]. It is not in the journal, and is killed when the connection ends that asked for it.
     Exec(Box<ExecConfig>),
+    /// Mount a filesystem in memory for the pod, if it is not there yet. Answered with [`Reply::Tmpfs`] and its root as file
+    /// descriptor. It goes with the shim.
+    MountTmpfs(TmpfsConfig),
     /// Kill what still runs, remove the cgroups below the pod's, answer, and end.
     Shutdown,
 }
@@ -82,6 +85,18 @@ pub struct SandboxConfig {
     /// The host's ids behind a user namespace of the pod's own; `None`: the host's user namespace.
     #[serde(default)]
     pub user_namespace: Option<IdRange>,
+}
+
+/// A filesystem in memory, mounted on `volumes/NAME` in the pod's run directory, in the shim's mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TmpfsConfig {
+    /// Unique in the pod; safe as a file name.
+    pub name: String,
+    /// Bytes that it takes; `None`: as the kernel does it, half of the memory.
+    pub size: Option<u64>,
+    /// Device files and set-user-id programs in it are but files.
+    pub inert: bool,
 }
 
 /// A further process in a container that runs.
@@ -162,6 +177,8 @@ pub enum Reply {
         /// Pause.
         pid: i32,
     },
+    /// To `MountTmpfs`.
+    Tmpfs,
     /// To `Exec`: the program runs.
     ExecStarted {
         /// The process, as the host sees it.

@@ -45,6 +45,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Of two manifests that were read together, both have it.
+    #[error("{path}: {kind} {key} is in another manifest, too")]
+    Twice {
+        /// The second of them.
+        path: String,
+        /// Such as `ConfigMap`.
+        kind: &'static str,
+        /// Namespace and name.
+        key: String,
+    },
     /// It was read, and is not a valid manifest.
     #[error(transparent)]
     Manifest(#[from] Problems),

@@ -1,6 +1,8 @@
 //! Where desired pods come from. A source says which pods should exist; it never touches a container.
 
 pub mod file;
+pub mod live;
+pub mod manifests;
 
 use crate::pod::Pod;
 

@@ -165,6 +165,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
+                        Notice::Objects => {}
                         Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
                     }
                 }
@@ -201,6 +202,7 @@ impl<R: Runtime> Worker<R> {
         let now = Timestamp::now();
         match notice {
             Notice::Record(record) => self.observed.fold(record),
+            Notice::Objects => self.observed.retry_held(),
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
                 self.observed.shim_lost(now);

@@ -1,6 +1,7 @@
-//! emptyDir: a directory of the pod's own on the node's disk, empty at first, shared by the pod's containers.
+//! emptyDir: a directory of the pod's own on the node's disk or in memory, empty at first, shared by the pod's containers.
 
 use std::fs::DirBuilder;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
@@ -11,13 +12,16 @@ use nix::unistd::{Gid, fchown, geteuid};
 
 use super::Error;
 use crate::config::Layout;
-use crate::pod::PodUid;
+use crate::pod::{ContainerSpec, Pod, PodUid};
 
 /// The directory's name below the pod's volumes, as the kubelet spells it.
 const PLUGIN: &str = "kubernetes.io~empty-dir";
 
 /// Any user of the pod may write to it; the directories above keep the host's users out.
 const MODE: Mode = Mode::from_bits_truncate(0o777);
+
+/// A tmpfs has the sticky bit besides, as the kernel makes it and the kubelet leaves it.
+pub(super) const TMPFS_MODE: Mode = Mode::from_bits_truncate(0o1777);
 
 /// What is made inside belongs to the directory's group.
 const SET_GROUP: Mode = Mode::S_ISGID;
@@ -48,15 +52,39 @@ pub(super) fn prepare(
     })?;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let directory = open(&path, flags, Mode::empty()).map_err(failed("open the directory"))?;
-    let found = fstat(&directory).map_err(failed("look at"))?;
+    open_to_pod(directory.as_fd(), MODE, fs_group)?;
+    Ok(path)
+}
+
+/// Opens a volume's root to the pod, unless that has been done.
+pub(super) fn open_to_pod(root: BorrowedFd<'_>, mode: Mode, fs_group: Option<u32>) -> Result<(), Error> {
+    let failed = |action| move |errno: Errno| Error::Io { action, path: ".".into(), source: errno.into() };
+    let found = fstat(root).map_err(failed("look at"))?;
     if found.st_mode & 0o7777 == NOT_READY && found.st_uid == geteuid().as_raw() {
         let group = fs_group.map(Gid::from_raw);
-        fchown(&directory, None, group).map_err(failed("set the group of"))?;
-        let mode = if group.is_some() { MODE | SET_GROUP } else { MODE };
+        fchown(root, None, group).map_err(failed("set the group of"))?;
+        let mode = if group.is_some() { mode | SET_GROUP } else { mode };
         // Last: it makes the volume ready, whatever our umask.
-        fchmod(&directory, mode).map_err(failed("set the mode of"))?;
+        fchmod(root, mode).map_err(failed("set the mode of"))?;
     }
-    Ok(path)
+    Ok(())
+}
+
+/// Bytes that a volume in memory may take: its own limit, and no more than the pod, or else the node, has of memory.
+pub(super) fn memory_limit(size_limit: Option<u64>, pod: &Pod, node: u64) -> u64 {
+    let most = memory_of(pod).map_or(node, |of_pod| of_pod.min(node));
+    size_limit.map_or(most, |own| own.min(most))
+}
+
+/// What all containers of the pod may use of memory together; `None` if one of them has no limit.
+fn memory_of(pod: &Pod) -> Option<u64> {
+    if let Some(limit) = pod.spec.resources.memory_limit {
+        return Some(limit);
+    }
+    let limit = |container: &ContainerSpec| container.resources.memory_limit.filter(|limit| *limit > 0);
+    let all: u64 = pod.spec.containers.iter().map(limit).sum::<Option<u64>>()?;
+    let init: Option<Vec<u64>> = pod.spec.init_containers.iter().map(limit).collect();
+    Some(init?.into_iter().fold(all, u64::max))
 }
 
 #[cfg(test)]

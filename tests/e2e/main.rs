@@ -22,6 +22,7 @@ mod logs;
 mod manifests;
 mod network;
 mod nginx;
+mod objects;
 mod output;
 mod restart;
 mod seccomp;

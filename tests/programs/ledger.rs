@@ -76,6 +76,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "sleep" => thread::sleep(Duration::from_millis(number(value) as u64)),
         // Waits until a file is there.
         "until" => until(Path::new(value)),
+        // Waits until a file says just this: `says=PATH:TEXT`.
+        "says" => life.answer(text, says(value)),
         // Starts another process of the container, which nobody waits for: `child=NAME`.
         "child" => {
             let started = Command::new("/proc/self/exe").args([value, "wait"]).spawn();
@@ -391,6 +393,18 @@ fn until(path: &Path) {
     while !path.exists() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn says(value: &str) -> io::Result<Value> {
+    let (path, wanted) = value.split_once(':').unwrap_or((value, ""));
+    let deadline = Instant::now() + PATIENCE;
+    while fs::read_to_string(path).ok().as_deref() != Some(wanted) {
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(json!(null))
 }
 
 fn say(bytes: &[u8]) {

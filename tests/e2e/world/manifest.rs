@@ -35,6 +35,11 @@ impl Pod {
         self
     }
 
+    pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
+        self.0["metadata"]["labels"][key] = json!(value);
+        self
+    }
+
     pub(crate) fn annotation(mut self, key: &str, value: &str) -> Self {
         self.0["metadata"]["annotations"][key] = json!(value);
         self
@@ -69,6 +74,12 @@ impl Pod {
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string_pretty(&self.0).unwrap()
     }
+}
+
+/// A pod, and the objects that it uses, in one file.
+pub(crate) fn with_objects(pod: &Pod, objects: &[Value]) -> String {
+    let items: Vec<&Value> = objects.iter().chain([&pod.0]).collect();
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
 /// Several pods in one file.

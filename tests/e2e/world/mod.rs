@@ -24,7 +24,7 @@ use serde_json::Value;
 pub(crate) use exec::Executor;
 pub(crate) use group::{Group, HandedOn};
 pub(crate) use ledger::Ledger;
-pub(crate) use manifest::{Container, Pod, list};
+pub(crate) use manifest::{Container, Pod, list, with_objects};
 pub(crate) use process::{Process, kill, namespace};
 pub(crate) use run::Run;
 use slot::Slot;
@@ -214,6 +214,13 @@ impl World {
         let manifest = self.write(&format!("{}.json", pod.name()), &pod.to_json());
         let mut command = self.mkubelet();
         command.arg("run").args(flags).arg(manifest);
+        self.start(command)
+    }
+
+    /// Likewise of the manifest at this path.
+    pub(crate) fn run_manifest(&self, path: &Path) -> Run {
+        let mut command = self.mkubelet();
+        command.arg("run").arg(path);
         self.start(command)
     }
 

@@ -1,0 +1,234 @@
+//! Follows manifests while their pods run: changes of ConfigMaps and Secrets reach the pods; changes of Pods are told.
+//!
+//! Directories are watched, since editors replace files. What is wrong with a new state of the files is told, and the last
+//! good one stays.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use inotify::{Inotify, WatchMask};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::manifests::Manifests;
+use crate::pod::objects::{ObjectKey, Objects};
+use crate::pod::{Manifest, Pod};
+
+/// A file is read when nothing has happened to it for so long: who saves one does several things to it.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Room for inotify's events; more wait in the kernel.
+const EVENTS: usize = 4 << 10;
+
+/// What a write or a replacement ends with.
+const CHANGES: WatchMask = WatchMask::CLOSE_WRITE
+    .union(WatchMask::MOVED_TO)
+    .union(WatchMask::MOVED_FROM)
+    .union(WatchMask::DELETE)
+    .union(WatchMask::ONLYDIR);
+
+/// The manifests of pods that run.
+#[derive(Debug)]
+pub struct Live {
+    manifests: Manifests,
+    pods: Vec<Pod>,
+    objects: watch::Sender<Arc<Objects>>,
+}
+
+impl Live {
+    /// Manifests in this state.
+    pub fn new(manifests: Manifests, state: Manifest) -> Self {
+        let objects = watch::Sender::new(Arc::new(state.objects));
+        Self { manifests, pods: state.pods, objects }
+    }
+
+    /// The objects as they are at any time.
+    pub fn objects(&self) -> watch::Receiver<Arc<Objects>> {
+        self.objects.subscribe()
+    }
+
+    /// Follows the files for ever, or until they cannot be watched; `say` gets a line for each thing a person should know.
+    ///
+    /// Standard input is read once: with it among the manifests nothing is followed.
+    pub async fn follow(mut self, say: impl Fn(&str) + Send) -> io::Result<()> {
+        if self.manifests.paths().iter().any(|path| path == "-") {
+            return Ok(());
+        }
+        let inotify = Inotify::init()?;
+        for directory in self.manifests.directories() {
+            inotify.watches().add(directory, CHANGES)?;
+        }
+        let mut events = inotify.into_event_stream(vec![0; EVENTS])?;
+        let mut seen = self.manifests.fingerprint();
+        // What was read before the watch began may be old already.
+        self.read_again(&say).await;
+        while let Some(event) = events.next().await {
+            event?;
+            while let Ok(Some(event)) = tokio::time::timeout(QUIET, events.next()).await {
+                event?;
+            }
+            let now = self.manifests.fingerprint();
+            if now != seen {
+                seen = now;
+                self.read_again(&say).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_again(&mut self, say: &(impl Fn(&str) + Send)) {
+        let manifests = self.manifests.clone();
+        match spawn_blocking(move || manifests.read()).await {
+            Ok(Ok(state)) => self.take(state, say),
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                say(&format!("{error}{}", cause.unwrap_or_default()));
+            }
+            Err(panic) => say(&format!("read the manifests: {panic}")),
+        }
+    }
+
+    /// Takes a new state of the files in.
+    fn take(&mut self, state: Manifest, say: &impl Fn(&str)) {
+        let Manifest { pods, mut objects } = state;
+        self.tell_of_pods(&pods, say);
+        self.pods = pods;
+        let before = Arc::clone(&self.objects.borrow());
+        let refuse = |kind: &str, key: &ObjectKey| {
+            say(&format!("{kind} {key}: field is immutable when `immutable` is set"));
+        };
+        for (key, old) in before.config_maps.iter().filter(|(_, old)| old.immutable) {
+            if let Some(new) = objects.config_maps.get_mut(key).filter(|new| *new != old) {
+                refuse("ConfigMap", key);
+                new.clone_from(old);
+            }
+        }
+        for (key, old) in before.secrets.iter().filter(|(_, old)| old.immutable) {
+            if let Some(new) = objects.secrets.get_mut(key).filter(|new| *new != old) {
+                refuse("Secret", key);
+                new.clone_from(old);
+            }
+        }
+        if objects != *before {
+            self.objects.send_replace(Arc::new(objects));
+        }
+    }
+
+    /// Pods run as they were started.
+    fn tell_of_pods(&self, pods: &[Pod], say: &impl Fn(&str)) {
+        let find = |list: &[Pod], pod: &Pod| list.iter().find(|other| other.key == pod.key).cloned();
+        for old in &self.pods {
+            match find(pods, old) {
+                None => say(&format!("pod {}: it is no longer in the manifest, and runs on", old.key)),
+                Some(new) if new != *old => {
+                    say(&format!(
+                        "pod {}: its manifest has changed; run it again to replace the pod",
+                        old.key
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        for new in pods.iter().filter(|new| find(&self.pods, new).is_none()) {
+            say(&format!("pod {}: it is new in the manifest; run it again to start the pod", new.key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::pod::sysctl::Allowed;
+
+    const WAIT: Duration = Duration::from_secs(60);
+
+    fn text(value: &str, image: &str, immutable: bool) -> String {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata: {{k: {value}}}\nimmutable: {immutable}\n---\n\
+             {{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {{containers: [{{name: c, image: {image}}}]}}}}\n"
+        )
+    }
+
+    /// Follows `path`; gives the objects and what was said.
+    fn follow(path: &Path) -> (watch::Receiver<Arc<Objects>>, Arc<Mutex<Vec<String>>>) {
+        let manifests = Manifests::new(vec![path.display().to_string()], Allowed::default());
+        let state = manifests.read().unwrap();
+        let live = Live::new(manifests, state);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (objects, lines) = (live.objects(), Arc::clone(&said));
+        tokio::spawn(live.follow(move |line| {
+            lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+        }));
+        (objects, said)
+    }
+
+    async fn becomes(objects: &mut watch::Receiver<Arc<Objects>>, value: &str) {
+        let is_new = |objects: &Arc<Objects>| {
+            objects.config_map("default", "a").is_some_and(|map| map.data["k"] == value)
+        };
+        tokio::time::timeout(WAIT, objects.wait_for(is_new)).await.unwrap().unwrap();
+    }
+
+    async fn says(said: &Mutex<Vec<String>>, end: &str) {
+        let is_said = || said.lock().unwrap().iter().any(|line| line.ends_with(end));
+        tokio::time::timeout(WAIT, async {
+            while !is_said() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("{end:?} is not said: {said:?}"));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_written_or_replaced_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.yaml");
+        std::fs::write(&path, text("one", "i", false)).unwrap();
+        let (mut objects, said) = follow(&path);
+        std::fs::write(&path, text("two", "i", false)).unwrap();
+        becomes(&mut objects, "two").await;
+        std::fs::write(dir.path().join("new"), text("three", "i", false)).unwrap();
+        std::fs::rename(dir.path().join("new"), &path).unwrap();
+        becomes(&mut objects, "three").await;
+        assert_eq!(*said.lock().unwrap(), [""; 0]);
+
+        std::fs::write(&path, "{").unwrap();
+        says(&said, "invalid YAML: while parsing a node, did not find expected node content").await;
+        assert_eq!(objects.borrow().config_map("default", "a").unwrap().data["k"], "three");
+        std::fs::write(&path, text("three", "other", false)).unwrap();
+        says(&said, "pod default/p: its manifest has changed; run it again to replace the pod").await;
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_turned_shows_what_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for value in ["one", "two"] {
+            std::fs::create_dir(at(value)).unwrap();
+            std::fs::write(at(value).join("m.yaml"), text(value, "i", false)).unwrap();
+        }
+        std::os::unix::fs::symlink("one", at("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/m.yaml", at("m.yaml")).unwrap();
+        let (mut objects, _said) = follow(&at("m.yaml"));
+        std::os::unix::fs::symlink("two", at("next")).unwrap();
+        std::fs::rename(at("next"), at("..data")).unwrap();
+        becomes(&mut objects, "two").await;
+    }
+
+    #[tokio::test]
+    async fn an_immutable_object_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.yaml");
+        std::fs::write(&path, text("one", "i", true)).unwrap();
+        let (objects, said) = follow(&path);
+        std::fs::write(&path, text("two", "i", true)).unwrap();
+        says(&said, "ConfigMap default/a: field is immutable when `immutable` is set").await;
+        assert_eq!(objects.borrow().config_map("default", "a").unwrap().data["k"], "one");
+    }
+}
