@@ -1,10 +1,11 @@
-//! A controller: how OCI limits become the values of control files.
+//! A controller: how OCI limits become the values of control files, and what it has counted.
 
 use std::borrow::Cow;
 use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
+use super::stats::Stats;
 use super::{Error, Result, devices, file, v2};
 
 /// One controller of one cgroup version. `v1` and `v2` each have a table of them.
@@ -14,6 +15,8 @@ pub(crate) struct Controller {
     pub(crate) name: &'static str,
     /// What to write for these limits, in this order. Pure.
     pub(crate) settings: fn(&LinuxResources) -> Vec<Setting>,
+    /// Reads what is counted in a group's directory.
+    pub(crate) count: fn(&Path, &mut Stats) -> Result<()>,
     /// Few groups have a use for it: enabled, or joined, only for those with a limit of its own.
     pub(crate) on_demand: bool,
 }

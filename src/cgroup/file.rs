@@ -17,6 +17,14 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// Likewise; `None` when there is no such file, or its group was removed.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>> {
+    match read(path) {
+        Err(error) if error.is_absent() => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// Writes `value` in one call, as control files want it.
 pub(crate) fn write(path: &Path, value: &str) -> Result<()> {
     let file = OpenOptions::new().write(true).open(path);
@@ -37,12 +45,13 @@ pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd> {
 
 /// The number beside `key` in a file of lines `key number`; 0 when the file or the key is missing.
 pub(crate) fn count(path: &Path, key: &str) -> Result<u64> {
-    let text = match read(path) {
-        Err(error) if error.is_absent() => return Ok(0),
-        other => other?,
-    };
-    let value = text.lines().filter_map(|line| line.split_once(' ')).find(|(name, _)| *name == key);
-    Ok(value.and_then(|(_, number)| number.trim().parse().ok()).unwrap_or(0))
+    Ok(read_if_there(path)?.and_then(|text| value(&text, key)).unwrap_or(0))
+}
+
+/// The number beside `key` in lines `key number`.
+pub(crate) fn value(text: &str, key: &str) -> Option<u64> {
+    let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
+    pairs.find(|(name, _)| *name == key)?.1.trim().parse().ok()
 }
 
 /// The error of a system call on `path`.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::controller::Controller;
 use super::group::Group;
+use super::stats::Stats;
 use super::{Result, file};
 
 /// How often a parent that somebody else removes meanwhile is made again.
@@ -25,6 +26,11 @@ pub(crate) trait Hierarchy {
     /// Makes a new group fit for processes.
     fn prepare(&self, _directory: &Path) -> Result<()> {
         Ok(())
+    }
+
+    /// Reads what is counted in a group's directory.
+    fn count(&self, directory: &Path, stats: &mut Stats) -> Result<()> {
+        self.controllers().iter().try_for_each(|controller| (controller.count)(directory, stats))
     }
 
     /// Where `group` is.

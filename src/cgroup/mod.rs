@@ -1,8 +1,8 @@
-//! Control groups on v2, v1 and hybrid hosts: detect, create with limits, join, kill, remove.
+//! Control groups on v2, v1 and hybrid hosts: detect, create with limits, join, count, kill, remove.
 //!
 //! A group is named by a path relative to the roots of all hierarchies, such as `kubepods/besteffort/pod1/abc`, and
 //! exists under that name in each of them. [`Hierarchy`] is what v1 and v2 have in common; `v1/` and `v2/` hold a file
-//! per controller, of the same names, each of which turns OCI limits into the files to write.
+//! per controller, of the same names, each of which turns OCI limits into the files to write, and files into [`stats`].
 //!
 //! Grouping, freezing and killing are done on v2 wherever it is mounted, even when every controller is on v1. Only the
 //! v1 hierarchies whose controllers are used are joined; freezer is one of them only where there is no v2.
@@ -20,6 +20,7 @@ mod hierarchy;
 mod join;
 mod kill;
 mod remove;
+pub mod stats;
 mod v1;
 mod v2;
 
@@ -37,6 +38,7 @@ pub use join::Join;
 
 use group::Group;
 use hierarchy::Hierarchy;
+use stats::Stats;
 
 /// The host's cgroup hierarchies, as far as they are used.
 #[derive(Debug)]
@@ -180,6 +182,15 @@ impl Cgroups {
             (None, Some(v2)) => v2::memory::oom_kills(&v2.directory(group)),
             (None, None) => Ok(0),
         }
+    }
+
+    /// What `group` and the groups below it have used up to now.
+    pub fn stats(&self, group: &Path) -> Result<Stats> {
+        let group = Group::new(group)?;
+        let mut stats = Stats::default();
+        self.hierarchies()
+            .try_for_each(|hierarchy| hierarchy.count(&hierarchy.directory(group), &mut stats))?;
+        Ok(stats)
     }
 
     /// What /sys/fs/cgroup is made of inside a container whose group is `group`.

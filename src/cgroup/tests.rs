@@ -2,6 +2,7 @@
 
 mod fixture;
 mod host;
+mod stats;
 
 use oci_spec::runtime::LinuxResources;
 use serde_json::Value;

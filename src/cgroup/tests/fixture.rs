@@ -11,26 +11,26 @@ use crate::cgroup::detect::detect;
 use crate::cgroup::{Cgroups, ContainerMounts, Error};
 
 /// A directory that plays /sys/fs/cgroup, and the lines of mountinfo for it.
-struct Tree {
+pub(super) struct Tree {
     root: TempDir,
     mountinfo: String,
 }
 
 impl Tree {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
             mountinfo: "1 0 8:1 / / rw - ext4 /dev/sda rw\n".to_owned(),
         }
     }
 
-    fn v2(self, at: &str, controllers: &str) -> Self {
+    pub(super) fn v2(self, at: &str, controllers: &str) -> Self {
         self.file(&format!("{at}/cgroup.controllers"), controllers)
             .file(&format!("{at}/cgroup.subtree_control"), "")
             .mount(at, "cgroup2", "rw,nsdelegate")
     }
 
-    fn v1(self, at: &str, options: &str) -> Self {
+    pub(super) fn v1(self, at: &str, options: &str) -> Self {
         fs::create_dir_all(self.root.path().join(at)).unwrap();
         self.mount(at, "cgroup", &format!("rw,{options}"))
     }
@@ -41,7 +41,7 @@ impl Tree {
         self
     }
 
-    fn file(self, path: &str, text: &str) -> Self {
+    pub(super) fn file(self, path: &str, text: &str) -> Self {
         let path = self.root.path().join(path.trim_start_matches('/'));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -52,7 +52,7 @@ impl Tree {
         names.iter().fold(self, |tree, name| tree.file(&format!("{directory}/{name}"), ""))
     }
 
-    fn cgroups(&self) -> Cgroups {
+    pub(super) fn cgroups(&self) -> Cgroups {
         detect(&self.mountinfo, self.root.path()).unwrap()
     }
 

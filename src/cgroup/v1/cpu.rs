@@ -1,11 +1,25 @@
 //! CPU time on v1: shares, and a quota per period.
 
+use std::path::Path;
+use std::time::Duration;
+
 use oci_spec::runtime::LinuxResources;
 
+use crate::cgroup::Result;
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::stats::{Stats, Throttling, counters};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, count, on_demand: false };
+
+fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
+    stats.throttling = counters(directory, "cpu.stat")?.map(|stat| Throttling {
+        periods: stat.get("nr_periods"),
+        throttled: stat.get("nr_throttled"),
+        time: Duration::from_nanos(stat.get("throttled_time")),
+    });
+    Ok(())
+}
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(cpu) = limits.cpu() else { return Vec::new() };

@@ -4,9 +4,11 @@ use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::devices::{self, Access, Kind, Permission};
+use crate::cgroup::stats::nothing;
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "devices", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller =
+    Controller { name: "devices", settings, count: nothing, on_demand: false };
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(permissions) = devices::allow_list(limits) else { return Vec::new() };

@@ -6,16 +6,36 @@ use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::hierarchy::children;
+use crate::cgroup::stats::{Memory, Stats, counters, number};
 use crate::cgroup::{Result, file};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, count, on_demand: false };
 
 /// How many processes of this group and those below were killed for want of memory. Each group counts its own (Linux 4.13).
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
     let own = file::count(&directory.join("memory.oom_control"), "oom_kill")?;
     let below: Vec<u64> = children(directory)?.iter().map(|child| oom_kills(child)).collect::<Result<_>>()?;
     Ok(below.into_iter().fold(own, u64::saturating_add))
+}
+
+/// A limit that is none is the largest number of whole pages.
+const NO_LIMIT: u64 = 1 << 62;
+
+/// The figures of `memory.stat` that begin with `total_` have those of the groups below in them.
+fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
+    let (usage, stat) = (number(directory, "memory.usage_in_bytes")?, counters(directory, "memory.stat")?);
+    if let (Some(usage), Some(stat)) = (usage, stat) {
+        stats.memory = Some(Memory {
+            usage,
+            working_set: usage.saturating_sub(stat.get("total_inactive_file")),
+            rss: stat.get("total_rss"),
+            limit: number(directory, "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
+            faults: stat.get("total_pgfault"),
+            major_faults: stat.get("total_pgmajfault"),
+        });
+    }
+    Ok(())
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {

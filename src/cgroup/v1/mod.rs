@@ -1,6 +1,7 @@
 //! Version 1: a hierarchy per controller, or per few of them.
 
 pub(crate) mod cpu;
+pub(crate) mod cpuacct;
 pub(crate) mod cpuset;
 pub(crate) mod devices;
 pub(crate) mod freezer;
@@ -15,9 +16,10 @@ use super::Result;
 use super::controller::Controller;
 use super::hierarchy;
 
-/// The controllers that are used. CPU time is counted by one that has nothing to set, `cpuacct`.
-const CONTROLLERS: [&Controller; 7] = [
+/// The controllers that are used.
+const CONTROLLERS: [&Controller; 8] = [
     &cpu::CONTROLLER,
+    &cpuacct::CONTROLLER,
     &memory::CONTROLLER,
     &pids::CONTROLLER,
     &io::CONTROLLER,

@@ -1,14 +1,39 @@
 //! CPU time on v2: a weight, and a quota per period.
 
+use std::path::Path;
+use std::time::Duration;
+
 use oci_spec::runtime::LinuxResources;
 
+use crate::cgroup::Result;
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::stats::{Cpu, Stats, Throttling, counters};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller =
+    Controller { name: "cpu", settings, count: throttling, on_demand: false };
 
 /// The kernel's default, microseconds.
 const DEFAULT_PERIOD: u64 = 100_000;
+
+/// CPU time, which v2 counts for every group, whoever has the controller.
+pub(crate) fn time(directory: &Path, stats: &mut Stats) -> Result<()> {
+    stats.cpu = counters(directory, "cpu.stat")?.map(|stat| Cpu {
+        usage: Duration::from_micros(stat.get("usage_usec")),
+        user: Duration::from_micros(stat.get("user_usec")),
+        system: Duration::from_micros(stat.get("system_usec")),
+    });
+    Ok(())
+}
+
+fn throttling(directory: &Path, stats: &mut Stats) -> Result<()> {
+    stats.throttling = counters(directory, "cpu.stat")?.map(|stat| Throttling {
+        periods: stat.get("nr_periods"),
+        throttled: stat.get("nr_throttled"),
+        time: Duration::from_micros(stat.get("throttled_usec")),
+    });
+    Ok(())
+}
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(cpu) = limits.cpu() else { return Vec::new() };

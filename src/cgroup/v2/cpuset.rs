@@ -3,9 +3,11 @@
 use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::stats::nothing;
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "cpuset", settings, on_demand: true };
+pub(crate) const CONTROLLER: Controller =
+    Controller { name: "cpuset", settings, count: nothing, on_demand: true };
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(cpu) = limits.cpu() else { return Vec::new() };

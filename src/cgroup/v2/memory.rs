@@ -5,14 +5,30 @@ use std::path::Path;
 use oci_spec::runtime::LinuxResources;
 
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::stats::{Memory, Stats, counters, number};
 use crate::cgroup::{Result, file};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller = Controller { name: "memory", settings, count, on_demand: false };
 
 /// How many processes of this group and those below were killed for want of memory (Linux 4.13).
 pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
     file::count(&directory.join("memory.events"), "oom_kill")
+}
+
+fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
+    let (usage, stat) = (number(directory, "memory.current")?, counters(directory, "memory.stat")?);
+    if let (Some(usage), Some(stat)) = (usage, stat) {
+        stats.memory = Some(Memory {
+            usage,
+            working_set: usage.saturating_sub(stat.get("inactive_file")),
+            rss: stat.get("anon"),
+            limit: number(directory, "memory.max")?,
+            faults: stat.get("pgfault"),
+            major_faults: stat.get("pgmajfault"),
+        });
+    }
+    Ok(())
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {

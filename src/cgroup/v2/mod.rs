@@ -7,6 +7,7 @@ pub(crate) mod hugetlb;
 pub(crate) mod io;
 pub(crate) mod memory;
 pub(crate) mod pids;
+pub(crate) mod pressure;
 pub(crate) mod unified;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use super::controller::Controller;
 use super::group::Group;
 use super::hierarchy::{self, Hierarchy as _};
 use super::kill::{Freezer, by_signals};
+use super::stats::Stats;
 use super::{Error, Result, file};
 
 /// The controllers that are used.
@@ -106,6 +108,14 @@ impl hierarchy::Hierarchy for Hierarchy {
 
     fn controllers(&self) -> &[&'static Controller] {
         &self.controllers
+    }
+
+    fn count(&self, directory: &Path, stats: &mut Stats) -> Result<()> {
+        if stats.cpu.is_none() {
+            cpu::time(directory, stats)?;
+        }
+        pressure::count(directory, stats)?;
+        self.controllers.iter().try_for_each(|controller| (controller.count)(directory, stats))
     }
 
     fn open_to_children(&self, directory: &Path) -> Result<()> {

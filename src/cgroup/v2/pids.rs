@@ -1,11 +1,21 @@
 //! The number of processes and threads.
 
+use std::path::Path;
+
 use oci_spec::runtime::LinuxResources;
 
+use crate::cgroup::Result;
 use crate::cgroup::controller::{Controller, Setting};
+use crate::cgroup::stats::{Pids, Stats, number};
 
 /// The controller.
-pub(crate) const CONTROLLER: Controller = Controller { name: "pids", settings, on_demand: false };
+pub(crate) const CONTROLLER: Controller = Controller { name: "pids", settings, count, on_demand: false };
+
+fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
+    let limit = number(directory, "pids.max")?;
+    stats.pids = number(directory, "pids.current")?.map(|current| Pids { current, limit });
+    Ok(())
+}
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {
     let Some(pids) = limits.pids() else { return Vec::new() };
