@@ -42,6 +42,8 @@ pub mod logs;
 
 pub mod status;
 
+pub mod usage;
+
 pub mod state;
 
 pub mod sys;

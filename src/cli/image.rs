@@ -1,10 +1,10 @@
 //! `mkubelet image`: what is in the store.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::say;
 use crate::config::Config;
 use crate::image::{Store, Stored};
 
@@ -71,14 +71,6 @@ fn human(bytes: u64) -> String {
         unit += 1;
     }
     if unit == 0 { format!("{bytes}B") } else { format!("{value:.1}{}", units[unit]) }
-}
-
-/// Prints; a reader that went away has read enough.
-fn say(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ mod console;
 mod image;
 mod print;
 mod run;
+mod stats;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Command {
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),
+    /// Shows what the containers that run use.
+    Stats(stats::Arguments),
 }
 
 /// What every subcommand understands, before or after its name.
@@ -144,6 +147,15 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&config, &arguments),
         Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
+        Command::Stats(arguments) => stats::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
+    }
+}
+
+/// Prints; a reader that went away has read enough.
+fn say(text: &str) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
     }
 }
 

@@ -95,6 +95,19 @@ impl Journal {
     }
 }
 
+/// The whole records of a journal, for whoever is not its shim. One that is being written, and what cannot be understood, ends them.
+pub fn read(path: &Path) -> io::Result<Vec<Record>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut records = Vec::new();
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let Some(Ok(record)) = line.strip_suffix(b"\n").map(serde_json::from_slice) else { break };
+        records.push(record);
+        line.clear();
+    }
+    Ok(records)
+}
+
 /// What a journal says of the time before.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Past {
@@ -205,6 +218,8 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for torn in whole.len() / 2 + 1..whole.len() {
             std::fs::write(&path, &whole[..torn]).unwrap();
+            assert_eq!(read(&path).unwrap().len(), 1);
+            assert_eq!(std::fs::read(&path).unwrap(), &whole[..torn], "left alone");
             let (mut journal, unfinished) = Journal::open(&path).unwrap();
             assert_eq!((journal.last(), unfinished.containers.len()), (1, 1), "cut at {torn}");
             assert_eq!(journal.append(Timestamp::UNIX_EPOCH, started("c")).unwrap().seq, 2);

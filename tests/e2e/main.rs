@@ -30,6 +30,7 @@ mod security;
 mod several;
 mod sharing;
 mod sidecars;
+mod stats;
 mod stop;
 mod user_namespaces;
 mod volumes;
