@@ -10,6 +10,7 @@ mod floods;
 mod host_users;
 mod image_paths;
 mod leftovers;
+mod live_manifests;
 mod log_path;
 mod loopback;
 mod mask_source;

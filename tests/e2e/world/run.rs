@@ -80,6 +80,12 @@ impl Run {
         self.expect_where(&prefix, |line| line.strip_prefix(&prefix).is_some_and(&matches))
     }
 
+    /// Waits until a line with that in it has been printed to standard error, now or earlier.
+    pub(crate) fn expect_error(&self, part: &str) {
+        let found = self.stderr.find(|line| line.contains(part));
+        found.unwrap_or_else(|why| panic!("{why} \"{part}\"\n{}", self.transcript()));
+    }
+
     fn expect_where(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
         self.stdout.find(matches).unwrap_or_else(|why| panic!("{why} \"{what}\"\n{}", self.transcript()))
     }
