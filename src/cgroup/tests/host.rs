@@ -189,31 +189,37 @@ fn a_process_beyond_the_memory_limit_is_killed_and_counted() {
 
 #[test]
 fn what_a_group_uses_is_counted() {
-    let limits = json!({"cpu": {"quota": 10000, "period": 100000}, "memory": {"limit": 64 << 20}, "pids": {"limit": 9}});
+    let limits = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 9}});
     let Some(mut scratch) = Scratch::new(limits) else { return };
     let group = scratch.group.clone();
     assert_eq!(scratch.cgroups.stats(&group).unwrap().pids.unwrap().current, 0);
-    // 16 MiB of anonymous memory, a child, and no end.
-    let script = "x=$(head -c 16777216 /dev/zero | tr '\\0' x); sleep 1000 & while :; do :; done";
+    // 4 MiB of anonymous memory, a child, and no end. No more, for an emulated processor takes its time.
+    let script = "x=$(head -c 4194304 /dev/zero | tr '\\0' x); sleep 1000 & while :; do :; done";
     scratch.run(&group, script);
     let stats = || scratch.cgroups.stats(&group).unwrap();
-    eventually("throttled", || {
-        stats().throttling.unwrap().throttled > 2 && stats().pids.unwrap().current == 2
+    eventually("two processes", || {
+        stats().pids.unwrap().current == 2 && stats().memory.unwrap().rss >= 4 << 20
     });
+    // Not before, or a slow machine would take long to come this far.
+    let quota = serde_json::from_value(json!({"cpu": {"quota": 10000, "period": 100_000}})).unwrap();
+    scratch.cgroups.update(&group, &quota).unwrap();
+    eventually("throttled", || stats().throttling.unwrap().throttled > 2);
     let (before, start) = (stats(), Instant::now());
     sleep(Duration::from_millis(500));
+    let held_back = before.throttling.unwrap().time;
+    eventually("held back longer", || stats().throttling.unwrap().time > held_back);
     let (after, elapsed) = (stats(), start.elapsed());
 
     let (memory, pids, cpu) = (after.memory.unwrap(), after.pids.unwrap(), after.cpu.unwrap());
-    assert!(memory.rss >= 16 << 20 && memory.rss <= memory.working_set, "{memory:?}");
+    assert!(memory.rss >= 4 << 20 && memory.rss <= memory.working_set, "{memory:?}");
     assert!(memory.working_set <= memory.usage && memory.usage <= 64 << 20, "{memory:?}");
     assert_eq!((memory.limit, pids.current, pids.limit), (Some(64 << 20), 2, Some(9)));
-    assert!(memory.faults >= 4096 && memory.major_faults <= memory.faults, "{memory:?}");
+    // How many there are depends on the size of the kernel's pages.
+    assert!(memory.faults > 0 && memory.major_faults <= memory.faults, "{memory:?}");
     let used = cpu.usage - before.cpu.unwrap().usage;
     assert!(used > Duration::ZERO && used < elapsed / 5, "{used:?} of {elapsed:?} at a tenth of a processor");
     // v1 counts ticks in these, which come to about the usage in the long run.
     assert!(cpu.user > Duration::ZERO, "{cpu:?}");
-    assert!(after.throttling.unwrap().time > before.throttling.unwrap().time);
     assert!(after.io.is_some());
     // Its own pod counts the same, being its group above.
     assert!(scratch.cgroups.stats(group.parent().unwrap()).unwrap().cpu.unwrap().usage >= cpu.usage);
