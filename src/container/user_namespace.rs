@@ -77,9 +77,10 @@ impl UserNamespace {
             step: format!("idmap {what}"),
             errno: error.raw_os_error(),
             text: format!(
-                "hostUsers: false needs idmapped mounts, and the filesystem of {} ({}) refuses them: {error}",
+                "hostUsers: false needs idmapped mounts, and the filesystem of {} ({}){} refuses them: {error}",
                 path.display(),
-                filesystem(path).unwrap_or_else(|| "unknown".to_owned())
+                filesystem(path).unwrap_or_else(|| "unknown".to_owned()),
+                if recursive { " or one that is mounted below" } else { "" },
             ),
         })
     }

@@ -119,6 +119,10 @@ fn cases() -> Vec<Case> {
             }),
         )),
         mapped(container("own users: nothing of /proc masked", json!({"procMount": "Unmasked"}))),
+        mapped(container(
+            "own users: nothing of /proc masked, no filter",
+            json!({"procMount": "Unmasked", "seccompProfile": {"type": "Unconfined"}}),
+        )),
         mapped(container("own users: read-only root", json!({"readOnlyRootFilesystem": true}))),
     ]
 }

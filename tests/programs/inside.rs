@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -29,6 +30,15 @@ fn main() -> ExitCode {
         && verb == "unshare"
     {
         return ExitCode::from(try_unshare(kind));
+    }
+    if args == ["mount-procfs"] {
+        return ExitCode::from(errno_of(mount(
+            Some("proc"),
+            "/tmp",
+            Some("proc"),
+            MsFlags::empty(),
+            None::<&str>,
+        )));
     }
     let signals: SigSet = [Signal::SIGTERM].into_iter().collect();
     if signals.thread_block().is_err() {
@@ -211,16 +221,17 @@ fn namespaces(report: &mut Report) {
         let link = fs::read_link(format!("/proc/self/ns/{kind}")).unwrap_or_default();
         report.add(format!("namespace {kind}"), link.display().to_string());
     }
-    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"] {
-        let tried = Command::new("/proc/self/exe").args(["unshare", kind]).status();
-        report.add(
-            format!("unshare {kind}"),
-            match tried.map(|status| status.code()) {
-                Ok(Some(0)) => "ok".to_owned(),
-                Ok(Some(errno)) => format!("{:?}", Errno::from_raw(errno)),
-                other => format!("{other:?}"),
-            },
-        );
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "procfs", "user", "uts"] {
+        report.add(format!("unshare {kind}"), run_self(&["unshare", kind]).1);
+    }
+}
+
+/// Runs this program again, for something that its process does not come back from: its exit code, and that as an errno.
+fn run_self(arguments: &[&str]) -> (u8, String) {
+    match Command::new("/proc/self/exe").args(arguments).status().map(|status| status.code()) {
+        Ok(Some(0)) => (0, "ok".to_owned()),
+        Ok(Some(errno)) => (errno as u8, format!("{:?}", Errno::from_raw(errno))),
+        other => (u8::MAX, format!("{other:?}")),
     }
 }
 
@@ -232,10 +243,25 @@ fn try_unshare(kind: &str) -> u8 {
         "mnt" => CloneFlags::CLONE_NEWNS,
         "net" => CloneFlags::CLONE_NEWNET,
         "pid" => CloneFlags::CLONE_NEWPID,
+        // A container in the container: the kernel allows it a procfs if nothing of the one that is there is hidden.
+        "procfs" => CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID,
         "user" => CloneFlags::CLONE_NEWUSER,
         _ => CloneFlags::CLONE_NEWUTS,
     };
-    unshare(flag).map_or_else(|errno| errno as u8, |()| 0)
+    let map = format!("0 {} 1", nix::unistd::geteuid());
+    match errno_of(unshare(flag)) {
+        // As root in there: anybody else has no capabilities left after execve.
+        0 if kind == "procfs" => match fs::write("/proc/self/uid_map", map) {
+            Ok(()) => run_self(&["mount-procfs"]).0,
+            Err(error) => error.raw_os_error().unwrap_or(i32::from(u8::MAX)) as u8,
+        },
+        errno => errno,
+    }
+}
+
+/// 0 for none.
+fn errno_of(result: nix::Result<()>) -> u8 {
+    result.map_or_else(|errno| errno as u8, |()| 0)
 }
 
 // === files ===
