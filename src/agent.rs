@@ -126,7 +126,7 @@ async fn worker(
     let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), objects.clone(), sender));
     let publisher = Publisher::new(Arc::clone(&pod), updates.clone());
     let objects = Arc::clone(&runtime);
-    let worker = Worker::new(pod, runtime, habits, notices, orders, publisher).run();
+    let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
     tokio::pin!(worker);
     tokio::select! {
         ended = &mut worker => ended,

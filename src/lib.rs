@@ -38,6 +38,8 @@ pub mod cgroup;
 
 pub mod probe;
 
+pub mod hook;
+
 pub mod logs;
 
 pub mod status;

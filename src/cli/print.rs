@@ -33,6 +33,7 @@ struct SeenContainer {
     running: Option<String>,
     terminated: Option<String>,
     waiting: Option<ContainerStateWaiting>,
+    ready: bool,
 }
 
 /// How a line is to be taken.
@@ -103,7 +104,10 @@ impl Printer {
         }
         for container in containers() {
             let known = seen.containers.entry(container.name.clone()).or_default();
-            let said = known.tell(container);
+            let mut said = known.tell(container);
+            if is_probed_for_readiness(pod, &container.name) {
+                said.extend(known.tell_readiness(container));
+            }
             lines.extend(
                 said.into_iter()
                     .map(|(mood, text)| (mood, format!("container {}/{}: {text}", pod.key, container.name))),
@@ -170,6 +174,24 @@ impl SeenContainer {
         }
         lines
     }
+
+    /// Whether that has changed while it runs. Who has ended is not ready, and that is no news.
+    fn tell_readiness(&mut self, container: &ContainerStatus) -> Option<(Mood, String)> {
+        let runs = container.state.as_ref().is_some_and(|state| state.running.is_some());
+        let was_ready = std::mem::replace(&mut self.ready, runs && container.ready);
+        match (was_ready, self.ready) {
+            (false, true) => Some((Mood::Good, "Ready".to_owned())),
+            (true, false) if runs => Some((Mood::Odd, "Not ready".to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// Without such a probe, running is ready.
+fn is_probed_for_readiness(pod: &Pod, container: &str) -> bool {
+    let containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+    let mut named = containers.filter(|spec| spec.name.as_str() == container);
+    named.any(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some())
 }
 
 fn terminated(ended: &ContainerStateTerminated) -> (Mood, String) {

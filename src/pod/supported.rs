@@ -86,6 +86,8 @@ const CONTAINER: &Table = &[
     ("imagePullPolicy", Any),
     ("lifecycle", Object(&[("postStart", Object(HOOK)), ("preStop", Object(HOOK)), ("stopSignal", Any)])),
     ("livenessProbe", Object(PROBE)),
+    ("readinessProbe", Object(PROBE)),
+    ("startupProbe", Object(PROBE)),
     ("name", Any),
     ("ports", List(PORT)),
     ("resources", Object(&[("claims", Empty), ("limits", Any), ("requests", Any)])),
@@ -148,17 +150,23 @@ const SECURITY_CONTEXT: &Table = &[
     ("seLinuxOptions", Empty),
 ];
 
-const HOOK: &Table = &[("exec", Any), ("sleep", Any)];
+const HOOK: &Table =
+    &[("exec", Any), ("httpGet", Object(HTTP_GET)), ("sleep", Any), ("tcpSocket", Object(TCP_SOCKET))];
 
 const PROBE: &Table = &[
+    ("exec", Object(&[("command", Any)])),
     ("failureThreshold", Any),
+    ("grpc", Object(&[("port", Any), ("service", Any)])),
     ("httpGet", Object(HTTP_GET)),
     ("initialDelaySeconds", Any),
     ("periodSeconds", Any),
     ("successThreshold", Any),
+    ("tcpSocket", Object(TCP_SOCKET)),
     ("terminationGracePeriodSeconds", Any),
     ("timeoutSeconds", Any),
 ];
+
+const TCP_SOCKET: &Table = &[("host", Any), ("port", Any)];
 
 const HTTP_GET: &Table =
     &[("host", Any), ("httpHeaders", Any), ("path", Any), ("port", Any), ("scheme", Any)];

@@ -5,17 +5,13 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use reqwest::header::{ACCEPT, CONNECTION, HOST, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::redirect::{self, Policy};
 use reqwest::{Method, Request, Response, Url};
-use tokio::time::timeout;
 
 use super::Answer;
+use super::address::{Address, words};
 use crate::pod::spec::HttpGet;
-
-/// What the kubelet of the same version calls itself; servers know it, and keep it out of their logs.
-const AGENT: &str = "kube-probe/1.37";
 
 /// More of a body than this is not read, bytes. What is read is thrown away: it counts that it came.
 const MAX_BODY: usize = 10 << 10;
@@ -36,7 +32,15 @@ pub(crate) struct Question {
     /// `host:port` as Go dials it.
     address: String,
     request: Result<Request, String>,
-    timeout: Duration,
+}
+
+/// Why there was no response.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// One line.
+    pub(crate) reason: String,
+    /// The other side speaks no TLS.
+    pub(crate) no_tls: bool,
 }
 
 impl Client {
@@ -55,78 +59,98 @@ impl Client {
         Ok(Self(client))
     }
 
-    /// The question for one probe.
-    pub(crate) fn question(&self, get: &HttpGet, pod_ip: IpAddr, timeout: Duration) -> Question {
-        let host = get.host.clone().unwrap_or_else(|| pod_ip.to_string());
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
-        let address = format!("{host}:{}", get.port);
+    /// The question for one probe or hook; `user_agent` is who asks.
+    pub(crate) fn question(&self, get: &HttpGet, pod_ip: IpAddr, user_agent: &'static str) -> Question {
+        let address = Address::new(get.host.as_deref(), pod_ip, get.port).to_string();
         let url = format!("{}://{address}{}", if get.https { "https" } else { "http" }, get.path);
-        let request = request(&url, &get.headers);
-        Question { client: self.0.clone(), url, address, request, timeout }
+        let request = request(&url, &get.headers, user_agent);
+        Question { client: self.0.clone(), url, address, request }
     }
 }
 
 impl Question {
-    /// Asks once; takes no longer than the probe's timeout.
-    pub(crate) async fn ask(&self) -> Answer {
-        let request = match &self.request {
-            Ok(request) => request.try_clone(),
-            Err(reason) => return self.failed(reason),
-        };
-        // Only a request with a body that streams cannot be cloned.
-        let Some(request) = request else { return self.failed("request cannot be repeated") };
+    /// Asks once, as a probe; takes no longer than the timeout.
+    pub(super) async fn ask(&self, timeout: Duration) -> Answer {
         let mut headers_came = false;
-        let answer = timeout(self.timeout, async {
-            let response = self.client.execute(request).await.map_err(|error| self.reason(&error))?;
+        let answer = tokio::time::timeout(timeout, async {
+            let response = self.get().await.map_err(|failure| failure.reason)?;
             headers_came = true;
             self.judge(response).await
         });
         match answer.await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(reason)) => self.failed(&reason),
-            Err(_) if headers_came => self.failed(
+            Ok(Err(reason)) => Answer::Unhealthy(reason),
+            Err(_) if headers_came => Answer::Unhealthy(self.failed(
                 "context deadline exceeded (Client.Timeout or context cancellation while reading body)",
+            )),
+            Err(_) => Answer::Unhealthy(
+                self.failed("context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
             ),
-            Err(_) => {
-                self.failed("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
-            }
         }
     }
 
+    /// Waits for the head of the response, without a limit of time.
+    pub(crate) async fn get(&self) -> Result<Response, Failure> {
+        let failed = |reason: &str| Failure { reason: self.failed(reason), no_tls: false };
+        let request = self.request.as_ref().map_err(|reason| failed(reason))?;
+        // Only a request with a body that streams cannot be cloned.
+        let request = request.try_clone().ok_or_else(|| failed("request cannot be repeated"))?;
+        let got = self.client.execute(request).await;
+        got.map_err(|error| Failure {
+            reason: self.failed(&self.reason(&error)),
+            no_tls: causes(&error).any(is_not_tls),
+        })
+    }
+
     async fn judge(&self, mut response: Response) -> Result<Answer, String> {
-        let mut length = 0;
-        while length < MAX_BODY
-            && let Some(chunk) = response.chunk().await.map_err(|error| self.reason(&error))?
+        let mut body = Vec::new();
+        while body.len() < MAX_BODY
+            && let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&self.reason(&error)))?
         {
-            length += chunk.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(MAX_BODY - body.len())]);
         }
         Ok(match response.status().as_u16() {
             200..=299 => Answer::Healthy,
             // Followed unless it leads to another host, which has no say in whether this one is healthy.
-            code @ 300..=399 => {
-                Answer::HealthyBut(format!("HTTP probe answered with statuscode {code} that leads elsewhere"))
+            300..=399 => {
+                let body = String::from_utf8_lossy(&body);
+                Answer::HealthyBut(format!("Probe terminated redirects, Response body: {body}"))
             }
             code => Answer::Unhealthy(format!("HTTP probe failed with statuscode: {code}")),
         })
     }
 
-    fn failed(&self, reason: &str) -> Answer {
-        Answer::Unhealthy(format!("Get {:?}: {reason}", self.url))
+    fn failed(&self, reason: &str) -> String {
+        format!("Get {:?}: {reason}", self.url)
     }
 
     /// What went wrong, in Go's words where people know them.
     fn reason(&self, error: &reqwest::Error) -> String {
-        let causes: Vec<_> = std::iter::successors(error.source(), |cause| (*cause).source()).collect();
-        let errno = causes.iter().find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+        let system = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>());
         // What is outermost says that something failed, what is innermost says why.
-        let innermost = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-        match errno.map(|errno| Errno::from_raw(errno).desc().to_ascii_lowercase()) {
+        let innermost = causes(error).last().map_or_else(|| error.to_string(), ToString::to_string);
+        match system.filter(|error| error.raw_os_error().is_some()).map(words) {
             Some(text) if error.is_connect() => format!("dial tcp {}: connect: {text}", self.address),
             Some(text) => format!("read tcp {}: {text}", self.address),
             None if error.is_connect() => format!("dial tcp {}: {innermost}", self.address),
             None => innermost,
         }
     }
+}
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = Cause<'_>> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// True for what TLS says to somebody who answered in another language. Others have wrapped it on the way.
+fn is_not_tls(cause: Cause<'_>) -> bool {
+    fn inner<'a>(error: &Cause<'a>) -> Option<Cause<'a>> {
+        Some(error.downcast_ref::<io::Error>()?.get_ref()?)
+    }
+    let mut wrapped = std::iter::successors(Some(cause), inner);
+    wrapped.any(|error| matches!(error.downcast_ref(), Some(rustls::Error::InvalidMessage(_))))
 }
 
 /// Redirects are followed on the same host, whatever its port.
@@ -142,7 +166,7 @@ fn redirect(attempt: redirect::Attempt<'_>) -> redirect::Action {
 }
 
 /// The request, or why there can be none.
-fn request(url: &str, headers: &[(String, String)]) -> Result<Request, String> {
+fn request(url: &str, headers: &[(String, String)], user_agent: &'static str) -> Result<Request, String> {
     let url = Url::parse(url).map_err(|error| error.to_string())?;
     let mut request = Request::new(Method::GET, url);
     let map = request.headers_mut();
@@ -156,7 +180,7 @@ fn request(url: &str, headers: &[(String, String)]) -> Result<Request, String> {
             map.append(name, value);
         }
     }
-    for (name, value) in [(USER_AGENT, AGENT), (ACCEPT, "*/*"), (CONNECTION, "close")] {
+    for (name, value) in [(USER_AGENT, user_agent), (ACCEPT, "*/*"), (CONNECTION, "close")] {
         map.entry(name).or_insert(HeaderValue::from_static(value));
     }
     Ok(request)

@@ -1,21 +1,32 @@
 //! Probes: one task per probe, its verdicts as data for the planner.
 //!
 //! [`Prober::spawn`] starts a task that asks in the probe's rhythm (`worker`), counts the answers (`tally`), and sends
-//! a [`Verdict`] whenever they change what is known of the container. A file per kind of probe does the asking (`http`).
-//! Nothing here restarts anything.
+//! a [`Verdict`] whenever they change what is known of the container. A file per kind of question does the asking (`exec`,
+//! `grpc`, `http`, `tcp`), from here: the image needs nothing for it. Nothing here restarts anything.
 
-mod http;
+pub(crate) mod address;
+mod exec;
+mod grpc;
+pub(crate) mod http;
 mod tally;
+mod tcp;
 mod worker;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use self::address::Address;
 use crate::pod::spec::{Probe, ProbeHandler};
+use crate::runtime::Runtime;
+
+/// What the kubelet of the same version calls itself; servers know it, and keep it out of their logs.
+const USER_AGENT: &str = "kube-probe/1.37";
 
 /// What a probe is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,23 +87,35 @@ enum Answer {
     /// Healthy, and something about it is odd.
     HealthyBut(String),
     Unhealthy(String),
+    /// The question could not be put. This says nothing about the container, and counts as nothing.
+    Unknown(String),
 }
 
-/// Why there can be no probes.
-#[derive(Debug, thiserror::Error)]
-#[error("set up an HTTP client for probes")]
-pub struct Error(#[source] reqwest::Error);
-
-/// Starts probes, which share an HTTP client.
-#[derive(Debug, Clone)]
+/// Starts probes. Its copies share what is costly to make.
+#[derive(Debug, Clone, Default)]
 pub struct Prober {
-    http: http::Client,
+    http: Arc<OnceLock<Result<http::Client, String>>>,
 }
 
 /// A running probe; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Handle(JoinHandle<()>);
 
+/// What a probe asks.
+enum Question<R> {
+    Exec(exec::Question<R>),
+    Grpc(grpc::Question),
+    Http(Box<http::Question>, Duration),
+    Tcp(tcp::Question),
+    Impossible(String),
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Startup, Self::Liveness, Self::Readiness];
+}
+
+/// As the kubelet begins its sentences.
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:?}")
@@ -100,22 +123,60 @@ impl fmt::Display for Kind {
 }
 
 impl Prober {
-    /// Without I/O.
-    pub fn new() -> Result<Self, Error> {
-        Ok(Self { http: http::Client::new().map_err(Error)? })
+    /// Starts a probe. It ends by itself when nobody receives its verdicts, and when a liveness probe has failed or a startup
+    /// probe has come to any verdict: the next attempt gets a probe of its own.
+    pub fn spawn<R: Runtime>(
+        &self,
+        target: Target,
+        runtime: &Arc<R>,
+        verdicts: mpsc::Sender<Verdict>,
+    ) -> Handle {
+        let question = self.question(&target, runtime);
+        Handle(tokio::spawn(worker::run(target, verdicts, async move || question.ask().await)))
     }
 
-    /// Starts a probe. It ends by itself when nobody receives its verdicts, and after a failure of a liveness probe: the
-    /// container is doomed then, and the next attempt gets a probe of its own.
-    pub fn spawn(&self, target: Target, verdicts: mpsc::Sender<Verdict>) -> Handle {
-        let question = match &target.probe.handler {
-            ProbeHandler::HttpGet(get) => self.http.question(get, target.pod_ip, target.probe.timeout),
-            // Refused before they come here.
-            ProbeHandler::Exec(_) | ProbeHandler::TcpSocket(_) | ProbeHandler::Grpc(_) => {
-                return Handle(tokio::spawn(std::future::ready(())));
-            }
-        };
-        Handle(tokio::spawn(worker::run(target, verdicts, async move || question.ask().await)))
+    fn question<R: Runtime>(&self, target: &Target, runtime: &Arc<R>) -> Question<R> {
+        let Target { probe: Probe { handler, timeout, .. }, pod_ip, .. } = target;
+        let (pod_ip, timeout) = (*pod_ip, *timeout);
+        match handler {
+            ProbeHandler::Exec(command) => Question::Exec(exec::Question {
+                runtime: Arc::clone(runtime),
+                container_id: target.container_id.clone(),
+                command: command.clone(),
+                timeout,
+            }),
+            ProbeHandler::HttpGet(get) => match self.http() {
+                Ok(client) => Question::Http(Box::new(client.question(get, pod_ip, USER_AGENT)), timeout),
+                Err(reason) => Question::Impossible(reason.to_owned()),
+            },
+            ProbeHandler::TcpSocket(socket) => Question::Tcp(tcp::Question {
+                address: Address::new(socket.host.as_deref(), pod_ip, socket.port),
+                timeout,
+            }),
+            ProbeHandler::Grpc(grpc) => Question::Grpc(grpc::Question {
+                address: Address::new(None, pod_ip, grpc.port),
+                service: grpc.service.clone(),
+                timeout,
+            }),
+        }
+    }
+
+    /// Made when it is first needed: it costs time.
+    pub(crate) fn http(&self) -> Result<&http::Client, &str> {
+        let made = self.http.get_or_init(|| http::Client::new().map_err(|error| error.to_string()));
+        made.as_ref().map_err(String::as_str)
+    }
+}
+
+impl<R: Runtime> Question<R> {
+    async fn ask(&self) -> Answer {
+        match self {
+            Self::Exec(question) => question.ask().await,
+            Self::Grpc(question) => question.ask().await,
+            Self::Http(question, timeout) => question.ask(*timeout).await,
+            Self::Tcp(question) => question.ask().await,
+            Self::Impossible(reason) => Answer::Unknown(reason.clone()),
+        }
     }
 }
 
@@ -124,3 +185,16 @@ impl Drop for Handle {
         self.0.abort();
     }
 }
+
+/// As Go prints it: `300ms`, `1s`, `1m30s`.
+fn go_duration(duration: Duration) -> String {
+    let (minutes, seconds) = (duration.as_secs() / 60, duration.as_secs() % 60);
+    match (minutes, seconds, duration.subsec_millis()) {
+        (0, 0, millis) => format!("{millis}ms"),
+        (0, seconds, _) => format!("{seconds}s"),
+        (minutes, seconds, _) => format!("{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ impl Tally {
         let outcome = match answer {
             Answer::Healthy | Answer::HealthyBut(_) => Outcome::Success,
             Answer::Unhealthy(message) => Outcome::Failure { message },
+            // As the kubelet: neither counted nor breaking a run.
+            Answer::Unknown(_) => return None,
         };
         let healthy = outcome == Outcome::Success;
         self.run = if self.run.0 == healthy { (healthy, self.run.1.saturating_add(1)) } else { (healthy, 1) };
@@ -41,7 +43,7 @@ mod tests {
 
     #[test]
     fn only_enough_answers_alike_in_a_row_change_the_verdict() {
-        // Answers: + healthy, - not. Verdicts: after each answer S, F or a dot for none.
+        // Answers: + healthy, - not, ? not known. Verdicts: after each answer S, F or a dot for none.
         for (success, failure, answers, expected) in [
             (1, 3, "+", "S"),
             (1, 3, "---", "..F"),
@@ -51,14 +53,18 @@ mod tests {
             (2, 1, "++-+++", ".SF.S."),
             (3, 2, "++-++-++--", ".........F"),
             (1, 3, "++++", "S..."),
+            (1, 3, "?+?--?-??", ".S....F.."),
         ] {
             let mut tally = Tally::new(success, failure);
             let verdicts: String = answers
                 .chars()
                 .enumerate()
                 .map(|(n, answer)| {
-                    let answer =
-                        if answer == '+' { Answer::Healthy } else { Answer::Unhealthy(n.to_string()) };
+                    let answer = match answer {
+                        '+' => Answer::Healthy,
+                        '-' => Answer::Unhealthy(n.to_string()),
+                        _ => Answer::Unknown(n.to_string()),
+                    };
                     match tally.count(answer) {
                         None => '.',
                         Some(Outcome::Success) => 'S',

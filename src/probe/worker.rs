@@ -2,6 +2,9 @@
 //!
 //! The first question falls due the initial delay after the container's start, and the others a period apart from it. A
 //! question that falls due while the one before is unanswered is left out: a slow container is not asked faster.
+//!
+//! Whoever is stopped, or gets no processor, finds every timer run out when it goes on. So a failure that is noticed much
+//! later than the timeout allows is the agent's own, and does not count: the question is put again at once.
 
 use std::time::Duration;
 
@@ -12,7 +15,10 @@ use tokio::time::{Instant, sleep_until};
 use super::tally::Tally;
 use super::{Answer, Kind, Outcome, Target, Verdict};
 
-/// Asks until nobody wants to know, or the container is doomed.
+/// An answer that takes so much longer than the timeout is late through no fault of the container's.
+const LATE: Duration = Duration::from_millis(250);
+
+/// Asks until nobody wants to know, or all is said about this attempt.
 pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: impl AsyncFn() -> Answer) {
     let mut due = Instant::now() + delay(&target, Timestamp::now(), chance());
     let mut tally = Tally::new(target.probe.success_threshold, target.probe.failure_threshold);
@@ -22,17 +28,29 @@ pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: im
             () = sleep_until(due) => {}
             () = verdicts.closed() => return,
         }
+        let asked = Instant::now();
         let answer = ask().await;
-        due = following(due, Instant::now(), target.probe.period);
-        if let Answer::HealthyBut(warning) = &answer
+        let now = Instant::now();
+        if matches!(answer, Answer::Unhealthy(_)) && now - asked > target.probe.timeout + LATE {
+            tracing::debug!(container = %target.container_id, probe = %target.kind, "a failure came late and does not count");
+            due = now;
+            continue;
+        }
+        due = following(due, now, target.probe.period);
+        if let Answer::HealthyBut(text) | Answer::Unknown(text) = &answer
             && !std::mem::replace(&mut warned, true)
         {
-            tracing::warn!(container = %target.container_id, probe = ?target.kind, "{warning}");
+            let verb = if matches!(answer, Answer::Unknown(_)) { "errored" } else { "warning" };
+            tracing::warn!(container = %target.container_id, output = text, "{} probe {verb}", target.kind);
         }
         let Some(outcome) = tally.count(answer) else { continue };
-        let doomed = target.kind == Kind::Liveness && outcome != Outcome::Success;
+        let is_last = match target.kind {
+            Kind::Readiness => false,
+            Kind::Liveness => outcome != Outcome::Success,
+            Kind::Startup => true,
+        };
         let verdict = Verdict { container_id: target.container_id.clone(), kind: target.kind, outcome };
-        if verdicts.send(verdict).await.is_err() || doomed {
+        if verdicts.send(verdict).await.is_err() || is_last {
             return;
         }
     }

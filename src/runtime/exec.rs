@@ -8,6 +8,9 @@ use tokio::net::unix::pipe;
 use super::shim_client::{Error, ShimClient};
 use crate::shim::protocol::{ExecConfig, ExecExit, ExecStreams};
 
+/// What is kept of the output of a probe or a hook, bytes; as the kubelet does.
+pub const OUTPUT_CAP: usize = 10 << 10;
+
 /// Read at a time, bytes.
 const BUFFER: usize = 8 << 10;
 

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
-use super::{Error, Notice, Refusal, Runtime};
+use super::{Captured, Error, Notice, Refusal, Runtime, shim_client};
 use crate::pod::ContainerName;
 use crate::pod::spec::Hook;
-use crate::shim::protocol::{Attempt, Event, Record};
+use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
 
 pub(crate) struct Fake {
     notices: mpsc::UnboundedSender<Notice>,
@@ -191,6 +191,27 @@ impl Runtime for Fake {
         self.ask(format!("kill {id}"));
         self.end(id, Some(137));
         Ok(())
+    }
+
+    async fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Option<Duration>,
+    ) -> Result<Captured, shim_client::Error> {
+        self.ask(format!("exec {id} {}", command.join(" ")));
+        // What the program is called says how it ends.
+        let code = match command.first().map(String::as_str) {
+            Some("true") => 0,
+            Some("false") => 1,
+            Some("hang") => {
+                tokio::time::sleep(timeout.unwrap_or(Duration::MAX)).await;
+                137
+            }
+            _ => return Err(shim_client::Error::Gone),
+        };
+        let exit = ExecExit { code, signal: None, timed_out: code == 137 };
+        Ok(Captured { exit, output: command[1..].join(" ").into_bytes() })
     }
 
     async fn remove(&self) -> Result<(), Error> {

@@ -20,6 +20,7 @@ use crate::image::Store;
 use crate::network::Network;
 use crate::pod::spec::QosClass;
 use crate::pod::{Pod, PodUid};
+use crate::probe::Prober;
 
 /// Where cgroup hierarchies are mounted.
 pub const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
@@ -55,6 +56,8 @@ pub struct Host {
     pub user_ids: UserIds,
     /// The shim's program.
     pub program: Program,
+    /// What probes and hooks of all pods share.
+    pub prober: Prober,
     /// Processes and threads that a pod may have; -1 is any number.
     pub pod_max_pids: i64,
     kubepods: PathBuf,
@@ -91,6 +94,7 @@ impl Host {
             cpus: processors(),
             shares: Shares::default(),
             user_ids: UserIds::new(Path::new(USER_IDS), config.user_ids),
+            prober: Prober::default(),
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),

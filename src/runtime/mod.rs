@@ -24,7 +24,9 @@ pub(crate) mod fixture;
 
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
+pub use exec::Captured;
 pub use shim_client::Notice;
 
 use crate::pod::ContainerName;
@@ -88,6 +90,15 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Kills a container and all its processes. Fine when it has ended.
     fn kill(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Runs a program in a running container, to its end; it and all that it has started are killed after `timeout`. Dropped
+    /// before its end, this leaves the program to its timeout.
+    fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Option<Duration>,
+    ) -> impl Future<Output = Result<Captured, shim_client::Error>> + Send;
 
     /// Removes all that the pod has on the node, whatever state it is in. Every step is taken even if one fails; the first
     /// error is returned.

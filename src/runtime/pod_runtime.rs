@@ -28,11 +28,12 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
-use super::shim_client::{Notice, ShimClient};
-use super::{Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids};
+use super::shim_client::{self, Notice, ShimClient};
+use super::{Captured, Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids};
 use crate::cgroup;
 use crate::container::user;
 use crate::container::user_namespace::IdRange;
+use crate::hook;
 use crate::image::{self, Image};
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
@@ -44,9 +45,6 @@ use crate::sys::tree;
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
 const SHM_SIZE: u64 = 64 << 20;
-
-/// So much of what a failed hook printed is told, bytes.
-const HOOK_OUTPUT: usize = 1024;
 
 /// A shim whose pod is being removed may take this long to end; then it is killed.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
@@ -72,6 +70,7 @@ struct Memory {
     stop_signals: HashMap<ContainerName, i32>,
     /// Containers run that an earlier agent started: objects may have changed since.
     taken_over: bool,
+    address: Option<Ipv4Addr>,
     /// The pod's record on its way to the disk.
     saving: Option<JoinHandle<()>>,
 }
@@ -186,15 +185,11 @@ impl Runtime for PodRuntime {
         Ok(image_id)
     }
 
-    async fn hook(&self, _container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
-        match hook {
-            Hook::Exec(command) => self.hook_exec(id, command).await,
-            Hook::Sleep(time) => {
-                tokio::time::sleep(*time).await;
-                Ok(())
-            }
-            Hook::HttpGet(_) | Hook::TcpSocket(_) => Err(Error("not possible yet".to_owned())),
-        }
+    async fn hook(&self, container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
+        let host = self.pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
+        let pod_ip = self.memory().address.or(host).ok_or_else(|| Error("the pod has no address".into()))?;
+        let place = hook::Place { pod: &self.pod, container, id, pod_ip: pod_ip.into() };
+        hook::run(hook, place, self, &self.host.prober).await
     }
 
     async fn stop(&self, name: &ContainerName, id: &str) -> Result<(), Error> {
@@ -206,6 +201,22 @@ impl Runtime for PodRuntime {
     async fn kill(&self, id: &str) -> Result<(), Error> {
         let shim = self.connected().await?;
         shim.tell(Call::Kill { id: id.to_owned() }).await.map_err(|e| Error::chain(&e))
+    }
+
+    async fn exec(
+        &self,
+        id: &str,
+        command: &[String],
+        timeout: Option<Duration>,
+    ) -> Result<Captured, shim_client::Error> {
+        let shim = self.shim.lock().await.clone().ok_or(shim_client::Error::Gone)?;
+        let config = ExecConfig {
+            id: id.to_owned(),
+            args: command.to_vec(),
+            timeout_ms: timeout.map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
+            ..ExecConfig::default()
+        };
+        exec::capture(&shim, config, exec::OUTPUT_CAP).await
     }
 
     async fn remove(&self) -> Result<(), Error> {
@@ -259,25 +270,13 @@ impl PodRuntime {
         self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
     }
 
-    async fn hook_exec(&self, id: &str, command: &[String]) -> Result<(), Error> {
-        let shim = self.connected().await?;
-        let config = ExecConfig { id: id.to_owned(), args: command.to_vec(), ..ExecConfig::default() };
-        let captured = exec::capture(&shim, config, HOOK_OUTPUT).await.map_err(|e| Error::chain(&e))?;
-        match captured.exit.code {
-            0 => Ok(()),
-            code => {
-                let output = String::from_utf8_lossy(&captured.output);
-                Err(Error(format!("command exited with {code}: {}", output.trim_end())))
-            }
-        }
-    }
-
     async fn address(&self) -> Result<Option<Ipv4Addr>, Error> {
         if self.pod.spec.host_network {
             return Ok(None);
         }
         let address = self.host.network.allocate(&self.pod.uid).await;
         let address = address.map_err(|e| Error::chain(&e)).map_err(Error::in_step("allocate an address"))?;
+        self.memory().address = Some(address.ip);
         Ok(Some(address.ip))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -9,17 +10,16 @@ use super::plan::Intent;
 use crate::pod::spec::Probe;
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::probe::{self, Kind, Outcome, Prober, Verdict};
-use crate::runtime::Error;
-use crate::runtime::observe::{Observed, Unhealthy};
+use crate::runtime::Runtime;
+use crate::runtime::observe::{Container, Observed, Running, Unhealthy};
 
 /// Verdicts of probes on their way.
 const VERDICTS: usize = 16;
 
 /// The probes of a pod's running containers.
 pub(super) struct Probes {
-    /// Made when the first probe is needed: it costs time.
-    prober: Option<Prober>,
-    running: BTreeMap<ContainerName, (String, probe::Handle)>,
+    prober: Prober,
+    running: BTreeMap<(ContainerName, Kind), (String, probe::Handle)>,
     sender: mpsc::Sender<Verdict>,
     verdicts: mpsc::Receiver<Verdict>,
     /// What runs now has been running since before this agent.
@@ -27,42 +27,46 @@ pub(super) struct Probes {
 }
 
 impl Probes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(prober: Prober) -> Self {
         let (sender, verdicts) = mpsc::channel(VERDICTS);
-        Self { prober: None, running: BTreeMap::new(), sender, verdicts, resumed: false }
+        Self { prober, running: BTreeMap::new(), sender, verdicts, resumed: false }
     }
 
-    /// Sees to it that each running container that has a probe is probed, and nothing else.
-    pub(super) fn follow(&mut self, pod: &Pod, observed: &Observed, intent: Intent) {
-        if intent != Intent::Run {
-            self.stop();
-            return;
-        }
+    /// Sees to it that each running container has the probes that it needs at the moment, and nothing else.
+    pub(super) fn follow<R: Runtime>(
+        &mut self,
+        pod: &Pod,
+        observed: &Observed,
+        intent: Intent,
+        runtime: &Arc<R>,
+    ) {
+        // On the host's network the pod is reached where the host is.
+        let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
+        let Some(pod_ip) = observed.address.or(host).map(IpAddr::V4) else { return };
         for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
-            let Some(probe) = &spec.liveness_probe else { continue };
-            let running = observed.container(&spec.name).running();
-            let probed = self.running.get(&spec.name).map(|(id, _)| id);
-            if running.map(|running| &running.id) == probed {
-                continue;
+            let known = observed.container(&spec.name);
+            for kind in Kind::ALL {
+                let key = (spec.name.clone(), kind);
+                let wanted = wanted(kind, spec, known, intent);
+                let probed = self.running.get(&key).map(|(id, _)| id);
+                if wanted.map(|(_, running)| &running.id) == probed {
+                    continue;
+                }
+                self.running.remove(&key);
+                let Some((probe, running)) = wanted else { continue };
+                let target = probe::Target {
+                    container_id: running.id.clone(),
+                    kind,
+                    probe: probe.clone(),
+                    pod_ip,
+                    started_at: running.started_at,
+                    resumed: self.resumed,
+                };
+                let handle = self.prober.spawn(target, runtime, self.sender.clone());
+                self.running.insert(key, (running.id.clone(), handle));
             }
-            self.running.remove(&spec.name);
-            // On the host's network the pod is reached where the host is.
-            let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
-            let (Some(running), Some(ip)) = (running, observed.address.or(host)) else { continue };
-            let target = probe::Target {
-                container_id: running.id.clone(),
-                kind: probe::Kind::Liveness,
-                probe: probe.clone(),
-                pod_ip: IpAddr::V4(ip),
-                started_at: running.started_at,
-                resumed: self.resumed,
-            };
-            let sender = self.sender.clone();
-            let Some(prober) = self.prober() else { return };
-            let handle = prober.spawn(target, sender);
-            self.running.insert(spec.name.clone(), (running.id.clone(), handle));
         }
-        self.resumed = self.resumed && observed.address.is_none() && !pod.spec.host_network;
+        self.resumed = false;
     }
 
     pub(super) fn stop(&mut self) {
@@ -82,16 +86,26 @@ impl Probes {
             None => std::future::pending().await,
         }
     }
+}
 
-    fn prober(&mut self) -> Option<&Prober> {
-        if self.prober.is_none() {
-            match Prober::new() {
-                Ok(prober) => self.prober = Some(prober),
-                Err(error) => tracing::error!(error = %Error::chain(&error), "probes are not possible"),
-            }
-        }
-        self.prober.as_ref()
-    }
+/// The probe of that kind, and the attempt that it is to ask now.
+///
+/// Nobody is asked before the postStart hook is done. Until the startup probe has succeeded there is no other, and from then
+/// on it is silent. Who is on its way out is only
+/// asked whether it is ready: whoever sends it work wants to know up to its end.
+fn wanted<'a>(
+    kind: Kind,
+    spec: &'a ContainerSpec,
+    known: &'a Container,
+    intent: Intent,
+) -> Option<(&'a Probe, &'a Running)> {
+    let leaves = intent != Intent::Run || known.stopping.is_some();
+    let fits = match kind {
+        Kind::Startup => !known.has_started(spec) && !leaves,
+        Kind::Liveness => known.has_started(spec) && !leaves,
+        Kind::Readiness => known.has_started(spec),
+    };
+    Some((probe(spec, kind)?, known.running_past_hook(spec).filter(|_| fits)?))
 }
 
 /// Notes a verdict, unless the attempt that it is about has ended.
@@ -102,7 +116,8 @@ pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) {
     let Verdict { kind, outcome, .. } = verdict;
     let health = &mut observed.container_mut(&name).health;
     if let Outcome::Failure { message } = &outcome {
-        tracing::info!(pod = %pod.key, container = %name, "{kind} probe failed: {message}");
+        // A field, so that what a container says is shown in quotes.
+        tracing::info!(pod = %pod.key, container = %name, output = message, "{kind} probe failed");
     }
     match (kind, outcome) {
         (Kind::Liveness, Outcome::Success) => health.unhealthy = None,

@@ -29,7 +29,7 @@ use super::probing::{self, Probes};
 use super::restart;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
-use crate::probe;
+use crate::probe::{self, Prober};
 use crate::runtime::observe::{Held, Observed, PostStart, Sandbox, StopStep, Stopping};
 use crate::runtime::{Error, Notice, Refusal, Runtime};
 use crate::status::publish::Publisher;
@@ -102,6 +102,7 @@ impl<R: Runtime> Worker<R> {
         notices: mpsc::UnboundedReceiver<Notice>,
         orders: watch::Receiver<Order>,
         publisher: Publisher,
+        prober: Prober,
     ) -> Self {
         Self {
             pod,
@@ -114,7 +115,7 @@ impl<R: Runtime> Worker<R> {
             intent: Intent::Run,
             failure: None,
             under_way: FuturesUnordered::new(),
-            probes: Probes::new(),
+            probes: Probes::new(prober),
         }
     }
 
@@ -144,7 +145,7 @@ impl<R: Runtime> Worker<R> {
             for action in plan.actions {
                 self.act(action, now);
             }
-            self.probes.follow(&self.pod, &self.observed, self.intent);
+            self.probes.follow(&self.pod, &self.observed, self.intent, &self.runtime);
             self.publisher.status(&self.observed, self.intent, now);
             match self.next_event(plan.wake_at).await {
                 Event::Noticed(notice) => self.take_in(notice),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::world::{until, world};
+use crate::world::{http_get, until, world};
 
 /// A hook that runs the ledger program in the container.
 fn exec(name: &str, steps: &[&str]) -> Value {
@@ -135,5 +135,32 @@ fn the_stop_signal_of_the_manifest_wins_over_the_images() {
         run.expect_running("signal", "a", 0);
         run.stop();
         assert_eq!(world.ledger().signals("a"), ["SIGUSR1"]);
+    });
+}
+
+#[test]
+fn hooks_ask_over_the_network_and_what_fails_is_told_in_the_kubelets_words() {
+    world(|world| {
+        let get = json!({"httpGet": {"port": 8080, "path": "/note"}});
+        let asked = world.container("asked", &["serve=8080", "term=0", "wait"]);
+        let nobody = json!({"tcpSocket": {"port": 9}});
+        let missed = world.container("missed", &["term=0", "wait"]);
+        let pod = world.pod(
+            "network",
+            [
+                asked.with("lifecycle", json!({"preStop": get})),
+                missed.with("lifecycle", json!({"preStop": nobody})),
+            ],
+        );
+        let run = world.run(&pod);
+        let ip = run.ip("network");
+        http_get(ip, 8080, "/");
+        run.expect_running("network", "missed", 0);
+        let ended = run.stop();
+        assert_eq!(world.answer("asked", "request"), Ok(json!("GET /note HTTP/1.1")));
+        let transcript = ended.transcript();
+        let what = format!("TCP lifecycle hook ({ip}:9) for Container \"missed\" in Pod \"network_default(");
+        let why = format!("failed - error: dial tcp {ip}:9: connect: connection refused");
+        assert!(transcript.contains(&what) && transcript.contains(&why), "{transcript}");
     });
 }

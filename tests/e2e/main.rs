@@ -24,6 +24,7 @@ mod network;
 mod nginx;
 mod objects;
 mod output;
+mod probes;
 mod restart;
 mod seccomp;
 mod security;

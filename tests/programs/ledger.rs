@@ -7,6 +7,8 @@
 //!
 //! A process that is killed leaves a start without an end. That is how a lost exit and a kill are told from an end.
 
+mod health;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -60,8 +62,14 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
     match verb {
         // How to react to SIGTERM and the like: `ignore`, or an exit code. Without it: 128 + the signal.
         "term" => {}
-        // Answers HTTP on a port: its own name, or on /healthz 500 while /ledger/NAME.sick exists.
+        // Answers HTTP on a port: its own name, or on /healthz 500 while /ledger/NAME.sick exists. Notes who asks for /note.
         "serve" => serve(life, value),
+        // Answers gRPC health checks on a port: SERVING, or NOT_SERVING while /ledger/NAME.sick exists.
+        "health" => {
+            health::serve(number(value) as u16, Path::new(LEDGER).join(format!("{}.sick", life.name)))
+        }
+        // Listens on a port, and never answers.
+        "listen" => listen(value),
         "print" => say(format!("{value}\n").as_bytes()),
         // Without a newline.
         "mutter" => say(value.as_bytes()),
@@ -120,6 +128,9 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
             life.answer(text, done(mount(None::<&str>, value, None::<&str>, flags, None::<&str>)));
         }
         "exit" => life.end("exit", number(value) as u8),
+        // Ends with 1 when that file is there.
+        "fail-if" if Path::new(value).exists() => life.end("fail-if", 1),
+        "fail-if" => {}
         "abort" => {
             life.record(json!({"event": "abort"}));
             std::process::abort();
@@ -205,16 +216,27 @@ fn serve(life: &Life, port: &str) {
             life.end("cannot listen", 96)
         }
     };
-    let name = life.name.clone();
+    let life = life.clone();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that hangs up is its own business.
-            drop(answer_request(stream, &name));
+            drop(answer_request(stream, &life));
         }
     });
 }
 
-fn answer_request(mut stream: TcpStream, name: &str) -> io::Result<()> {
+fn listen(port: &str) {
+    match TcpListener::bind(("0.0.0.0", number(port) as u16)) {
+        Ok(listener) => drop(thread::spawn(move || {
+            let taken: Vec<_> = listener.incoming().collect();
+            drop(taken);
+        })),
+        Err(error) => drop(writeln!(io::stderr(), "ledger: listen: {error}")),
+    }
+}
+
+fn answer_request(mut stream: TcpStream, life: &Life) -> io::Result<()> {
+    let name = &life.name;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut request = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
@@ -222,6 +244,9 @@ fn answer_request(mut stream: TcpStream, name: &str) -> io::Result<()> {
     let mut header = String::new();
     while reader.read_line(&mut header)? > 2 {
         header.clear();
+    }
+    if request.contains(" /note ") {
+        life.answer("request", Ok(json!(request.trim_end())));
     }
     let sick = request.contains(" /healthz ") && Path::new(LEDGER).join(format!("{name}.sick")).exists();
     let status = if sick { "500 Internal Server Error" } else { "200 OK" };

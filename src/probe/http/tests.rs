@@ -6,12 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use jiff::Timestamp;
-use tokio::sync::mpsc;
-
 use super::*;
-use crate::pod::spec::{Probe, ProbeHandler};
-use crate::probe::{Kind, Outcome, Prober, Target, Verdict};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -82,7 +77,11 @@ async fn serve(mut stream: TcpStream, answer: String, then: Then, seen: Arc<Mute
 }
 
 async fn ask(get: &HttpGet) -> Answer {
-    Client::new().unwrap().question(get, LOCALHOST, TIMEOUT).ask().await
+    question(get).ask(TIMEOUT).await
+}
+
+fn question(get: &HttpGet) -> Question {
+    Client::new().unwrap().question(get, LOCALHOST, super::super::USER_AGENT)
 }
 
 fn unhealthy(message: impl Into<String>) -> Answer {
@@ -95,10 +94,7 @@ async fn the_status_decides() {
         ("200 OK", Answer::Healthy),
         ("204 No Content", Answer::Healthy),
         ("299 Whatever", Answer::Healthy),
-        (
-            "304 Not Modified",
-            Answer::HealthyBut("HTTP probe answered with statuscode 304 that leads elsewhere".to_owned()),
-        ),
+        ("304 Not Modified", Answer::HealthyBut("Probe terminated redirects, Response body: ".to_owned())),
         ("400 Bad Request", unhealthy("HTTP probe failed with statuscode: 400")),
         ("404 Not Found", unhealthy("HTTP probe failed with statuscode: 404")),
         ("500 Internal Server Error", unhealthy("HTTP probe failed with statuscode: 500")),
@@ -185,9 +181,8 @@ async fn what_is_too_much_is_not_read() {
         ("endless status line", "HTTP/1.1 200 ", Then::Repeat("0123456789abcdef"), false),
     ] {
         let server = Server::new(answer, then).await;
-        let client = Client::new().unwrap();
         let started = Instant::now();
-        let answer = client.question(&server.get(), LOCALHOST, Duration::from_secs(20)).ask().await;
+        let answer = question(&server.get()).ask(Duration::from_secs(20)).await;
         assert_eq!(answer == Answer::Healthy, expected, "{name}: {answer:?}");
         assert!(started.elapsed() < Duration::from_secs(10), "{name}");
     }
@@ -247,7 +242,7 @@ async fn a_name_is_resolved_without_the_c_library() {
     // /etc/hosts knows this one everywhere.
     let server = Server::new(OK, Then::Close).await;
     let get = HttpGet { host: Some("localhost".to_owned()), ..server.get() };
-    let answer = Client::new().unwrap().question(&get, LOCALHOST, Duration::from_secs(5)).ask().await;
+    let answer = question(&get).ask(Duration::from_secs(5)).await;
     assert_eq!(answer, Answer::Healthy);
 }
 
@@ -257,39 +252,4 @@ async fn tls_to_somebody_who_speaks_none_is_a_failure() {
     let get = HttpGet { https: true, ..server.get() };
     let prefix = format!("Get \"https://127.0.0.1:{}/\": ", server.port);
     assert!(matches!(ask(&get).await, Answer::Unhealthy(message) if message.starts_with(&prefix)));
-}
-
-#[tokio::test]
-async fn a_probe_tells_its_verdict_with_its_name_and_stops_when_dropped() {
-    let server = Server::new("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", Then::Close).await;
-    let (sender, mut verdicts) = mpsc::channel(1);
-    let target = Target {
-        container_id: "c0".to_owned(),
-        kind: Kind::Liveness,
-        probe: Probe {
-            handler: ProbeHandler::HttpGet(server.get()),
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            success_threshold: 1,
-            failure_threshold: 1,
-            termination_grace_period: None,
-        },
-        pod_ip: LOCALHOST,
-        started_at: Timestamp::now(),
-        resumed: false,
-    };
-    let prober = Prober::new().unwrap();
-    let probe = prober.spawn(target.clone(), sender.clone());
-    let expected = Verdict {
-        container_id: "c0".to_owned(),
-        kind: Kind::Liveness,
-        outcome: Outcome::Failure { message: "HTTP probe failed with statuscode: 503".to_owned() },
-    };
-    assert_eq!(verdicts.recv().await, Some(expected));
-    drop(probe);
-
-    let waiting = Probe { initial_delay: Duration::from_secs(3600), ..target.probe.clone() };
-    drop(prober.spawn(Target { probe: waiting, ..target }, sender));
-    assert_eq!(verdicts.recv().await, None, "all senders are gone");
 }

@@ -25,7 +25,7 @@ fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> 
     tokio::spawn(async move { while told.recv().await.is_some() {} });
     let habits = Habits { retire: true, resume };
     let publisher = Publisher::new(Arc::clone(&pod), updates);
-    let worker = Worker::new(pod, Arc::clone(&fake), habits, notices, receiver, publisher);
+    let worker = Worker::new(pod, Arc::clone(&fake), habits, notices, receiver, publisher, Prober::default());
     Running { fake, orders, task: tokio::spawn(worker.run()) }
 }
 
