@@ -163,7 +163,7 @@ fn restrict() -> Result<(), Failure> {
 
 /// A tmpfs without room for a file, read-only, over the host's root, which then goes away.
 fn enter_empty_root() -> Result<(), Failure> {
-    rootfs::detach_from_host()?;
+    rootfs::detach_from_host(false)?;
     let parameters = [Parameter::Value("mode", "555"), Parameter::Value("size", "0")];
     let attributes = mount_api::READ_ONLY | mount_api::NO_SUID | mount_api::NO_DEV | mount_api::NO_EXEC;
     let empty = mount_api::new_filesystem("tmpfs", &parameters, attributes).step(|| "new tmpfs")?;

@@ -62,7 +62,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     // Modes of what is made from here on are the ones written in the code.
     umask(Mode::empty());
 
-    rootfs::detach_from_host()?;
+    rootfs::detach_from_host(mounts::follow_host(&config.mounts))?;
     let user_namespace = inherited.user_namespace;
     let devices = makes_devices(process) && user_namespace.is_none();
     let root = rootfs::mount_overlay(&config.root, devices, user_namespace)?;

@@ -6,9 +6,9 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::symlinkat;
@@ -17,14 +17,21 @@ use pathrs::Root;
 use pathrs::error::{Error as PathError, ErrorKind};
 use pathrs::flags::{OpenFlags, ResolverFlags};
 
-use super::devices;
 use super::failure::{Failure, Reason, Step};
 use super::user_namespace::{IdRange, UserNamespace};
+use super::{devices, rootfs};
 use crate::cgroup::ContainerMounts;
+use crate::sys::beneath;
 use crate::sys::mount_api::{self, Attributes, Parameter};
 
 /// The option that says which volume a bind is of.
 const VOLUME: &str = "x-mkubelet.volume=";
+
+/// The option that says which part of a bind's source is mounted: a path below it that others may be changing.
+const SUB_PATH: &str = "x-mkubelet.subpath=";
+
+/// The option that names a layer of an image, the topmost first.
+const LAYER: &str = "x-mkubelet.layer=";
 
 /// The option that says what a bind's source must be.
 const SOURCE_TYPE: &str = "x-mkubelet.type=";
@@ -60,6 +67,7 @@ pub fn mount_all(
         let destination = mount.destination();
         match mount.typ().as_deref().unwrap_or("bind") {
             "bind" => bind(root, mount, &options, user_namespace),
+            "image" => image(root, destination, &options, user_namespace),
             "cgroup" => match cgroups {
                 ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options),
                 ContainerMounts::V1 { hierarchies } => cgroup_v1(root, destination, hierarchies, &options),
@@ -189,12 +197,18 @@ fn bind(
     user_namespace: Option<&UserNamespace>,
 ) -> Result<(), Failure> {
     let source = mount.source().as_deref().ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
-    let copy =
-        mount_api::copy_tree(source, options.recursive).step(|| format!("open {}", source.display()))?;
-    let found = kind_of(copy.as_fd()).step(|| format!("stat {}", source.display()))?;
+    let step = || format!("open {}", source.display());
+    let mut opened = open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step(step)?;
+    let mut found = kind_of(opened.as_fd()).step(step)?;
     if let Some(expected) = &options.source {
         check_source(source, expected, found)?;
     }
+    if let Some(path) = &options.sub_path {
+        let step = || format!("open {path} in {}", source.display());
+        opened = beneath::open(opened.as_fd(), Path::new(path)).step(step)?;
+        found = kind_of(opened.as_fd()).step(step)?;
+    }
+    let copy = mount_api::copy_tree_at(opened.as_fd(), options.recursive).step(step)?;
     if options.mapped {
         let namespace = user_namespace
             .ok_or_else(|| Failure::new("idmap", "the container has no user namespace of its own"))?;
@@ -203,9 +217,29 @@ fn bind(
     }
     let is_directory = found == SFlag::S_IFDIR;
     let target = bind_target(root, mount.destination(), is_directory)?;
-    mount_api::set_propagation(copy.as_fd(), libc::MS_PRIVATE).step(|| "set propagation")?;
-    mount_api::set_attributes(copy.as_fd(), options.attributes, false).step(|| "set attributes")?;
+    let propagation = if options.is_slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
+    mount_api::set_propagation(copy.as_fd(), propagation).step(|| "set propagation")?;
+    mount_api::set_attributes(copy.as_fd(), options.attributes, options.is_deep).step(|| "set attributes")?;
     mount_api::attach(copy.as_fd(), target.as_fd()).step(|| "attach")
+}
+
+/// The files of an image, which nobody changes.
+fn image(
+    root: &Root,
+    destination: &Path,
+    options: &Options,
+    user_namespace: Option<&UserNamespace>,
+) -> Result<(), Failure> {
+    let mount = rootfs::mount_image(&options.layers, user_namespace)?;
+    let target = bind_target(root, destination, true)?;
+    let attributes = options.attributes | mount_api::READ_ONLY;
+    mount_api::set_attributes(mount.as_fd(), attributes, false).step(|| "set attributes")?;
+    mount_api::attach(mount.as_fd(), target.as_fd()).step(|| "attach")
+}
+
+/// True if mounts that the host makes later are to show in some of these.
+pub fn follow_host(mounts: &[Mount]) -> bool {
+    mounts.iter().filter_map(|mount| mount.options().as_ref()).flatten().any(|option| option == "rslave")
 }
 
 /// The verdict on a hostPath volume's `type`, in the kubelet's words. The volume was looked at before, but another pod may
@@ -306,6 +340,14 @@ fn kind_of(fd: BorrowedFd<'_>) -> nix::Result<SFlag> {
 struct Options {
     attributes: Attributes,
     recursive: bool,
+    /// The attributes are those of all mounts below it, too.
+    is_deep: bool,
+    /// The host's mounts show in it.
+    is_slave: bool,
+    /// The part of a bind's source that is mounted.
+    sub_path: Option<String>,
+    /// The layers of an image.
+    layers: Vec<PathBuf>,
     /// What a bind's source must be.
     source: Option<String>,
     /// The owners of a bind's files are ids of the user namespace.
@@ -321,6 +363,11 @@ impl Options {
         for option in options {
             match option.as_str() {
                 "ro" => parsed.attributes |= mount_api::READ_ONLY,
+                "rro" => {
+                    parsed.attributes |= mount_api::READ_ONLY;
+                    parsed.is_deep = true;
+                }
+                "rslave" => parsed.is_slave = true,
                 "nosuid" => parsed.attributes |= mount_api::NO_SUID,
                 "nodev" => parsed.attributes |= mount_api::NO_DEV,
                 "noexec" => parsed.attributes |= mount_api::NO_EXEC,
@@ -330,14 +377,24 @@ impl Options {
                 "idmap" | "ridmap" => parsed.mapped = true,
                 // The kernel's defaults, and what every bind gets here anyway.
                 "rw" | "suid" | "dev" | "exec" | "bind" | "relatime" | "private" | "rprivate" => {}
-                other => match (other.strip_prefix(SOURCE_TYPE), other.strip_prefix(VOLUME)) {
-                    (Some(kind), _) => parsed.source = Some(kind.to_owned()),
-                    (_, Some(name)) => parsed.volume = Some(name.to_owned()),
-                    _ => parsed.rest.push(other.to_owned()),
-                },
+                other => parsed.word(other),
             }
         }
         parsed
+    }
+
+    fn word(&mut self, word: &str) {
+        if let Some(kind) = word.strip_prefix(SOURCE_TYPE) {
+            self.source = Some(kind.to_owned());
+        } else if let Some(name) = word.strip_prefix(VOLUME) {
+            self.volume = Some(name.to_owned());
+        } else if let Some(path) = word.strip_prefix(SUB_PATH) {
+            self.sub_path = Some(path.to_owned());
+        } else if let Some(layer) = word.strip_prefix(LAYER) {
+            self.layers.push(layer.into());
+        } else {
+            self.rest.push(word.to_owned());
+        }
     }
 
     /// Turns `uid=` and `gid=` into the host's ids: the filesystem is made before the namespace is joined.

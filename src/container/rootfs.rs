@@ -18,7 +18,8 @@ use pathrs::Root;
 use super::failure::{Failure, Step};
 use super::spec;
 use super::user_namespace::{IdRange, UserNamespace};
-use crate::sys::{mount_api, tree};
+use crate::sys::mount_api::{self, Parameter};
+use crate::sys::tree;
 
 /// What the container writes.
 const UPPER: &str = "upper";
@@ -55,9 +56,11 @@ pub fn prepare(config: &spec::Root, ids: Option<IdRange>) -> Result<(), Failure>
 
 /// Keeps every mount that follows out of the host's and the shim's mount namespaces.
 #[expect(clippy::disallowed_methods, reason = "the path is /")]
-pub fn detach_from_host() -> Result<(), Failure> {
-    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).step(|| "make / private")
+///
+/// With `is_slave` those that the host makes still arrive, so that copies can go on to receive them.
+pub fn detach_from_host(is_slave: bool) -> Result<(), Failure> {
+    let flags = MsFlags::MS_REC | if is_slave { MsFlags::MS_SLAVE } else { MsFlags::MS_PRIVATE };
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).step(|| "detach / from the host")
 }
 
 /// Mounts the overlay and gives a handle on its root, through which everything below it is reached.
@@ -75,11 +78,7 @@ pub fn mount_overlay(
     devices: bool,
     user_namespace: Option<&UserNamespace>,
 ) -> Result<Root, Failure> {
-    let open_layer = |layer: &PathBuf| match user_namespace {
-        None => open_host_directory(layer),
-        Some(namespace) => open_mapped(layer, namespace),
-    };
-    let layers = config.lower.iter().map(open_layer).collect::<Result<Vec<_>, _>>()?;
+    let layers = open_layers(&config.lower, user_namespace)?;
     let attempt = open_host_directory(&config.attempt_dir)?;
     let (upper, work) = (open_directory(&attempt, UPPER)?, open_directory(&attempt, WORK)?);
     let target = open_directory(&attempt, TARGET)?;
@@ -95,14 +94,52 @@ pub fn mount_overlay(
     let flags = if devices { MsFlags::empty() } else { MsFlags::MS_NODEV };
     mount(kind, name_of(&target).as_str(), kind, flags, Some(options.as_str()))
         .step(|| format!("mount the overlay in {}", config.attempt_dir.display()))?;
+    close_layers(&layers, user_namespace)?;
+    // Again, since the descriptor from before is of what the overlay covers.
+    open_directory(&attempt, TARGET).map(Root::from_fd)
+}
+
+/// A detached mount that shows an image's layers, the topmost first. They are made read-only by whoever attaches it.
+pub fn mount_image(layers: &[PathBuf], user_namespace: Option<&UserNamespace>) -> Result<OwnedFd, Failure> {
+    /// fsconfig(2) takes no longer values.
+    const LONGEST: usize = 255;
+    let step = || "mount the image";
+    let layers = open_layers(layers, user_namespace)?;
+    let mount = match &layers[..] {
+        [only] => mount_api::copy_tree_at(only.as_fd(), false),
+        several => {
+            let names: Vec<String> = several.iter().map(name_of).collect();
+            let joined = names.join(":");
+            // One by one since Linux 6.7.
+            let parameters: Vec<Parameter<'_>> = match joined.len() {
+                0..=LONGEST => vec![Parameter::Value("lowerdir", &joined)],
+                _ => names.iter().map(|name| Parameter::Value("lowerdir+", name)).collect(),
+            };
+            mount_api::new_filesystem("overlay", &parameters, mount_api::READ_ONLY)
+        }
+    };
+    let mount = mount.step(step)?;
+    close_layers(&layers, user_namespace)?;
+    Ok(mount)
+}
+
+fn open_layers(layers: &[PathBuf], user_namespace: Option<&UserNamespace>) -> Result<Vec<OwnedFd>, Failure> {
+    let open_layer = |layer: &PathBuf| match user_namespace {
+        None => open_host_directory(layer),
+        Some(namespace) => open_mapped(layer, namespace),
+    };
+    layers.iter().map(open_layer).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "all names are of descriptors: /proc/self/fd/N")]
+fn close_layers(layers: &[OwnedFd], user_namespace: Option<&UserNamespace>) -> Result<(), Failure> {
     if user_namespace.is_some() {
         // Overlayfs has them now; a volume below an image's directory must not be found through one.
-        for layer in &layers {
+        for layer in layers {
             umount2(name_of(layer).as_str(), MntFlags::MNT_DETACH).step(|| "unmount an idmapped layer")?;
         }
     }
-    // Again, since the descriptor from before is of what the overlay covers.
-    open_directory(&attempt, TARGET).map(Root::from_fd)
+    Ok(())
 }
 
 /// Makes the container's root the root of this process and of its mount namespace, and drops the host's mounts from it

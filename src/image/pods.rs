@@ -52,6 +52,29 @@ struct Spec {
     #[serde(default)]
     init_containers: Vec<Container>,
     containers: Vec<Container>,
+    #[serde(default)]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Deserialize)]
+struct Volume {
+    source: Source,
+}
+
+/// What a volume is made of; most kinds are no images.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Source {
+    #[serde(rename_all = "PascalCase")]
+    Image {
+        image: VolumeImage,
+    },
+    Other(serde::de::IgnoredAny),
+}
+
+#[derive(Deserialize)]
+struct VolumeImage {
+    reference: String,
 }
 
 #[derive(Deserialize)]
@@ -64,8 +87,12 @@ fn read_one(path: &Path) -> Option<Pod> {
     File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
     let PodPart { key, spec } = serde_json::from_slice::<Record>(&bytes).ok()?.pod;
     let containers = spec.init_containers.into_iter().chain(spec.containers);
+    let volumes = spec.volumes.into_iter().filter_map(|volume| match volume.source {
+        Source::Image { image } => Some(image.reference),
+        Source::Other(_) => None,
+    });
     Some(Pod {
         name: format!("{}/{}", key.namespace, key.name),
-        images: containers.map(|container| container.image).collect(),
+        images: containers.map(|container| container.image).chain(volumes).collect(),
     })
 }

@@ -20,6 +20,7 @@ pub mod quantity;
 mod report;
 pub mod resources;
 pub mod spec;
+pub mod sub_path;
 mod supported;
 pub mod sysctl;
 mod typed;

@@ -116,10 +116,10 @@ const VOLUME_MOUNT: &Table = &[
     ("name", Any),
     ("readOnly", Any),
     ("bindMountOptions", Empty),
-    ("mountPropagation", Only(&["", "None"])),
-    ("recursiveReadOnly", Only(&["", "Disabled"])),
-    ("subPath", Empty),
-    ("subPathExpr", Empty),
+    ("mountPropagation", Only(&["None", "HostToContainer"])),
+    ("recursiveReadOnly", Any),
+    ("subPath", Any),
+    ("subPathExpr", Any),
 ];
 
 const POD_SECURITY_CONTEXT: &Table = &[
@@ -176,6 +176,7 @@ const VOLUME: &Table = &[
     ("downwardAPI", Object(&[("defaultMode", Any), ("items", List(DOWNWARD_ITEM))])),
     ("emptyDir", Any),
     ("hostPath", Any),
+    ("image", Object(&[("pullPolicy", Any), ("reference", Any)])),
     ("name", Any),
     ("projected", Object(&[("defaultMode", Any), ("sources", List(PROJECTION))])),
     (

@@ -12,8 +12,12 @@ use super::resources;
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
-use crate::pod::spec::{HostPathType, ProcMount, Security, SupplementalGroupsPolicy, VolumeSource};
-use crate::pod::{ContainerSpec, Pod, env};
+use crate::pod::spec::{
+    HostPathType, MountPropagation, ProcMount, RecursiveReadOnly, Security, SupplementalGroupsPolicy,
+    VolumeMount, VolumeSource,
+};
+use crate::pod::{ContainerSpec, Pod, env, sub_path};
+use crate::volume::Source;
 
 /// PATH of a container whose image and manifest say nothing of it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -69,6 +73,9 @@ pub enum Error {
     /// A wish that this node's kernel cannot fulfil.
     #[error(transparent)]
     NoGroupKill(#[from] resources::NoGroupKill),
+    /// A part of a volume that cannot be.
+    #[error(transparent)]
+    SubPath(#[from] sub_path::Invalid),
     /// A mount of a volume that was not prepared.
     #[error("volume {volume} is not ready")]
     Volume {
@@ -108,7 +115,7 @@ pub struct Start<'a> {
     /// The pod's group, relative to the hierarchies' roots.
     pub pod_group: &'a Path,
     /// The host's files and directories behind the pod's volumes.
-    pub volumes: &'a BTreeMap<String, PathBuf>,
+    pub volumes: &'a BTreeMap<String, Source>,
 }
 
 /// Describes the container to the shim.
@@ -243,19 +250,16 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
         mount("/sys/fs/cgroup", "cgroup", "cgroup", kernel),
     ];
 
+    let env = env::resolve(&spec.env);
     let mut volumes: Vec<_> = spec.volume_mounts.iter().collect();
     volumes.sort_by(|a, b| a.mount_path.cmp(&b.mount_path));
     for volume in volumes {
         let source = start.volumes.get(&volume.volume);
         let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
-        let access = if volume.read_only || is_always_read_only(pod, &volume.volume) { "ro" } else { "rw" };
-        let source_type = source_type(pod, &volume.volume);
-        mounts.push(mount(
-            &volume.mount_path,
-            "bind",
-            source,
-            &format!("rbind,rprivate,{access}{source_type}{}", owners(pod, Some(&volume.volume))),
-        ));
+        mounts.push(match source {
+            Source::Path(path) => bind(pod, volume, path, &env)?,
+            Source::Image(layers) => image_volume(volume, layers),
+        });
     }
 
     let taken = |path: &str| spec.volume_mounts.iter().any(|volume| volume.mount_path == Path::new(path));
@@ -269,6 +273,38 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
         mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}{}", owners(pod, None))));
     }
     Ok(mounts)
+}
+
+/// A part of a volume, or all of it, as one mount of a container shows it.
+fn bind(pod: &Pod, volume: &VolumeMount, source: &Path, env: &[(String, String)]) -> Result<Mount, Error> {
+    let is_read_only = volume.read_only || is_always_read_only(pod, &volume.volume);
+    let access = match volume.recursive_read_only {
+        // Every kernel that is supported can.
+        RecursiveReadOnly::Enabled | RecursiveReadOnly::IfPossible => "rro",
+        RecursiveReadOnly::Disabled if is_read_only => "ro",
+        RecursiveReadOnly::Disabled => "rw",
+    };
+    let propagation = match volume.propagation {
+        MountPropagation::None => "rprivate",
+        MountPropagation::HostToContainer | MountPropagation::Bidirectional => "rslave",
+    };
+    let source_type = source_type(pod, &volume.volume);
+    let owners = owners(pod, Some(&volume.volume));
+    let options = format!("rbind,{propagation},{access}{source_type}{owners}");
+    let mut mount = mount(&volume.mount_path, "bind", source, &options);
+    if let Some(path) = sub_path::of(volume, env)? {
+        // It may have a comma in it.
+        mount.options_mut().get_or_insert_default().push(format!("x-mkubelet.subpath={path}"));
+    }
+    Ok(mount)
+}
+
+/// An image's files. There is nothing to be executed among them, nor a device to be opened.
+fn image_volume(volume: &VolumeMount, layers: &[PathBuf]) -> Mount {
+    let mut mount = mount(&volume.mount_path, "image", "image", "ro,nosuid,nodev,noexec");
+    let layers = layers.iter().map(|layer| format!("x-mkubelet.layer={}", layer.display()));
+    mount.options_mut().get_or_insert_default().extend(layers);
+    mount
 }
 
 /// The mount options that show owners on disk as ids of the pod's user namespace; empty where that is the host's. A volume is

@@ -152,6 +152,7 @@ impl Runtime for PodRuntime {
 
         let shim = self.connected().await.map_err(internal)?;
         let volumes = self.prepare_volumes(&shim).await?;
+        self.prepare_sub_paths(spec, &volumes, &shim).await?;
         let (pod, host, spec) = (Arc::clone(&self.pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
             make_directories(&pod, &spec, attempt, &host)
@@ -321,11 +322,15 @@ impl PodRuntime {
     }
 
     async fn image(&self, spec: &ContainerSpec) -> Result<Image, Refusal> {
-        let (host, name) = (Arc::clone(&self.host), spec.image.clone());
+        self.image_named(&spec.image, spec.image_pull_policy).await
+    }
+
+    pub(super) async fn image_named(&self, name: &str, pull_policy: PullPolicy) -> Result<Image, Refusal> {
+        let (host, name) = (Arc::clone(&self.host), name.to_owned());
         let resolved = blocking(move || host.images.resolve(&name)).await;
         let resolved = resolved.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
         resolved.map_err(|error| {
-            let reason = match (&error, spec.image_pull_policy) {
+            let reason = match (&error, pull_policy) {
                 (image::Error::NotFound { .. }, PullPolicy::Never) => "ErrImageNeverPull",
                 (image::Error::NotFound { .. }, _) => "ErrImagePull",
                 (image::Error::Reference(_), _) => "InvalidImageName",

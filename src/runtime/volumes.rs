@@ -1,25 +1,28 @@
 //! A pod's volumes: made ready before its containers start, and brought up to date while they run.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
 
 use super::pod_runtime::{PodRuntime, blocking};
 use super::shim_client::{Notice, ShimClient};
 use super::{Error, Refusal};
-use crate::pod::Pod;
 use crate::pod::downward::{Allocatable, Facts};
 use crate::pod::objects::Objects;
-use crate::pod::spec::{Volume, VolumeSource};
+use crate::pod::spec::{Volume, VolumeMount, VolumeSource};
+use crate::pod::{ContainerSpec, Pod, env, sub_path};
 use crate::shim::protocol::{Call, TmpfsConfig};
-use crate::volume::{self, Surroundings};
+use crate::volume::{self, Source, Surroundings};
 
 /// What a container waits with while a volume of its pod is not there. In the kubelet's words.
 const WAITING: &str = "ContainerCreating";
 
-/// The host's files and directories behind the volumes, by name.
-pub(super) type Volumes = BTreeMap<String, PathBuf>;
+/// What is behind the volumes, by name.
+pub(super) type Volumes = BTreeMap<String, Source>;
 
 impl PodRuntime {
     /// Makes every volume ready that a container of the pod uses, as the kubelet does it before any of them starts.
@@ -72,16 +75,17 @@ impl PodRuntime {
         volume: &Volume,
         shim: &ShimClient,
         objects: &Arc<Objects>,
-    ) -> Result<PathBuf, Refusal> {
+    ) -> Result<Source, Refusal> {
+        if let VolumeSource::Image { reference, pull_policy } = &volume.source {
+            return Ok(Source::Image(self.image_named(reference, *pull_policy).await?.layers));
+        }
         let refused = |why: String| Refusal {
             reason: WAITING,
             message: format!("MountVolume.SetUp failed for volume {:?} : {why}", volume.name),
         };
         let facts = self.downward_facts();
-        let root = match volume::tmpfs(volume, &self.pod, facts.allocatable.memory) {
-            Some(tmpfs) => {
-                let config =
-                    TmpfsConfig { name: volume.name.clone(), size: tmpfs.size, inert: tmpfs.is_inert };
+        let root = match self.tmpfs_config(volume) {
+            Some(config) => {
                 let (_, root) = shim
                     .call(Call::MountTmpfs(config))
                     .await
@@ -97,7 +101,54 @@ impl PodRuntime {
             volume::prepare(&own, root.as_ref().map(AsFd::as_fd), around).map_err(|e| Error::chain(&e))
         })
         .await;
-        prepared.and_then(|prepared| prepared).map_err(|error| refused(error.0))
+        let path = prepared.and_then(|prepared| prepared).map_err(|error| refused(error.0))?;
+        Ok(Source::Path(path))
+    }
+
+    /// Makes the parts of volumes that a container mounts, where they are missing, as the kubelet does it.
+    pub(super) async fn prepare_sub_paths(
+        &self,
+        container: &ContainerSpec,
+        volumes: &Volumes,
+        shim: &ShimClient,
+    ) -> Result<(), Refusal> {
+        let env = env::resolve(&container.env);
+        for mount in &container.volume_mounts {
+            let refused = |message: String| Refusal { reason: "CreateContainerConfigError", message };
+            let wanted = sub_path::of(mount, &env).map_err(|error| refused(error.to_string()))?;
+            let (Some(path), Some(Source::Path(source))) = (wanted, volumes.get(&mount.volume)) else {
+                continue;
+            };
+            let root = self.root_of(mount, source, shim).await.map_err(|error| refused(error.0))?;
+            let made = blocking(move || volume::sub_path::ensure(root.as_fd(), Path::new(&path))).await;
+            made.map_err(|error| refused(error.0))?.map_err(|errno| {
+                let (volume, container) = (&mount.volume, &container.name);
+                refused(format!(
+                    "failed to prepare subPath for volumeMount {volume:?} of container {:?}: {errno}",
+                    container.as_str()
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The root of a volume that has been prepared: its path leads there in the shim's mount namespace alone if it is in memory.
+    async fn root_of(&self, mount: &VolumeMount, source: &Path, shim: &ShimClient) -> Result<OwnedFd, Error> {
+        let volume = self.pod.spec.volumes.iter().find(|volume| volume.name == mount.volume);
+        let tmpfs = volume.and_then(|volume| self.tmpfs_config(volume));
+        if let Some(config) = tmpfs {
+            let (_, root) = shim.call(Call::MountTmpfs(config)).await.map_err(|e| Error::chain(&e))?;
+            return root.ok_or_else(|| Error("the shim sent no directory".to_owned()));
+        }
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        open(source, flags, Mode::empty())
+            .map_err(|errno| Error(format!("open {}: {errno}", source.display())))
+    }
+
+    /// The filesystem in memory that the shim keeps for a volume, if it is in memory.
+    fn tmpfs_config(&self, volume: &Volume) -> Option<TmpfsConfig> {
+        let tmpfs = volume::tmpfs(volume, &self.pod, self.host.facts.memory)?;
+        Some(TmpfsConfig { name: volume.name.clone(), size: tmpfs.size, inert: tmpfs.is_inert })
     }
 
     /// What the pod's manifest does not say, and the downward API tells.

@@ -4,6 +4,7 @@
 //! kernel's errno as it is. Nothing here knows what a container is.
 #![allow(unsafe_code)]
 
+pub mod beneath;
 pub mod bpf;
 pub mod clone;
 pub mod fd_passing;

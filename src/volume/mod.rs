@@ -12,6 +12,7 @@ mod atomic_writer;
 mod empty_dir;
 mod host_path;
 mod projected;
+pub mod sub_path;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -34,9 +35,9 @@ pub enum Error {
         /// With its article: `a directory`, `a socket file`.
         expected: &'static str,
     },
-    /// A kind that is not carried out.
-    #[error("not supported by this version of mkubelet")]
-    NotYet,
+    /// It has no directory of its own, or none has been mounted.
+    #[error("it has no directory")]
+    NoRoot,
     /// An object or a key is not there, or not yet.
     #[error(transparent)]
     Missing(Missing),
@@ -75,6 +76,15 @@ pub struct Surroundings<'a> {
     pub objects: &'a Objects,
     /// What the downward API tells.
     pub facts: &'a downward::Facts,
+}
+
+/// What containers get to see of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file or directory of the host, or of the shim's mount namespace.
+    Path(PathBuf),
+    /// The layers of an image, the topmost first.
+    Image(Vec<PathBuf>),
 }
 
 /// The filesystem in memory that a volume needs, if it needs one.
@@ -123,7 +133,7 @@ pub fn prepare(
             projected::prepare(root, sources, *default_mode, around)?;
             Ok(layout.tmpfs_volume(&pod.uid, &volume.name))
         }
-        // Refused by `pod` as long as nothing carries them out.
-        _ => Err(Error::NotYet),
+        (VolumeSource::EmptyDir { .. } | VolumeSource::Projected { .. }, None) => Err(Error::NoRoot),
+        (VolumeSource::Image { .. }, _) => Err(Error::NoRoot),
     }
 }

@@ -108,8 +108,12 @@ fn every_kind_of_source_shows_as_files_with_its_modes() {
 #[test]
 fn a_change_of_an_object_reaches_a_running_container_within_seconds() {
     world(|world| {
-        let steps = ["read=/v/colour", "says=/v/colour:red", "list=/v", "says=/v/colour:green", "wait"];
-        let pod = pod(world, &steps, json!({"configMap": {"name": "settings"}}));
+        let steps =
+            ["read=/v/colour", "says=/v/colour:red", "list=/v", "says=/v/colour:green", "read=/part", "wait"];
+        let part = json!({"name": "v", "mountPath": "/part", "subPath": "colour"});
+        let container = world.container("a", &steps).mount("v", "/v").mount_with(part);
+        let volume = json!({"name": "v", "configMap": {"name": "settings"}});
+        let pod = world.pod("p", [container]).volume(volume);
         let settings = |data: Value| with_objects(&pod, &[config_map("settings", data)]);
         let path = world.write("m.json", &settings(json!({"colour": "blue", "old": "x"})));
         let run = world.run_manifest(&path);
@@ -124,6 +128,8 @@ fn a_change_of_an_object_reaches_a_running_container_within_seconds() {
             world.answer("a", &format!("says=/v/colour:{colour}")).unwrap();
             assert!(started.elapsed() < SECONDS, "{colour} took {:?}", started.elapsed());
         }
+        // What is mounted by a subPath is the file as it was.
+        assert_eq!(world.answer("a", "read=/part").unwrap(), "blue");
         let listed = world.answer("a", "list=/v").unwrap();
         let shown: Vec<&Value> = listed.as_array().unwrap().iter().skip(1).collect();
         assert_eq!(shown, ["..data", "colour", "new"]);
@@ -291,5 +297,37 @@ fn objects_may_be_in_other_files_and_in_directories() {
 
         let output = world.output(&["run", inside.to_str().unwrap()]);
         assert!(String::from_utf8_lossy(&output.stderr).ends_with("settings.yaml: no Pod in the manifest\n"));
+    });
+}
+
+#[test]
+fn files_and_images_keep_their_owners_in_a_user_namespace() {
+    world(|world| {
+        fs::create_dir(world.path("files")).unwrap();
+        fs::write(world.path("files/file"), "from the image").unwrap();
+        let image =
+            json!({"name": "i", "image": {"reference": format!("dir:{}", world.path("files").display())}});
+        let memory = json!({"name": "m", "emptyDir": {"medium": "Memory"}});
+        let secret_volume = json!({"name": "v", "secret": {"secretName": "login", "defaultMode": 0o400}});
+        let steps = [
+            "stat=/v/..data/password",
+            "read=/v/password",
+            "read=/i/file",
+            "stat=/i/file",
+            "write=/m/x",
+            "stat=/m/x",
+        ];
+        let container = world.container("a", &steps).mount("v", "/v").mount("i", "/i").mount("m", "/m");
+        let pod = world.pod("p", [container]).volume(secret_volume).volume(image).volume(memory);
+        let pod = pod.spec("hostUsers", json!(false)).restart_policy("Never");
+        let path = world.write("m.json", &with_objects(&pod, &[secret("login", json!({"password": "x"}))]));
+        world.run_manifest(&path).wait().success();
+        let owned = |mode: &str| json!({"uid": 0, "gid": 0, "mode": mode});
+        assert_eq!(world.answer("a", "stat=/v/..data/password").unwrap(), owned("400"));
+        assert_eq!(world.answer("a", "read=/v/password").unwrap(), "x");
+        assert_eq!(world.answer("a", "read=/i/file").unwrap(), "from the image");
+        assert_eq!(world.answer("a", "stat=/i/file").unwrap(), owned("644"));
+        assert!(world.answer("a", "write=/m/x").is_ok());
+        assert_eq!(world.answer("a", "stat=/m/x").unwrap(), owned("644"));
     });
 }

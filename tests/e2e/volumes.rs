@@ -85,3 +85,175 @@ fn a_host_path_that_is_not_what_its_type_says_keeps_the_container_waiting() {
         assert!(world.path("made").is_dir());
     });
 }
+
+#[test]
+fn an_empty_dir_in_memory_outlives_its_containers_and_has_a_size() {
+    world(|world| {
+        let steps = ["list=/m", "write=/m/kept", "stat=/m/", "fill=/m/big:2", "report", "wait"];
+        let container = world.container("a", &steps).mount("m", "/m");
+        let volume = json!({"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}});
+        let pod = world.pod("memory", [container]).volume(volume);
+        let run = world.run(&pod.spec("securityContext", json!({"fsGroup": 4711})));
+        assert_eq!(world.answer("a", "list=/m").unwrap(), json!([]));
+        assert_eq!(world.answer("a", "stat=/m/").unwrap(), json!({"uid": 0, "gid": 4711, "mode": "3777"}));
+        assert_eq!(world.answer("a", "fill=/m/big:2").unwrap_err(), "ENOSPC");
+        let report = world.answer("a", "report").unwrap();
+        let mounts: Vec<&str> =
+            report["mounts"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let line = mounts.iter().find(|line| line.split(' ').nth(4) == Some("/m")).unwrap();
+        assert!(line.contains(" - tmpfs ") && line.contains("size=1024k"), "{line}");
+        kill(world.pid_of("a"));
+        until("the second answer", || (world.ledger().answers("a", "list=/m") == 2).then_some(()));
+        assert_eq!(world.answer("a", "list=/m").unwrap(), json!(["big", "kept"]));
+        run.stop();
+    });
+}
+
+#[test]
+fn a_sub_path_shows_a_part_of_a_volume_and_is_made_when_it_is_missing() {
+    world(|world| {
+        fs::create_dir_all(world.path("data/of-a")).unwrap();
+        fs::write(world.path("data/of-a/in"), "part").unwrap();
+        std::os::unix::fs::symlink("of-a", world.path("data/link")).unwrap();
+        let steps =
+            ["read=/part/in", "read=/file", "read=/link/in", "write=/new/x", "list=/logs", "write=/logs/x"];
+        let part =
+            |path: &str, sub_path: &str| json!({"name": "data", "mountPath": path, "subPath": sub_path});
+        let container = world
+            .container("a", &steps)
+            .with("env", json!([{"name": "POD", "value": "web-0"}]))
+            .mount_with(part("/part", "of-a"))
+            .mount_with(part("/file", "of-a/in"))
+            .mount_with(part("/link", "link"))
+            .mount_with(part("/new", "deep/new"))
+            .mount_with(json!({"name": "data", "mountPath": "/logs", "subPathExpr": "logs/$(POD)"}));
+        let pod =
+            world.pod("parts", [container]).host_path("data", &world.path("data")).restart_policy("Never");
+        world.run(&pod).wait().success();
+        for step in ["read=/part/in", "read=/file", "read=/link/in"] {
+            assert_eq!(world.answer("a", step).unwrap(), "part", "{step}");
+        }
+        assert_eq!(world.answer("a", "list=/logs").unwrap(), json!([]));
+        assert!(world.path("data/deep/new/x").is_file() && world.path("data/logs/web-0/x").is_file());
+    });
+}
+
+#[test]
+fn a_sub_path_that_leads_out_of_its_volume_starts_nothing() {
+    world(|world| {
+        fs::create_dir(world.path("data")).unwrap();
+        fs::create_dir(world.path("outside")).unwrap();
+        for (name, to) in [("absolute", "/etc"), ("up", "../outside")] {
+            std::os::unix::fs::symlink(to, world.path("data").join(name)).unwrap();
+        }
+        let container = |name: &str, sub_path: &str| {
+            let mount = json!({"name": "data", "mountPath": "/v", "subPath": sub_path});
+            world.container(name, &["list=/v", "wait"]).mount_with(mount)
+        };
+        let containers = [container("a", "absolute"), container("b", "up"), container("c", "up/made")];
+        let run = world.run(&world.pod("out", containers).host_path("data", &world.path("data")));
+        for name in ["a", "b", "c"] {
+            let why = format!(
+                "Waiting (CreateContainerConfigError): failed to prepare subPath for volumeMount \"data\" of container \"{name}\": "
+            );
+            run.expect_state("out", name, |state| state.starts_with(&why));
+        }
+        let ended = run.stop();
+        assert!(!ended.stdout.iter().any(|line| line.contains("Running")), "{:?}", ended.stdout);
+        assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 0);
+    });
+}
+
+#[test]
+fn mounts_below_a_volume_follow_when_asked_to() {
+    world(|world| {
+        let below = world.path("data/below");
+        fs::create_dir_all(&below).unwrap();
+        // A shared mount of the test's own, and one below it.
+        let data = world.path("data");
+        mount_tmpfs(&data);
+        shell(&["mount", "--make-shared", data.to_str().unwrap()]);
+        fs::create_dir(&below).unwrap();
+        fs::create_dir(data.join("later")).unwrap();
+        mount_tmpfs(&below);
+        fs::write(below.join("there"), "").unwrap();
+        let mount = |path: &str, more: Value| {
+            let mut mount = json!({"name": "data", "mountPath": path});
+            mount.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            mount
+        };
+        let steps = [
+            "list=/plain/below",
+            "write=/plain/below/x",
+            "write=/flat/below/y",
+            "write=/deep/below/z",
+            "write=/deep/z",
+            "until=/follows/later/file",
+            "list=/plain/later",
+        ];
+        let container = world
+            .container("a", &steps)
+            .mount_with(mount("/plain", json!({})))
+            .mount_with(mount("/flat", json!({"readOnly": true})))
+            .mount_with(mount("/deep", json!({"readOnly": true, "recursiveReadOnly": "Enabled"})))
+            .mount_with(mount("/follows", json!({"mountPropagation": "HostToContainer"})));
+        let pod = world.pod("below", [container]).host_path("data", &data).restart_policy("Never");
+        let run = world.run(&pod);
+        world.answer("a", "write=/deep/z").unwrap_err();
+        let later = data.join("later");
+        mount_tmpfs(&later);
+        fs::write(later.join("file"), "").unwrap();
+        run.wait().success();
+        for path in [&later, &below, &data] {
+            shell(&["umount", path.to_str().unwrap()]);
+        }
+        assert_eq!(world.answer("a", "list=/plain/below").unwrap(), json!(["there"]));
+        assert!(world.answer("a", "write=/plain/below/x").is_ok());
+        assert!(world.answer("a", "write=/flat/below/y").is_ok(), "readOnly is of the volume's own mount");
+        assert_eq!(world.answer("a", "write=/deep/below/z").unwrap_err(), "EROFS");
+        assert_eq!(world.answer("a", "list=/plain/later").unwrap(), json!([]), "nothing arrives unasked");
+    });
+}
+
+fn mount_tmpfs(path: &std::path::Path) {
+    shell(&["mount", "-t", "tmpfs", "tmpfs", path.to_str().unwrap()]);
+}
+
+fn shell(words: &[&str]) {
+    let status = std::process::Command::new(words[0]).args(&words[1..]).status().unwrap();
+    assert!(status.success(), "{words:?}");
+}
+
+#[test]
+fn an_image_can_be_a_volume_that_nobody_changes() {
+    world(|world| {
+        fs::create_dir_all(world.path("files/sub")).unwrap();
+        fs::write(world.path("files/sub/file"), "from the image").unwrap();
+        let reference = format!("dir:{}", world.path("files").display());
+        let steps = ["list=/i", "read=/i/sub/file", "write=/i/new", "report"];
+        let container = world.container("a", &steps).mount("i", "/i");
+        let volume = json!({"name": "i", "image": {"reference": reference}});
+        let pod = world.pod("image", [container]).volume(volume).restart_policy("Never");
+        world.run(&pod).wait().success();
+        assert_eq!(world.answer("a", "list=/i").unwrap(), json!(["sub"]));
+        assert_eq!(world.answer("a", "read=/i/sub/file").unwrap(), "from the image");
+        assert_eq!(world.answer("a", "write=/i/new").unwrap_err(), "EROFS");
+        let report = world.answer("a", "report").unwrap();
+        let mounts: Vec<&str> =
+            report["mounts"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let line = mounts.iter().find(|line| line.split(' ').nth(4) == Some("/i")).unwrap();
+        assert!(line.contains(" ro,nosuid,nodev,noexec"), "{line}");
+        assert!(!world.path("files/new").exists());
+    });
+}
+
+#[test]
+fn an_image_that_is_not_there_keeps_its_volume_and_the_pod_waiting() {
+    world(|world| {
+        let volume = json!({"name": "i", "image": {"reference": "nowhere:1", "pullPolicy": "Never"}});
+        let pod = world.pod("image", [world.container("a", &["wait"]).mount("i", "/i")]).volume(volume);
+        let run = world.run(&pod);
+        run.expect_state("image", "a", |state| state.starts_with("Waiting (ErrImageNeverPull)"));
+        run.stop();
+    });
+}

@@ -110,6 +110,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "read" => life.answer(text, read(value)),
         "list" => life.answer(text, list(value)),
         "write" => life.answer(text, fs::write(value, b"written\n").map(|()| json!(null))),
+        // A file of so many MiB: `fill=PATH:2`.
+        "fill" => life.answer(text, fill(value)),
         "stat" => life.answer(text, stat(value)),
         "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
         "get" => life.answer(text, get(value)),
@@ -418,6 +420,11 @@ fn until(path: &Path) {
     while !path.exists() && Instant::now() < deadline {
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn fill(value: &str) -> io::Result<Value> {
+    let (path, mebibytes) = value.split_once(':').unwrap_or((value, ""));
+    fs::write(path, vec![1; number(mebibytes) << 20]).map(|()| json!(null))
 }
 
 fn says(value: &str) -> io::Result<Value> {

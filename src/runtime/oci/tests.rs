@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::pod::spec::tests::volume_mount;
-use crate::pod::spec::{EnvVar, RestartPolicy, Volume};
+use crate::pod::spec::{EnvVar, RestartPolicy, SubPath, Volume};
 use crate::runtime::fixture;
 
 fn image(config: Value) -> Image {
@@ -43,7 +43,11 @@ fn strings(words: &[&str]) -> Vec<String> {
 
 /// The configuration of the first container of `pod`.
 fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
-    let volumes = BTreeMap::from([("data".to_owned(), PathBuf::from("/v/data"))]);
+    let image_volume = Source::Image(vec!["/l4".into(), "/l3".into()]);
+    let volumes = BTreeMap::from([
+        ("data".to_owned(), Source::Path("/v/data".into())),
+        ("image".to_owned(), image_volume),
+    ]);
     let start = Start {
         pod,
         spec: &pod.spec.containers[0],
@@ -218,6 +222,42 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
     assert_eq!(paths, ["/etc/hosts", "/srv/a", "/srv/a/b", "/srv/a-b", "/etc/hostname", "/etc/resolv.conf"]);
     assert_eq!(mounts[1].options().as_ref().unwrap(), &strings(&["rbind", "rprivate", "ro"]));
     assert_eq!(mounts[0].source().as_deref(), Some(Path::new("/v/data")));
+}
+
+#[test]
+fn a_mount_says_which_part_of_its_volume_it_shows_and_how() {
+    let mut pod = a_pod();
+    pod.spec.containers[0].env = vec![EnvVar { name: "WHO".into(), value: "me, too".into() }];
+    let plain = volume_mount("data", "/data", true);
+    let mounts = [
+        (plain.clone(), &["rbind", "rprivate", "ro"][..]),
+        (
+            VolumeMount { sub_path: Some(SubPath::Expr("of/$(WHO)".into())), ..plain.clone() },
+            &["rbind", "rprivate", "ro", "x-mkubelet.subpath=of/me, too"],
+        ),
+        (
+            VolumeMount { recursive_read_only: RecursiveReadOnly::IfPossible, ..plain.clone() },
+            &["rbind", "rprivate", "rro"],
+        ),
+        (
+            VolumeMount { propagation: MountPropagation::HostToContainer, read_only: false, ..plain },
+            &["rbind", "rslave", "rw"],
+        ),
+        (
+            volume_mount("image", "/data", false),
+            &["ro", "nosuid", "nodev", "noexec", "x-mkubelet.layer=/l4", "x-mkubelet.layer=/l3"],
+        ),
+    ];
+    for (mount, expected) in mounts {
+        pod.spec.containers[0].volume_mounts = vec![mount];
+        let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+        assert_eq!(config.mounts[7].options().as_ref().unwrap(), &strings(expected));
+    }
+    let unset = SubPath::Expr("$(NOBODY)".into());
+    pod.spec.containers[0].volume_mounts =
+        vec![VolumeMount { sub_path: Some(unset), ..volume_mount("data", "/data", true) }];
+    let error = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap_err();
+    assert_eq!(error.to_string(), "missing value for NOBODY");
 }
 
 #[test]
