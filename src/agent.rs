@@ -124,7 +124,7 @@ async fn worker(
 ) -> Result<(), Error> {
     let (sender, notices) = mpsc::unbounded_channel();
     let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), objects.clone(), sender));
-    let publisher = Publisher::new(Arc::clone(&pod), updates.clone());
+    let publisher = Publisher::new(Arc::clone(&pod), host.facts.address, updates.clone());
     let objects = Arc::clone(&runtime);
     let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
     tokio::pin!(worker);

@@ -1,6 +1,7 @@
 //! The command line: clap types, and one function per subcommand.
 
 mod console;
+mod events;
 mod image;
 mod print;
 mod run;

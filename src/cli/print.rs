@@ -237,7 +237,8 @@ mod tests {
 
         /// The lines that the history, as far as it has come, adds to the screen.
         fn at(&mut self, second: i64, history: &History) -> Vec<String> {
-            let status = derive(&self.pod, &history.observed, Intent::Run, self.last.as_ref(), at(second));
+            let status =
+                derive(&self.pod, &history.observed, Intent::Run, None, self.last.as_ref(), at(second));
             self.last = Some(status.clone());
             self.tell(Change::Status(Box::new(status)))
         }

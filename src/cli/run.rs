@@ -5,13 +5,14 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::future::join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::complain;
 use super::console::{Console, Progress};
+use super::events::Events;
 use super::print::Printer;
 use crate::agent::Agent;
 use crate::config::{Config, Layout};
@@ -33,10 +34,21 @@ pub(super) struct Arguments {
     /// Print the containers' output, too.
     #[arg(long)]
     logs: bool,
+    /// How to print what happens to the pods: as lines to read, or as the Kubernetes API's watch events, each with the whole
+    /// status of its pod, one JSON object a line.
+    #[arg(short, long, value_name = "FORMAT", default_value = "text", conflicts_with = "logs")]
+    output: Format,
     /// Manifests, YAML or JSON: Pods, and the ConfigMaps and Secrets that they use. A directory is all manifests in it; `-`
     /// reads standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<String>,
+}
+
+/// How `run` tells what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
 }
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -46,7 +58,7 @@ pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<Exit
         anyhow::bail!("{}: no Pod in the manifest", arguments.files.join(", "));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(run_pods(config, manifests, manifest, arguments.logs))?;
+    let code = runtime.block_on(run_pods(config, manifests, manifest, arguments))?;
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.
     runtime.shutdown_background();
     Ok(code)
@@ -56,7 +68,7 @@ async fn run_pods(
     config: &Config,
     manifests: Manifests,
     manifest: Manifest,
-    logs: bool,
+    arguments: &Arguments,
 ) -> anyhow::Result<ExitCode> {
     // First of all: from now on a signal ends what has been begun.
     let stops = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
@@ -68,7 +80,7 @@ async fn run_pods(
     tokio::spawn(follow(live));
     let ended = tokio::spawn(events.run());
 
-    let screen = Screen::new(&config.layout, logs)?;
+    let screen = Screen::new(&config.layout, arguments)?;
     let failed = screen.show(receiver).await;
     let Ended { stops, errors } = ended.await?;
     for error in &errors {
@@ -100,6 +112,8 @@ fn listen(signals: [Signal; 2], events: &mpsc::UnboundedSender<Event>) {
 struct Screen {
     console: Console,
     printer: Printer,
+    /// Printed instead of lines to read.
+    events: Option<Events>,
     logs: Option<Logs>,
     /// Pieces of text that the console has no place for yet.
     backlog: VecDeque<Vec<u8>>,
@@ -123,14 +137,15 @@ struct Logs {
 }
 
 impl Screen {
-    fn new(layout: &Layout, logs: bool) -> anyhow::Result<Self> {
+    fn new(layout: &Layout, arguments: &Arguments) -> anyhow::Result<Self> {
         let stdout = std::io::stdout();
         let colours =
             stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Self {
             console: Console::start(stdout)?,
             printer: Printer::new(colours),
-            logs: logs.then(|| Logs::new(layout)).transpose()?,
+            events: (arguments.output == Format::Json).then(Events::default),
+            logs: arguments.logs.then(|| Logs::new(layout)).transpose()?,
             backlog: VecDeque::new(),
         })
     }
@@ -179,7 +194,11 @@ impl Screen {
                 }
             }
         }
-        self.backlog.extend(self.printer.lines(&update).into_iter().map(String::into_bytes));
+        let lines = self.printer.lines(&update);
+        match &mut self.events {
+            Some(events) => self.backlog.extend(events.line(&update).map(String::into_bytes)),
+            None => self.backlog.extend(lines.into_iter().map(String::into_bytes)),
+        }
         if let (Change::Leaving { done }, Some(logs)) = (update.change, &mut self.logs) {
             logs.read_to_the_end(&update.pod, done, self.console.progress());
         }

@@ -1,6 +1,7 @@
 //! Kubernetes' quantities: `100m`, `1.5`, `64Mi`, `1e3`, exactly, without floating point.
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// The regular expression that the API server quotes when it refuses one.
 const SYNTAX: &str = "quantities must match the regular expression \
@@ -142,6 +143,37 @@ fn nanos(whole: &str, fraction: &str, scale: Scale) -> Result<i128, InvalidQuant
     match scaled.map(|nanos| (nanos, nanos.cmp(&limit))) {
         Some((nanos, Ordering::Less | Ordering::Equal)) => Ok(nanos),
         _ => Err(InvalidQuantity::Overflow),
+    }
+}
+
+/// A quantity, written as Kubernetes writes one that it has computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Amount {
+    /// Thousandths: `500m`, `2`.
+    Millis(u64),
+    /// Whole ones, in powers of 1024: `64Mi`.
+    Bytes(u64),
+}
+
+impl Amount {
+    /// How many thousandths, or whole ones.
+    pub fn number(self) -> u64 {
+        let (Self::Millis(number) | Self::Bytes(number)) = self;
+        number
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+        match *self {
+            Self::Millis(millis) if millis % 1000 == 0 => write!(f, "{}", millis / 1000),
+            Self::Millis(millis) => write!(f, "{millis}m"),
+            Self::Bytes(bytes) => {
+                let power = if bytes == 0 { 0 } else { bytes.trailing_zeros() / 10 };
+                write!(f, "{}{}", bytes >> (power * 10), SUFFIXES[power as usize])
+            }
+        }
     }
 }
 

@@ -24,6 +24,9 @@ pub struct Pod {
     pub labels: BTreeMap<String, String>,
     /// `metadata.annotations`.
     pub annotations: BTreeMap<String, String>,
+    /// `metadata.generation`: which version of the spec this is, where somebody counts.
+    #[serde(default)]
+    pub generation: Option<i64>,
     /// What should run.
     pub spec: PodSpec,
 }

@@ -72,7 +72,7 @@ impl Fake {
     pub(crate) fn left_running(self, container: &str) -> Self {
         let attempt = Attempt { id: format!("{container}-0"), name: container.into(), attempt: 0 };
         self.record(Event::SandboxStarted { pid: 7 });
-        self.record(Event::ContainerStarted { container: attempt.clone(), pid: 100 });
+        self.record(Event::ContainerStarted { container: attempt.clone(), pid: 100, user: None });
         self.set(|inner| {
             inner.running.insert(attempt.id.clone(), (attempt, 143));
             inner.past = true;
@@ -161,7 +161,7 @@ impl Runtime for Fake {
         let id = format!("{container}-{attempt}");
         let named = Attempt { id: id.clone(), name: container.to_string(), attempt };
         self.inner.lock().unwrap().running.insert(id.clone(), (named.clone(), 143));
-        self.record(Event::ContainerStarted { container: named, pid: 100 });
+        self.record(Event::ContainerStarted { container: named, pid: 100, user: None });
         if code.is_some() {
             self.end(&id, code);
         }

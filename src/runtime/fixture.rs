@@ -17,6 +17,7 @@ pub(crate) fn pod(policy: RestartPolicy, init: &[&str], containers: &[&str]) -> 
         uid: "uid-1".parse().unwrap(),
         labels: BTreeMap::new(),
         annotations: BTreeMap::new(),
+        generation: None,
         spec: PodSpec {
             restart_policy: policy,
             termination_grace_period: Duration::from_secs(30),
@@ -67,7 +68,7 @@ impl History {
 
     pub(crate) fn start(&mut self, second: i64, container: &str) -> &mut Self {
         let attempt = self.attempt(container, self.attempts(container));
-        self.event(second, Event::ContainerStarted { container: attempt, pid: 100 })
+        self.event(second, Event::ContainerStarted { container: attempt, pid: 100, user: None })
     }
 
     pub(crate) fn start_fails(&mut self, second: i64, container: &str) -> &mut Self {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, LinuxResources};
@@ -33,6 +34,9 @@ const KUBEPODS: &str = "kubepods";
 
 /// The groups below it, by quality of service; guaranteed pods have none of their own.
 const QOS_GROUPS: [&str; 2] = ["besteffort", "burstable"];
+
+/// An address that is nobody's (RFC 5737), and so beyond every default gateway.
+const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// How often a sum is made again because pods came or went meanwhile.
 const ATTEMPTS: usize = 8;
@@ -202,6 +206,7 @@ fn facts(cgroups: &Cgroups) -> NodeFacts {
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     NodeFacts {
         hostname: hostname.unwrap_or_else(|| "localhost".to_owned()),
+        address: address(),
         memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0),
         resources: resources::Node {
             huge_pages: huge_pages(Path::new("/sys/kernel/mm/hugepages")),
@@ -210,6 +215,15 @@ fn facts(cgroups: &Cgroups) -> NodeFacts {
         capabilities: capabilities(),
         thermal: thermal(Path::new("/sys/devices/system/cpu")),
     }
+}
+
+/// The node's address on its way to the world, which a kubelet takes for the node's, too. Nothing is sent: the kernel only chooses
+/// a route (ip(7)).
+fn address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((ELSEWHERE, 9)).ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
 }
 
 /// What this process may do, and so what the shims that it starts can give to containers.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::pod::{ContainerName, ContainerSpec};
-use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure};
+use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure, User};
 use crate::sync::restart;
 
 /// All that is known of one pod.
@@ -72,6 +72,8 @@ pub struct Container {
     pub starting: bool,
     /// It could not be asked for: the image is missing, say.
     pub held: Option<Held>,
+    /// Who its newest attempt ran as, once it has been started.
+    pub user: Option<User>,
     /// Where the postStart hook of the newest attempt stands; means nothing for a container without one.
     pub post_start: PostStart,
     /// It is being ended.
@@ -268,7 +270,9 @@ impl Observed {
             Event::ShimStarted { .. } => {}
             Event::SandboxStarted { .. } => self.sandbox_started(at),
             Event::SandboxExited { .. } => self.sandbox_lost(at),
-            Event::ContainerStarted { container, pid } => self.container_started(container, pid, at),
+            Event::ContainerStarted { container, pid, user } => {
+                self.container_started(container, pid, user, at);
+            }
             Event::ContainerStartFailed { container, failure } => {
                 self.container_ended(container, Ending::StartFailed(failure), at);
             }
@@ -318,9 +322,10 @@ impl Observed {
         }
     }
 
-    fn container_started(&mut self, attempt: Attempt, pid: i32, at: Timestamp) {
+    fn container_started(&mut self, attempt: Attempt, pid: i32, user: Option<User>, at: Timestamp) {
         let sandbox = self.sandboxes;
         let Some(container) = self.begin(&attempt) else { return };
+        container.user = user;
         container.state = State::Running(Running { id: attempt.id, pid, started_at: at, sandbox });
     }
 
@@ -350,6 +355,7 @@ impl Observed {
             }
             container.attempts = attempt.attempt + 1;
             container.held = None;
+            container.user = None;
             container.post_start = PostStart::Due;
             container.stopping = None;
             container.health = Health::default();
@@ -368,6 +374,7 @@ impl Container {
         image_id: None,
         starting: false,
         held: None,
+        user: None,
         post_start: PostStart::Due,
         stopping: None,
         health: Health { started: false, ready: false, unhealthy: None },
@@ -512,7 +519,7 @@ mod tests {
     }
 
     fn started(n: u32) -> Event {
-        Event::ContainerStarted { container: attempt(n), pid: 100 }
+        Event::ContainerStarted { container: attempt(n), pid: 100, user: None }
     }
 
     fn exited(n: u32, code: i32) -> Event {

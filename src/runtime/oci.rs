@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder, PosixRlimitType};
@@ -89,6 +90,8 @@ pub enum Error {
 pub struct NodeFacts {
     /// Its host name, which pods with `hostNetwork` share.
     pub hostname: String,
+    /// The address by which it reaches the world.
+    pub address: Option<IpAddr>,
     /// Its memory, bytes.
     pub memory: u64,
     /// What can be handed out.

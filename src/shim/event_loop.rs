@@ -30,7 +30,7 @@ use super::exec::Exec;
 use super::journal::{Journal, JournalError};
 use super::output::{Log, Pipe, Pumped};
 use super::poll::{Poll, Token};
-use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig};
+use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig, User};
 use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
 use super::tmpfs;
 use crate::cgroup::Cgroups;
@@ -532,9 +532,15 @@ impl Shim {
         self.poll.remove(report, *token)?;
         match result {
             Ok(()) => {
-                container.phase = ContainerPhase::Running(read_identity(identity));
+                let identity = read_identity(identity);
+                let user = identity.as_ref().map(|found| User {
+                    uid: found.uid,
+                    gid: found.gid,
+                    groups: found.groups.clone(),
+                });
+                container.phase = ContainerPhase::Running(identity);
                 let (attempt, pid) = (container.attempt.clone(), container.child.pid);
-                self.record(Event::ContainerStarted { container: attempt, pid })?;
+                self.record(Event::ContainerStarted { container: attempt, pid, user })?;
                 self.answer_start_callers(key);
             }
             Err(failure) => container.phase = ContainerPhase::Failed(failure),

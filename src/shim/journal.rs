@@ -193,7 +193,7 @@ mod tests {
     }
 
     fn started(id: &str) -> Event {
-        Event::ContainerStarted { container: attempt(id), pid: 7 }
+        Event::ContainerStarted { container: attempt(id), pid: 7, user: None }
     }
 
     #[test]

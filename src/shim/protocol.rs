@@ -226,6 +226,9 @@ pub enum Event {
         container: Attempt,
         /// Its first process, as the host sees it.
         pid: i32,
+        /// Who that runs as, as the container sees it. Not told by shims of earlier releases.
+        #[serde(default)]
+        user: Option<User>,
     },
     /// The container's program could not be started.
     ContainerStartFailed {
@@ -241,6 +244,17 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+}
+
+/// Who a process runs as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups.
+    pub groups: Vec<u32>,
 }
 
 /// Names one start of a container.

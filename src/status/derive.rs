@@ -1,18 +1,21 @@
 //! From what was asked and what is known to a Pod's status, in Kubernetes' words. Pure.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    PodIP, PodStatus,
+    ContainerUser, HostIP, LinuxContainerUser, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{self, Fact};
+use super::echo;
 use crate::pod::spec::QosClass;
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Sandbox, State};
+use crate::shim::protocol::User;
 use crate::sync::outcome::{self, Outcome, verdict};
 use crate::sync::plan::Intent;
 use crate::sync::{init, restart};
@@ -20,11 +23,13 @@ use crate::sync::{init, restart};
 /// In the kubelet's words.
 const DEADLINE_EXCEEDED: &str = "Pod was active on the node longer than the specified deadline";
 
-/// The status of `pod` at the time `now`; `before` is the last one, whose times are carried over.
+/// The status of `pod` at the time `now`, on a node with the address `node`; `before` is the last one, whose times are
+/// carried over.
 pub fn derive(
     pod: &Pod,
     observed: &Observed,
     intent: Intent,
+    node: Option<IpAddr>,
     before: Option<&PodStatus>,
     now: Timestamp,
 ) -> PodStatus {
@@ -33,17 +38,27 @@ pub fn derive(
     let exceeded = view.has_exceeded_deadline();
     let old_conditions = before.and_then(|before| before.conditions.as_deref()).unwrap_or_default();
     let start_time = before.and_then(|before| before.start_time.clone());
+    let mut conditions = conditions::dated(view.facts(phase), old_conditions, now);
+    for condition in &mut conditions {
+        condition.observed_generation = pod.generation;
+    }
     let init = &pod.spec.init_containers;
+    let host_network = node.filter(|_| pod.spec.host_network);
+    let pod_ip = observed.address.map(IpAddr::V4).or(host_network).map(|ip| ip.to_string());
+    let host_ip = node.map(|ip| ip.to_string());
     PodStatus {
         phase: Some(phase.to_owned()),
         reason: exceeded.then(|| "DeadlineExceeded".to_owned()),
         message: exceeded.then(|| DEADLINE_EXCEEDED.to_owned()),
-        conditions: Some(conditions::dated(view.facts(phase), old_conditions, now)),
+        conditions: Some(conditions),
         container_statuses: Some(pod.spec.containers.iter().map(|c| view.container(c, false)).collect()),
         init_container_statuses: (!init.is_empty())
             .then(|| init.iter().map(|c| view.container(c, true)).collect()),
-        pod_ip: observed.address.map(|ip| ip.to_string()),
-        pod_ips: observed.address.map(|ip| vec![PodIP { ip: ip.to_string() }]),
+        host_ips: host_ip.clone().map(|ip| vec![HostIP { ip }]),
+        host_ip,
+        pod_ips: pod_ip.clone().map(|ip| vec![PodIP { ip }]),
+        pod_ip,
+        observed_generation: pod.generation,
         qos_class: Some(qos_class(pod.spec.qos_class).to_owned()),
         start_time: start_time.or(Some(Time(observed.began.unwrap_or(now)))),
         ..PodStatus::default()
@@ -177,6 +192,10 @@ impl View<'_> {
             ready,
             started: Some(known.has_started(spec)),
             restart_count: i32::try_from(known.restarts()).unwrap_or(i32::MAX),
+            resources: echo::resources(&spec.resources),
+            allocated_resources: echo::requests(&spec.resources),
+            user: known.user.as_ref().map(user),
+            volume_mounts: echo::volume_mounts(&spec.volume_mounts),
             ..ContainerStatus::default()
         }
     }
@@ -258,6 +277,15 @@ fn terminated(ended: &Ended) -> ContainerState {
         finished_at: Some(Time(ended.finished_at)),
     };
     ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+}
+
+fn user(user: &User) -> ContainerUser {
+    let linux = LinuxContainerUser {
+        uid: user.uid.into(),
+        gid: user.gid.into(),
+        supplemental_groups: Some(user.groups.iter().map(|group| i64::from(*group)).collect()),
+    };
+    ContainerUser { linux: Some(linux) }
 }
 
 fn container_id(id: &str) -> String {

@@ -2,4 +2,5 @@
 
 pub mod conditions;
 pub mod derive;
+pub mod echo;
 pub mod publish;

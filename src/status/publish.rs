@@ -1,5 +1,6 @@
 //! The single writer of pod status: keeps the last one, and tells of every change.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,19 +45,20 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Publisher {
     pod: Arc<Pod>,
+    node: Option<IpAddr>,
     last: Option<PodStatus>,
     updates: mpsc::UnboundedSender<Update>,
 }
 
 impl Publisher {
-    /// A publisher for `pod`. Who listens may stop at any time.
-    pub fn new(pod: Arc<Pod>, updates: mpsc::UnboundedSender<Update>) -> Self {
-        Self { pod, last: None, updates }
+    /// A publisher for `pod`, on a node with the address `node`. Who listens may stop at any time.
+    pub fn new(pod: Arc<Pod>, node: Option<IpAddr>, updates: mpsc::UnboundedSender<Update>) -> Self {
+        Self { pod, node, last: None, updates }
     }
 
     /// Derives the status, and tells it if it changed.
     pub fn status(&mut self, observed: &Observed, intent: Intent, now: Timestamp) {
-        let status = derive(&self.pod, observed, intent, self.last.as_ref(), now);
+        let status = derive(&self.pod, observed, intent, self.node, self.last.as_ref(), now);
         if self.last.as_ref() != Some(&status) {
             self.last = Some(status.clone());
             self.send(Change::Status(Box::new(status)));

@@ -32,6 +32,7 @@ mod several;
 mod sharing;
 mod sidecars;
 mod stats;
+mod status;
 mod stop;
 mod user_namespaces;
 mod volumes;

@@ -63,6 +63,7 @@ pub(super) fn pod(
         uid,
         labels: metadata.labels.clone().unwrap_or_default(),
         annotations: metadata.annotations.clone().unwrap_or_default(),
+        generation: metadata.generation,
         spec: built?,
     })
 }

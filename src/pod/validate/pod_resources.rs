@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1 as k8s;
 
 use super::resources::{self, HUGE_PAGES, Level};
 use crate::pod::path::Path;
+use crate::pod::quantity::Amount;
 use crate::pod::report::Document;
 use crate::pod::resources::needed;
 use crate::pod::spec::{ContainerSpec, Resources};
@@ -101,34 +102,6 @@ impl Needed {
             needed(init_containers, containers, count).filter(|_| is_asked_for)
         };
         Self { cpu: needed(|r| r.cpu_request_millis), memory: needed(|r| r.memory_request) }
-    }
-}
-
-/// A quantity, written as Kubernetes writes one that it has computed.
-#[derive(Clone, Copy)]
-enum Amount {
-    Millis(u64),
-    Bytes(u64),
-}
-
-impl Amount {
-    fn number(self) -> u64 {
-        let (Self::Millis(number) | Self::Bytes(number)) = self;
-        number
-    }
-}
-
-impl std::fmt::Display for Amount {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const SUFFIXES: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
-        match *self {
-            Self::Millis(millis) if millis % 1000 == 0 => write!(f, "{}", millis / 1000),
-            Self::Millis(millis) => write!(f, "{millis}m"),
-            Self::Bytes(bytes) => {
-                let power = if bytes == 0 { 0 } else { bytes.trailing_zeros() / 10 };
-                write!(f, "{}{}", bytes >> (power * 10), SUFFIXES[power as usize])
-            }
-        }
     }
 }
 

@@ -20,6 +20,7 @@ fn image(config: Value) -> Image {
 
 fn node() -> NodeFacts {
     NodeFacts {
+        address: None,
         hostname: "node1".into(),
         memory: 1 << 30,
         capabilities: every_capability(),

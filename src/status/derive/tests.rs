@@ -1,13 +1,14 @@
 //! What a person is told about a pod, situation by situation.
 
 use super::*;
+use crate::pod::spec::Hook;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
 use crate::runtime::fixture::{History, at, exit, name, pod};
-use crate::runtime::observe::Held;
-use crate::shim::protocol::Exit;
+use crate::runtime::observe::{Held, PostStart};
+use crate::shim::protocol::{Exit, User};
 
 fn status(pod: &Pod, h: &History, now: i64) -> PodStatus {
-    derive(pod, &h.observed, Intent::Run, None, at(now))
+    derive(pod, &h.observed, Intent::Run, None, None, at(now))
 }
 
 /// A container's state in a few words.
@@ -143,9 +144,9 @@ fn a_pod_that_is_told_to_go_ends_as_its_containers_did() {
         let intent = Intent::Terminate { deadline: at(30) };
         let mut h = History::ready();
         h.start(0, "a");
-        assert_eq!(derive(&pod, &h.observed, intent, None, at(1)).phase.unwrap(), "Running");
+        assert_eq!(derive(&pod, &h.observed, intent, None, None, at(1)).phase.unwrap(), "Running");
         h.exit(1, "a", code);
-        assert_eq!(derive(&pod, &h.observed, intent, None, at(1)).phase.unwrap(), phase);
+        assert_eq!(derive(&pod, &h.observed, intent, None, None, at(1)).phase.unwrap(), phase);
     }
 }
 
@@ -183,8 +184,8 @@ fn conditions_tell_how_far_a_pod_has_come() {
 #[test]
 fn start_time_is_set_once() {
     let pod = pod(Always, &[], &["a"]);
-    let first = derive(&pod, &Observed::default(), Intent::Run, None, at(5));
-    let second = derive(&pod, &History::ready().observed, Intent::Run, Some(&first), at(9));
+    let first = derive(&pod, &Observed::default(), Intent::Run, None, None, at(5));
+    let second = derive(&pod, &History::ready().observed, Intent::Run, None, Some(&first), at(9));
     assert_eq!(second.start_time.unwrap().0, at(5));
 }
 
@@ -193,4 +194,104 @@ fn durations_are_written_as_go_does() {
     for (seconds, want) in [(10, "10s"), (80, "1m20s"), (160, "2m40s"), (300, "5m0s")] {
         assert_eq!(go_duration(Duration::from_secs(seconds)), want);
     }
+}
+
+#[test]
+fn sidecars_are_ready_and_started_as_containers_are_and_do_not_decide_the_phase() {
+    let mut pod = pod(Never, &["s"], &["a"]);
+    pod.spec.init_containers[0].restart_policy = Some(Always);
+    let mut h = History::ready();
+    h.start(0, "s");
+    let flags = |h: &History| {
+        let s = &status(&pod, h, 9).init_container_statuses.unwrap()[0];
+        (s.ready, s.started.unwrap(), s.restart_count)
+    };
+    assert_eq!(flags(&h), (true, true, 0));
+    assert_eq!(summary(&status(&pod, &h, 0)), ["Pending", "Running", "Waiting ContainerCreating"]);
+    h.start(1, "a").exit(2, "s", 1);
+    assert_eq!(flags(&h), (false, false, 0));
+    assert_eq!(summary(&status(&pod, &h, 2)), ["Running", "Terminated Error 1", "Running"]);
+    h.start(3, "s").exit(4, "a", 0);
+    assert_eq!(summary(&status(&pod, &h, 4)), ["Running", "Running", "Terminated Completed 0"]);
+    h.exit(5, "s", 143);
+    assert_eq!(
+        summary(&status(&pod, &h, 5)),
+        ["Succeeded", "Terminated Error 143", "Terminated Completed 0"]
+    );
+}
+
+#[test]
+fn an_unready_sidecar_makes_its_pod_unready() {
+    let mut pod = pod(Always, &["s"], &["a"]);
+    pod.spec.init_containers[0].restart_policy = Some(Always);
+    let mut h = History::ready();
+    h.start(0, "s").start(0, "a");
+    let ready = |h: &History| {
+        let conditions = status(&pod, h, 9).conditions.unwrap();
+        let ready = conditions.into_iter().find(|c| c.type_ == "Ready").unwrap();
+        (ready.status, ready.message.unwrap_or_default())
+    };
+    assert_eq!(ready(&h), ("True".into(), String::new()));
+    h.exit(1, "s", 1);
+    assert_eq!(ready(&h), ("False".into(), "containers with unready status: [s]".into()));
+}
+
+#[test]
+fn a_container_waits_while_its_post_start_hook_runs() {
+    let mut pod = pod(Never, &[], &["a", "b"]);
+    pod.spec.containers[0].lifecycle.post_start = Some(Hook::Sleep(Duration::ZERO));
+    let mut h = History::ready();
+    h.start(0, "a");
+    let creating = "Waiting ContainerCreating";
+    assert_eq!(summary(&status(&pod, &h, 0)), ["Pending", creating, creating]);
+    h.start(0, "b").observed.container_mut(&name("a")).post_start = PostStart::Running;
+    assert_eq!(summary(&status(&pod, &h, 0)), ["Pending", creating, "Running"]);
+    h.observed.container_mut(&name("a")).post_start = PostStart::Failed("exit code 1".into());
+    assert_eq!(
+        summary(&status(&pod, &h, 0)),
+        ["Pending", "Waiting PostStartHookError exit code 1", "Running"]
+    );
+    h.observed.container_mut(&name("a")).post_start = PostStart::Done;
+    assert_eq!(summary(&status(&pod, &h, 0)), ["Running", "Running", "Running"]);
+}
+
+#[test]
+fn an_exceeded_deadline_is_told_at_once_and_for_good() {
+    let mut pod = pod(Always, &[], &["a"]);
+    pod.spec.active_deadline = Some(Duration::from_secs(10));
+    let mut h = History::ready();
+    h.start(0, "a");
+    assert_eq!(summary(&status(&pod, &h, 9)), ["Running", "Running"]);
+    for second in [10, 60] {
+        let status = status(&pod, &h, second);
+        assert_eq!(status.phase.as_deref(), Some("Failed"));
+        assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
+        let message = "Pod was active on the node longer than the specified deadline";
+        assert_eq!(status.message.as_deref(), Some(message));
+        h.exit(11, "a", 0);
+    }
+}
+
+#[test]
+fn addresses_users_and_generations_are_told() {
+    let mut pod = pod(Always, &[], &["a"]);
+    pod.generation = Some(3);
+    let mut h = History::ready();
+    h.start(0, "a");
+    h.observed.address = Some([10, 85, 0, 2].into());
+    h.observed.container_mut(&name("a")).user = Some(User { uid: 1, gid: 2, groups: vec![2, 3] });
+    let node = Some([192, 0, 2, 7].into());
+    let told = derive(&pod, &h.observed, Intent::Run, node, None, at(1));
+    assert_eq!((told.host_ip.as_deref(), told.pod_ip.as_deref()), (Some("192.0.2.7"), Some("10.85.0.2")));
+    assert_eq!((told.host_ips.unwrap().len(), told.pod_ips.unwrap().len()), (1, 1));
+    assert_eq!(told.observed_generation, Some(3));
+    assert!(told.conditions.unwrap().iter().all(|c| c.observed_generation == Some(3)));
+    let user = told.container_statuses.unwrap()[0].user.clone().unwrap().linux.unwrap();
+    assert_eq!((user.uid, user.gid, user.supplemental_groups), (1, 2, Some(vec![2, 3])));
+
+    // On the host's network a pod has the host's address.
+    pod.spec.host_network = true;
+    h.observed.address = None;
+    let told = derive(&pod, &h.observed, Intent::Run, node, None, at(1));
+    assert_eq!(told.pod_ip.as_deref(), Some("192.0.2.7"));
 }

@@ -24,7 +24,7 @@ fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> 
     // Whoever reads the updates lets the pod go.
     tokio::spawn(async move { while told.recv().await.is_some() {} });
     let habits = Habits { retire: true, resume };
-    let publisher = Publisher::new(Arc::clone(&pod), updates);
+    let publisher = Publisher::new(Arc::clone(&pod), None, updates);
     let worker = Worker::new(pod, Arc::clone(&fake), habits, notices, receiver, publisher, Prober::default());
     Running { fake, orders, task: tokio::spawn(worker.run()) }
 }

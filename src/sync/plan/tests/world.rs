@@ -244,7 +244,7 @@ impl World<'_> {
 
     /// Notes a change of phase.
     fn look(&mut self) {
-        let status = derive(self.pod, &self.history.observed, self.intent, None, at(self.now));
+        let status = derive(self.pod, &self.history.observed, self.intent, None, None, at(self.now));
         let phase = status.phase.unwrap();
         if phase != self.phase {
             self.note(format!("({phase}{})", status.reason.map(|why| format!(" {why}")).unwrap_or_default()));
