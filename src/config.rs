@@ -104,6 +104,11 @@ impl Layout {
         self.run_pod(uid).join("shim.sock")
     }
 
+    /// What the pod's probes have found.
+    pub fn probes(&self, uid: &PodUid) -> PathBuf {
+        self.run_pod(uid).join("probes.json")
+    }
+
     /// The shim's record of starts and exits.
     pub fn journal(&self, uid: &PodUid) -> PathBuf {
         self.run_pod(uid).join("journal")

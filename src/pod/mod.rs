@@ -35,3 +35,6 @@ pub use spec::{ContainerSpec, Pod, PodSpec};
 
 /// Whether a container dies as a whole when one of its processes is killed for want of memory: `"true"` or `"false"`.
 pub const OOM_GROUP_ANNOTATION: &str = "mkubelet.dev/memory-oom-group";
+
+/// Replaces `periodSeconds` of probes: milliseconds for all the pod's containers, or `CONTAINER=MILLISECONDS,...`.
+pub const PROBE_PERIOD_ANNOTATION: &str = "mkubelet.dev/probe-period-ms";

@@ -1,6 +1,6 @@
 //! A runtime without a kernel: it writes down what it is asked, answers as told, and plays the shim.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -13,6 +13,7 @@ use super::{Captured, Error, Notice, Refusal, Runtime, shim_client};
 use crate::pod::ContainerName;
 use crate::pod::spec::Hook;
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
+use crate::state::record::Found;
 
 pub(crate) struct Fake {
     notices: mpsc::UnboundedSender<Notice>,
@@ -26,6 +27,7 @@ struct Inner {
     running: HashMap<String, (Attempt, i32)>,
     /// Containers whose first attempts end at once, with these codes.
     exits: HashMap<String, Vec<i32>>,
+    found: BTreeMap<String, Found>,
     sandbox_error: Option<String>,
     /// The first sandbox ends before anybody can use it.
     sandbox_dies: bool,
@@ -124,6 +126,14 @@ impl Runtime for Fake {
         self.ask("take over".into());
         let inner = self.inner.lock().unwrap();
         inner.past.then_some(inner.last_seq)
+    }
+
+    async fn recall(&self) -> BTreeMap<String, Found> {
+        self.inner.lock().unwrap().found.clone()
+    }
+
+    fn remember(&self, found: BTreeMap<String, Found>) {
+        self.inner.lock().unwrap().found = found;
     }
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {

@@ -22,6 +22,7 @@ pub(crate) mod fake;
 #[cfg(test)]
 pub(crate) mod fixture;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub use shim_client::Notice;
 
 use crate::pod::ContainerName;
 use crate::pod::spec::Hook;
+use crate::state::record::Found;
 
 /// An error with its causes, on one line, to be told to a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +67,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// Finds out what an earlier agent left of the pod. All that is known is in the channel when this returns, up to the
     /// record number returned; `None` if there is no shim to ask.
     fn take_over(&self) -> impl Future<Output = Option<u64>> + Send;
+
+    /// What an earlier agent's probes had found, by container id.
+    fn recall(&self) -> impl Future<Output = BTreeMap<String, Found>> + Send;
+
+    /// Keeps what probes have found, for a later agent. Returns at once; what was told last is what stays.
+    fn remember(&self, found: BTreeMap<String, Found>);
 
     /// Makes the shim, the sandbox and its network, as far as they are missing; returns the pod's address. All that a
     /// shim which died has left is killed first.

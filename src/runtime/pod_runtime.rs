@@ -9,7 +9,7 @@
 //!   remove:          shim ──> group ──> network ──> files, the run directory (and with it the lock) last
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::Permissions;
 use std::io;
 use std::net::Ipv4Addr;
@@ -39,7 +39,7 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
-use crate::state::record::PodRecord;
+use crate::state::record::{Found, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
 use crate::sys::tree;
 
@@ -73,6 +73,8 @@ struct Memory {
     address: Option<Ipv4Addr>,
     /// The pod's record on its way to the disk.
     saving: Option<JoinHandle<()>>,
+    /// What probes have found, likewise.
+    remembering: Option<JoinHandle<()>>,
 }
 
 impl PodRuntime {
@@ -103,6 +105,29 @@ impl Runtime for PodRuntime {
                 None
             }
         }
+    }
+
+    async fn recall(&self) -> BTreeMap<String, Found> {
+        let path = self.host.layout.probes(&self.pod.uid);
+        let record = blocking(move || store::read::<ProbesRecord>(&path)).await;
+        record.ok().flatten().map(ProbesRecord::into_containers).unwrap_or_default()
+    }
+
+    fn remember(&self, found: BTreeMap<String, Found>) {
+        let path = self.host.layout.probes(&self.pod.uid);
+        let mut memory = self.memory();
+        let before = memory.remembering.take();
+        memory.remembering = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // So that an older one never comes last.
+                let _ = before.await;
+            }
+            let written =
+                blocking(move || store::write(&path, &ProbesRecord::new(found), Survive::Crash)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(error = %Error::chain(&error), "a later agent will not know what probes have found");
+            }
+        }));
     }
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
@@ -222,8 +247,11 @@ impl Runtime for PodRuntime {
 
     async fn remove(&self) -> Result<(), Error> {
         self.end_shim().await;
-        let saving = self.memory().saving.take();
-        if let Some(saving) = saving {
+        let saving = {
+            let mut memory = self.memory();
+            [memory.saving.take(), memory.remembering.take()]
+        };
+        for saving in saving.into_iter().flatten() {
             // A record written later would outlive the pod.
             let _ = saving.await;
         }

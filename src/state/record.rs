@@ -1,10 +1,12 @@
 //! Records as they are on disk, each with its version. They are read by later releases, so a field is only ever added.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::pod::Pod;
 
-/// Version of [`PodRecord`] that is written. Others are not understood.
+/// Version of the records that are written. Others are not understood.
 const VERSION: u32 = 1;
 
 /// `pod.json`: a pod that is wanted.
@@ -13,6 +15,22 @@ pub struct PodRecord {
     version: u32,
     /// The pod.
     pub pod: Pod,
+}
+
+/// `probes.json`: what the probes of running containers have found, for the agent that comes after this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbesRecord {
+    version: u32,
+    containers: BTreeMap<String, Found>,
+}
+
+/// What the probes of one attempt of a container have found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The startup probe has succeeded.
+    pub started: bool,
+    /// The readiness probe says so.
+    pub ready: bool,
 }
 
 /// A record of a version that this program does not know.
@@ -29,6 +47,18 @@ impl PodRecord {
     /// The pod, if the record's version is known.
     pub fn into_pod(self) -> Result<Pod, UnknownVersion> {
         if self.version == VERSION { Ok(self.pod) } else { Err(UnknownVersion(self.version)) }
+    }
+}
+
+impl ProbesRecord {
+    /// The record of what was found, by container id.
+    pub fn new(containers: BTreeMap<String, Found>) -> Self {
+        Self { version: VERSION, containers }
+    }
+
+    /// By container id; nothing if the record's version is not known: then it is found out again.
+    pub fn into_containers(self) -> BTreeMap<String, Found> {
+        if self.version == VERSION { self.containers } else { BTreeMap::new() }
     }
 }
 

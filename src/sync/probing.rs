@@ -12,6 +12,7 @@ use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::probe::{self, Kind, Outcome, Prober, Verdict};
 use crate::runtime::Runtime;
 use crate::runtime::observe::{Container, Observed, Running, Unhealthy};
+use crate::state::record::Found;
 
 /// Verdicts of probes on their way.
 const VERDICTS: usize = 16;
@@ -24,12 +25,14 @@ pub(super) struct Probes {
     verdicts: mpsc::Receiver<Verdict>,
     /// What runs now has been running since before this agent.
     resumed: bool,
+    /// What a later agent would be told.
+    found: BTreeMap<String, Found>,
 }
 
 impl Probes {
     pub(super) fn new(prober: Prober) -> Self {
         let (sender, verdicts) = mpsc::channel(VERDICTS);
-        Self { prober, running: BTreeMap::new(), sender, verdicts, resumed: false }
+        Self { prober, running: BTreeMap::new(), sender, verdicts, resumed: false, found: BTreeMap::new() }
     }
 
     /// Sees to it that each running container has the probes that it needs at the moment, and nothing else.
@@ -40,6 +43,11 @@ impl Probes {
         intent: Intent,
         runtime: &Arc<R>,
     ) {
+        let found = found(observed);
+        if found != self.found {
+            runtime.remember(found.clone());
+            self.found = found;
+        }
         // On the host's network the pod is reached where the host is.
         let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
         let Some(pod_ip) = observed.address.or(host).map(IpAddr::V4) else { return };
@@ -73,9 +81,17 @@ impl Probes {
         self.running.clear();
     }
 
-    /// What runs now has been running since before this agent.
-    pub(super) fn resumed(&mut self) {
+    /// What runs now has been running since before this agent, whose predecessor had `found` this: it stands until there
+    /// are answers.
+    pub(super) fn resumed(&mut self, observed: &mut Observed, found: BTreeMap<String, Found>) {
         self.resumed = true;
+        let running = observed.running().map(|(name, running)| (name.clone(), running.id.clone()));
+        for (name, id) in running.collect::<Vec<_>>() {
+            let Found { started, ready } = found.get(&id).copied().unwrap_or_default();
+            let health = &mut observed.container_mut(&name).health;
+            (health.started, health.ready) = (started, ready);
+        }
+        self.found = found;
     }
 
     /// The next verdict of any of them.
@@ -86,6 +102,15 @@ impl Probes {
             None => std::future::pending().await,
         }
     }
+}
+
+/// What the probes of running containers have found, by container id.
+fn found(observed: &Observed) -> BTreeMap<String, Found> {
+    let running = observed.running().map(|(name, running)| {
+        let health = &observed.container(name).health;
+        (running.id.clone(), Found { started: health.started, ready: health.ready })
+    });
+    running.filter(|(_, found)| *found != Found::default()).collect()
 }
 
 /// The probe of that kind, and the attempt that it is to ask now.

@@ -171,7 +171,7 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 self.observed.taken_over();
-                self.probes.resumed();
+                self.probes.resumed(&mut self.observed, self.runtime.recall().await);
             }
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),

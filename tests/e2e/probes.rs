@@ -154,3 +154,59 @@ fn a_pod_on_its_way_out_is_asked_whether_it_is_ready_and_nothing_else() {
         assert_eq!(world.ledger().signals("a").len(), 1);
     });
 }
+
+#[test]
+fn an_agent_that_takes_over_believes_what_the_one_before_it_had_found() {
+    world(|world| {
+        let exec = |step: &str| json!({"exec": {"command": ["/bin/ledger", "check", step]}});
+        let mut startup = each_second(exec("exit=0"));
+        startup["timeoutSeconds"] = json!(5);
+        // Asked once, and then not before the test is over.
+        let mut readiness = json!({"httpGet": {"port": 8080}, "periodSeconds": 3600});
+        readiness["failureThreshold"] = json!(1);
+        let container = world
+            .container("a", &["serve=8080", "until=/ledger/go", "wait"])
+            .with("startupProbe", startup)
+            .with("readinessProbe", readiness);
+        let pod = world.pod("heir", [container]);
+        let run = world.run(&pod);
+        run.expect("container default/heir/a: Ready");
+        until("a record of it", || {
+            let record = world.run_dir().join("pods").join(world.pod_uids().first()?).join("probes.json");
+            fs::read_to_string(record).ok()?.contains("\"ready\":true").then_some(())
+        });
+        let asked = world.ledger().starts("check");
+        run.kill();
+        let heir = world.run(&pod);
+        heir.expect("container default/heir/a: Ready");
+        assert_eq!(world.ledger().starts("check"), asked, "it has started already");
+        heir.stop();
+        assert_eq!(world.ledger().starts("a"), 1);
+    });
+}
+
+#[test]
+fn an_agent_that_was_stopped_takes_no_failure_of_its_own_for_the_containers() {
+    world(|world| {
+        let probe = each_second(json!({"httpGet": {"port": 8080, "path": "/healthz"}}));
+        let container = world
+            .container("a", &["serve=8080", "wait"])
+            .with("livenessProbe", probe.clone())
+            .with("readinessProbe", probe);
+        let pod = world.pod("stopped", [container]).annotation("mkubelet.dev/probe-period-ms", "20");
+        let run = world.run(&pod);
+        run.expect("container default/stopped/a: Ready");
+        for _ in 0..5 {
+            run.signal(Signal::SIGSTOP);
+            std::thread::sleep(Duration::from_millis(1500));
+            run.signal(Signal::SIGCONT);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        world.touch("a.sick");
+        run.expect_running("stopped", "a", 1);
+        let ended = run.stop();
+        let not_ready = "container default/stopped/a: Not ready";
+        assert!(ended.transcript().matches(not_ready).count() <= 1, "{}", ended.transcript());
+        assert_eq!(world.ledger().starts("a"), 2);
+    });
+}

@@ -13,6 +13,7 @@ pub(super) mod objects;
 mod pod_resources;
 mod ports;
 mod probe;
+mod probe_period;
 pub(super) mod profiles;
 mod projected;
 mod resources;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::PROBE_PERIOD_ANNOTATION;
 use super::path::Path;
 use super::report::Document;
 use super::spec::{Pod, PodSpec, RestartPolicy};
@@ -50,7 +52,13 @@ pub(super) fn pod(
     let annotations = metadata.annotations.iter().flatten();
     let annotations_path = metadata_path.field("annotations");
     profiles::check_annotations(annotations, spec, &spec_path, &annotations_path, document);
-    let built = pod_spec(spec, name, sysctls, &spec_path, document);
+    let mut built = pod_spec(spec, name, sysctls, &spec_path, document);
+    let period =
+        metadata.annotations.as_ref().and_then(|annotations| annotations.get(PROBE_PERIOD_ANNOTATION));
+    if let (Some(period), Some(spec)) = (period, &mut built) {
+        let containers = spec.init_containers.iter_mut().chain(&mut spec.containers);
+        probe_period::apply(period, containers, &annotations_path, document);
+    }
     let (key, given) = identity?;
     let uid = match given {
         Some(uid) => uid,

@@ -471,3 +471,18 @@ fn a_volume_of_which_only_the_name_is_given_is_an_empty_dir() {
     };
     assert_eq!(volumes("{name: a}"), volumes("{name: a, emptyDir: {}}"));
 }
+
+#[test]
+fn an_annotation_lets_probes_ask_more_often_than_once_a_second() {
+    for (value, expected) in [("\"250\"", [250, 250]), ("a=20", [20, 10_000]), ("\"700,b=30\"", [700, 30])] {
+        let probe = "readinessProbe: {exec: {command: [x]}}";
+        let manifest = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: web, annotations: {{mkubelet.dev/probe-period-ms: {value}}}}}, \
+             spec: {{containers: [{{name: a, image: i, {probe}}}, {{name: b, image: i, {probe}}}]}}}}"
+        );
+        let [pod] = <[Pod; 1]>::try_from(pods(&manifest)).unwrap();
+        let periods =
+            pod.spec.containers.iter().map(|c| c.readiness_probe.as_ref().unwrap().period.as_millis());
+        assert_eq!(periods.collect::<Vec<_>>(), expected, "{value}");
+    }
+}
