@@ -259,8 +259,12 @@ fn clear(host: &Host, uid: &PodUid) -> Result<(), Error> {
         if path == host.layout.owner_lock(uid) {
             continue;
         }
-        let removed = if path.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) };
-        removed.map_err(|error| Error(format!("remove {}: {error}", path.display())))?;
+        if path.is_dir() {
+            // What a shim mounted there went with it.
+            remove_tree(&path)?;
+        } else {
+            fs::remove_file(&path).map_err(|error| Error(format!("remove {}: {error}", path.display())))?;
+        }
     }
     Ok(())
 }

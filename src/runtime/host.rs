@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use nix::sys::statvfs::statvfs;
 use oci_spec::runtime::{Capability, LinuxResources};
 
 use super::Error;
@@ -19,6 +20,7 @@ use crate::cgroup::{self, Cgroups};
 use crate::config::{Config, Layout};
 use crate::image::Store;
 use crate::network::Network;
+use crate::pod::downward::Allocatable;
 use crate::pod::spec::QosClass;
 use crate::pod::{Pod, PodUid};
 use crate::probe::Prober;
@@ -105,6 +107,17 @@ impl Host {
             cgroups,
             layout,
         })
+    }
+
+    /// What there is to give to pods.
+    pub fn allocatable(&self) -> Allocatable {
+        let disk =
+            statvfs(self.layout.root()).map(|found| found.blocks().saturating_mul(found.fragment_size()));
+        Allocatable {
+            cpu_millis: self.cpus.saturating_mul(1000),
+            memory: self.facts.memory,
+            ephemeral_storage: disk.unwrap_or(0),
+        }
     }
 
     /// Keeps other agents from taking pods on or away while it lives.

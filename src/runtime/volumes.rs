@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use super::pod_runtime::{PodRuntime, blocking};
 use super::shim_client::{Notice, ShimClient};
 use super::{Error, Refusal};
-use crate::pod::downward::{Allocatable, Facts};
+use crate::pod::downward::Facts;
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Volume, VolumeMount, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, env, sub_path};
@@ -153,9 +153,8 @@ impl PodRuntime {
 
     /// What the pod's manifest does not say, and the downward API tells.
     pub(super) fn downward_facts(&self) -> Facts {
-        let node = &self.host.facts;
-        let allocatable = Allocatable { cpu_millis: 0, memory: node.memory, ephemeral_storage: 0 };
-        Facts { node_name: node.hostname.clone(), allocatable, ..Facts::default() }
+        let node_name = self.host.facts.hostname.clone();
+        Facts { node_name, allocatable: self.host.allocatable(), ..Facts::default() }
     }
 
     /// The volumes that a container mounts.

@@ -93,6 +93,8 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture;
 
     #[test]
     fn anyone_in_the_pod_may_write_and_a_second_prepare_keeps_the_content() {
@@ -127,6 +129,31 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
         prepare(&layout, &uid, "cache", Some(group)).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
+    }
+
+    #[test]
+    fn memory_is_limited_by_the_volume_the_pod_and_the_node() {
+        const NODE: u64 = 1000;
+        for (own, of_pod, containers, init, expected) in [
+            (None, None, [None, None], None, NODE),
+            (Some(10), None, [None, None], None, 10),
+            (Some(5000), None, [None, None], None, NODE),
+            (None, Some(300), [Some(1), Some(1)], None, 300),
+            (Some(400), Some(300), [None, None], None, 300),
+            (None, None, [Some(100), Some(200)], Some(50), 300),
+            (None, None, [Some(100), Some(200)], Some(600), 600),
+            (None, None, [Some(100), None], Some(600), NODE),
+            (None, None, [Some(100), Some(200)], None, NODE),
+            (Some(50), None, [Some(100), Some(200)], Some(1), 50),
+        ] {
+            let mut pod = fixture::pod(RestartPolicy::Always, &["i"], &["a", "b"]);
+            pod.spec.resources.memory_limit = of_pod;
+            pod.spec.init_containers[0].resources.memory_limit = init;
+            for (container, limit) in pod.spec.containers.iter_mut().zip(containers) {
+                container.resources.memory_limit = limit;
+            }
+            assert_eq!(memory_limit(own, &pod, NODE), expected, "{own:?} {of_pod:?} {containers:?} {init:?}");
+        }
     }
 
     #[test]

@@ -48,6 +48,8 @@ fn every_kind_of_source_shows_as_files_with_its_modes() {
             "read=/v/me/name",
             "read=/v/me/labels",
             "read=/v/me/cpu",
+            "read=/v/me/memory",
+            "read=/v/me/disk",
             "write=/v/colour",
             "write=/v/new",
             "report",
@@ -60,6 +62,8 @@ fn every_kind_of_source_shows_as_files_with_its_modes() {
                 {"path": "me/name", "fieldRef": {"fieldPath": "metadata.name"}},
                 {"path": "me/labels", "fieldRef": {"fieldPath": "metadata.labels"}},
                 {"path": "me/cpu", "resourceFieldRef": {"containerName": "a", "resource": "limits.cpu", "divisor": "1m"}},
+                {"path": "me/memory", "resourceFieldRef": {"containerName": "a", "resource": "limits.memory"}},
+                {"path": "me/disk", "resourceFieldRef": {"containerName": "a", "resource": "limits.ephemeral-storage"}},
             ]}},
         ]);
         let volume = json!({"projected": {"sources": sources, "defaultMode": 0o640}});
@@ -95,6 +99,13 @@ fn every_kind_of_source_shows_as_files_with_its_modes() {
         ] {
             assert_eq!(world.answer("a", step), Ok(answer), "{step}");
         }
+        // What has no limit may use all that the node has.
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
+        let kibibytes: u64 = meminfo.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let node = (kibibytes * 1024).to_string();
+        assert_eq!(world.answer("a", "read=/v/me/memory"), Ok(json!(node)));
+        let disk = world.answer("a", "read=/v/me/disk").unwrap();
+        assert!(disk.as_str().unwrap().parse::<u64>().unwrap() > 1 << 20, "{disk}");
         assert_eq!(world.answer("a", "write=/v/colour").unwrap_err(), "EROFS");
         assert_eq!(world.answer("a", "write=/v/new").unwrap_err(), "EROFS");
         let report = world.answer("a", "report").unwrap();
@@ -329,5 +340,22 @@ fn files_and_images_keep_their_owners_in_a_user_namespace() {
         assert_eq!(world.answer("a", "stat=/i/file").unwrap(), owned("644"));
         assert!(world.answer("a", "write=/m/x").is_ok());
         assert_eq!(world.answer("a", "stat=/m/x").unwrap(), owned("644"));
+    });
+}
+
+#[test]
+fn what_is_left_of_a_pod_that_nobody_knows_any_more_is_cleared_away() {
+    world(|world| {
+        let pod = pod(world, &["read=/v/colour", "wait"], json!({"configMap": {"name": "settings"}}));
+        let path =
+            world.write("m.json", &with_objects(&pod, &[config_map("settings", json!({"colour": "blue"}))]));
+        let run = world.run_manifest(&path);
+        world.answer("a", "read=/v/colour").unwrap();
+        run.kill();
+        let uid = world.pod_uids().remove(0);
+        fs::write(world.root_dir().join("pods").join(uid).join("pod.json"), "spoilt").unwrap();
+        let run = world.run_manifest(&path);
+        until("the second answer", || (world.ledger().answers("a", "read=/v/colour") == 2).then_some(()));
+        run.stop();
     });
 }

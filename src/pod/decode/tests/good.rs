@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{decode, decode_allowing};
+use crate::pod::downward::{Bound, FieldSelector, Resource, ResourceSelector};
 use crate::pod::spec::*;
 use crate::pod::sysctl::Allowed;
 use crate::pod::{ContainerSpec, Manifest, Pod};
@@ -485,4 +486,92 @@ fn an_annotation_lets_probes_ask_more_often_than_once_a_second() {
             pod.spec.containers.iter().map(|c| c.readiness_probe.as_ref().unwrap().period.as_millis());
         assert_eq!(periods.collect::<Vec<_>>(), expected, "{value}");
     }
+}
+
+#[test]
+fn every_kind_of_volume_and_mount_reaches_the_model() {
+    let text = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - name: c
+    image: i
+    volumeMounts:
+    - {name: memory, mountPath: /a, subPath: x/y, mountPropagation: HostToContainer}
+    - {name: config, mountPath: /b, subPathExpr: $(X), readOnly: true, recursiveReadOnly: IfPossible}
+  volumes:
+  - {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: config, configMap: {name: settings}}
+  - {name: secret, secret: {secretName: login, defaultMode: 0400, optional: true, items: [{key: k, path: ./a//b, mode: 0o600}]}}
+  - {name: image, image: {reference: files}}
+  - name: self
+    downwardAPI:
+      defaultMode: 292
+      items:
+      - {path: all, fieldRef: {fieldPath: metadata.annotations}}
+      - {path: one, fieldRef: {fieldPath: \"metadata.labels['example.com/tier']\"}}
+  - name: both
+    projected:
+      sources:
+      - configMap: {name: settings}
+      - downwardAPI: {items: [{path: cpu, mode: 0, resourceFieldRef: {containerName: c, resource: limits.cpu, divisor: 1m}}]}
+      - downwardAPI: {items: [{path: huge, resourceFieldRef: {containerName: c, resource: requests.hugepages-2Mi, divisor: 1Mi}}]}
+";
+    let spec = pods(text).remove(0).spec;
+    let whole = |name: &str| ObjectProjection { name: name.to_owned(), items: Vec::new(), optional: false };
+    let login = ObjectProjection {
+        items: vec![KeyToPath { key: "k".to_owned(), path: "a/b".into(), mode: Some(0o600) }],
+        optional: true,
+        ..whole("login")
+    };
+    let field = |path: &str, selector| DownwardFile {
+        path: path.into(),
+        content: DownwardContent::Field(selector),
+        mode: None,
+    };
+    let resource = |path: &str, mode, bound, resource, divisor| {
+        let container = Some("c".parse().unwrap());
+        let selector = ResourceSelector { container, bound, resource, divisor };
+        let content = DownwardContent::Resource(selector);
+        Projection::DownwardApi(vec![DownwardFile { path: path.into(), content, mode }])
+    };
+    let files = |sources, default_mode| VolumeSource::Projected { sources, default_mode };
+    let expected = [
+        ("memory", VolumeSource::EmptyDir { medium: Medium::Memory, size_limit: Some(1 << 20) }),
+        ("config", files(vec![Projection::ConfigMap(whole("settings"))], 0o644)),
+        ("secret", files(vec![Projection::Secret(login)], 0o400)),
+        ("image", VolumeSource::Image { reference: "files".to_owned(), pull_policy: PullPolicy::Always }),
+        (
+            "self",
+            files(
+                vec![Projection::DownwardApi(vec![
+                    field("all", FieldSelector::Annotations),
+                    field("one", FieldSelector::Label("example.com/tier".to_owned())),
+                ])],
+                0o444,
+            ),
+        ),
+        (
+            "both",
+            files(
+                vec![
+                    Projection::ConfigMap(whole("settings")),
+                    resource("cpu", Some(0), Bound::Limit, Resource::Cpu, 1),
+                    resource("huge", None, Bound::Request, Resource::HugePages(2 << 20), 1 << 20),
+                ],
+                0o644,
+            ),
+        ),
+    ];
+    let expected = expected.map(|(name, source)| Volume { name: name.to_owned(), source });
+    assert_eq!(spec.volumes, expected);
+
+    let mounts = &spec.containers[0].volume_mounts;
+    assert_eq!(mounts[0].sub_path, Some(SubPath::Plain("x/y".to_owned())));
+    assert_eq!(mounts[0].propagation, MountPropagation::HostToContainer);
+    assert_eq!(mounts[1].sub_path, Some(SubPath::Expr("$(X)".to_owned())));
+    assert_eq!(mounts[1].recursive_read_only, RecursiveReadOnly::IfPossible);
+    assert!(mounts[1].read_only);
 }
