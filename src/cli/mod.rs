@@ -7,7 +7,7 @@ mod print;
 mod run;
 mod stats;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -173,7 +173,9 @@ fn complain(text: &str) {
 fn log_to_stderr() {
     let asked = ["MKUBELET_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
     let filter = EnvFilter::builder().parse_lossy(asked.as_deref().unwrap_or("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // A file or the journal is no place for colours; NO_COLOR (no-color.org) asks a terminal for the same.
+    let is_plain = !io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!is_plain).with_writer(io::stderr).init();
 }
 
 #[cfg(test)]

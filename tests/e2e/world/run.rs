@@ -130,7 +130,10 @@ impl Run {
             assert!(Instant::now() < deadline, "still running after {:?}\n{}", *HANG, self.transcript());
             thread::sleep(Duration::from_millis(10));
         };
-        Ended { status, stdout: self.stdout.whole(), stderr: self.stderr.whole() }
+        let ended = Ended { status, stdout: self.stdout.whole(), stderr: self.stderr.whole() };
+        // Colours are for terminals, which this is not.
+        assert!(!ended.stderr.iter().any(|line| line.contains('\x1b')), "{}", ended.transcript());
+        ended
     }
 
     fn transcript(&self) -> String {
