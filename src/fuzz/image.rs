@@ -11,6 +11,7 @@ use crate::container::spec::ContainerConfig;
 use crate::image::Image;
 use crate::image::manifest;
 use crate::pod;
+use crate::pod::env::Variables;
 use crate::runtime::oci;
 use crate::runtime::pod_runtime::signal_number;
 
@@ -75,6 +76,7 @@ fn told(config: oci_spec::image::Config) -> Option<ContainerConfig> {
         attempt: 0,
         pod_group: Path::new("group"),
         volumes: &BTreeMap::new(),
+        env: &Variables::default(),
     };
     let node = oci::NodeFacts { hostname: "node".into(), memory: 1 << 30, ..Default::default() };
     oci::config(start, &Layout::new("/root", "/run", "/log"), &node).ok()

@@ -96,6 +96,10 @@ fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
     text(&mut container.image_pull_policy, pull_policy(image));
     text(&mut container.termination_message_path, "/dev/termination-log");
     text(&mut container.termination_message_policy, "File");
+    let sources = container.env.iter_mut().flatten().filter_map(|var| var.value_from.as_mut());
+    for field in sources.filter_map(|source| source.field_ref.as_mut()) {
+        text(&mut field.api_version, "v1");
+    }
     for port in container.ports.iter_mut().flatten() {
         text(&mut port.protocol, "TCP");
         if host_network && port.host_port.unwrap_or(0) == 0 {

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::id::{ContainerName, PodKey, PodUid};
 pub use super::probe::{Grpc, HttpGet, Probe, ProbeHandler, TcpSocket};
 
+mod env;
 mod volumes;
 
+pub use env::*;
 pub use volumes::*;
 
 /// A pod that passed validation, with every default filled in.
@@ -150,6 +152,9 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// In the manifest's order; values not yet expanded (`$(NAME)`, see `pod::env`).
     pub env: Vec<EnvVar>,
+    /// Variables that come before those, in the manifest's order.
+    #[serde(default)]
+    pub env_from: Vec<EnvFrom>,
     /// Informational, and the names that probes may use.
     pub ports: Vec<ContainerPort>,
     /// Unique by `mount_path`.
@@ -218,15 +223,6 @@ pub enum PullPolicy {
     IfNotPresent,
     /// Never ask.
     Never,
-}
-
-/// An environment variable with a literal value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EnvVar {
-    /// Not empty, without `=` and NUL.
-    pub name: String,
-    /// Without NUL; `$(NAME)` not yet expanded.
-    pub value: String,
 }
 
 /// An entry of `ports`.
@@ -358,6 +354,11 @@ pub(crate) mod tests {
         }
     }
 
+    /// A variable with a literal value.
+    pub(crate) fn env_var(name: &str, value: &str) -> EnvVar {
+        EnvVar { name: name.to_owned(), value: value.to_owned(), value_from: None }
+    }
+
     /// A plain mount.
     pub(crate) fn volume_mount(volume: &str, mount_path: &str, read_only: bool) -> VolumeMount {
         VolumeMount {
@@ -380,6 +381,7 @@ pub(crate) mod tests {
             args: Vec::new(),
             working_dir: None,
             env: Vec::new(),
+            env_from: Vec::new(),
             ports: Vec::new(),
             volume_mounts: Vec::new(),
             resources: Resources::default(),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::env;
+use super::env::{self, Variables};
 use super::spec::{SubPath, VolumeMount};
 
 /// Why a mount shows nothing. In the kubelet's words.
@@ -21,7 +21,7 @@ pub enum Invalid {
 }
 
 /// The path below the volume's root; `None` is the root itself. `env` is the environment that the manifest gives.
-pub fn of(mount: &VolumeMount, env: &[(String, String)]) -> Result<Option<String>, Invalid> {
+pub fn of(mount: &VolumeMount, env: &Variables) -> Result<Option<String>, Invalid> {
     let path = match &mount.sub_path {
         None => return Ok(None),
         Some(SubPath::Plain(path)) => path.clone(),
@@ -36,14 +36,14 @@ pub fn of(mount: &VolumeMount, env: &[(String, String)]) -> Result<Option<String
     Ok(Some(path).filter(|path| !path.is_empty()))
 }
 
-fn expand(expr: &str, env: &[(String, String)]) -> Result<String, Invalid> {
+fn expand(expr: &str, env: &Variables) -> Result<String, Invalid> {
     let missing = RefCell::new(BTreeSet::new());
     let value = |name: &str| {
-        let found = env.iter().find(|(known, value)| known == name && !value.is_empty());
+        let found = env.get(name).filter(|value| !value.is_empty());
         if found.is_none() {
             missing.borrow_mut().insert(name.to_owned());
         }
-        found.map(|(_, value)| value.clone())
+        found.map(str::to_owned)
     };
     let expanded = env::expand(expr, &value);
     let missing = missing.into_inner();
@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn sub_paths_are_expanded_and_stay_below() {
         let env = [("NAME", "web-0"), ("ROOT", "/"), ("UP", ".."), ("EMPTY", "")];
-        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut variables = Variables::default();
+        env.into_iter().for_each(|(name, value)| variables.set(name, value));
         let plain = |path: &str| Some(SubPath::Plain(path.to_owned()));
         let expr = |path: &str| Some(SubPath::Expr(path.to_owned()));
         for (sub_path, expected) in [
@@ -75,7 +76,7 @@ mod tests {
             (expr("$(Z)$(EMPTY)$(A)"), Err("missing value for A, EMPTY, Z")),
         ] {
             let mount = VolumeMount { sub_path: sub_path.clone(), ..volume_mount("v", "/v", false) };
-            let found = of(&mount, &env).map_err(|error| error.to_string());
+            let found = of(&mount, &variables).map_err(|error| error.to_string());
             let expected = expected.map(|path| path.map(str::to_owned)).map_err(str::to_owned);
             assert_eq!(found, expected, "{sub_path:?}");
         }

@@ -81,7 +81,8 @@ const SPEC: &Table = &[
 const CONTAINER: &Table = &[
     ("args", Any),
     ("command", Any),
-    ("env", List(&[("name", Any), ("value", Any)])),
+    ("env", List(&[("name", Any), ("value", Any), ("valueFrom", Object(VALUE_SOURCE))])),
+    ("envFrom", Any),
     ("image", Any),
     ("imagePullPolicy", Any),
     ("lifecycle", Object(&[("postStart", Object(HOOK)), ("preStop", Object(HOOK)), ("stopSignal", Any)])),
@@ -98,7 +99,6 @@ const CONTAINER: &Table = &[
     ("workingDir", Any),
     // Nothing is ever resized.
     ("resizePolicy", NoEffect),
-    ("envFrom", Empty),
     ("stdin", Only(&["false"])),
     ("stdinOnce", Only(&["false"])),
     ("terminationMessagePath", Only(&["", "/dev/termination-log"])),
@@ -106,6 +106,9 @@ const CONTAINER: &Table = &[
     ("tty", Only(&["false"])),
     ("volumeDevices", Empty),
 ];
+
+const VALUE_SOURCE: &Table =
+    &[("configMapKeyRef", Any), ("fieldRef", Any), ("resourceFieldRef", Any), ("secretKeyRef", Any)];
 
 /// `hostIP` and `hostPort` depend on `hostNetwork`, so validation has their rule.
 const PORT: &Table =

@@ -13,11 +13,12 @@ use super::resources;
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
+use crate::pod::env::{self, Variables};
 use crate::pod::spec::{
     HostPathType, MountPropagation, ProcMount, RecursiveReadOnly, Security, SupplementalGroupsPolicy,
     VolumeMount, VolumeSource,
 };
-use crate::pod::{ContainerSpec, Pod, env, sub_path};
+use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::volume::Source;
 
 /// PATH of a container whose image and manifest say nothing of it.
@@ -119,6 +120,8 @@ pub struct Start<'a> {
     pub pod_group: &'a Path,
     /// The host's files and directories behind the pod's volumes.
     pub volumes: &'a BTreeMap<String, Source>,
+    /// The manifest's variables.
+    pub env: &'a Variables,
 }
 
 /// Describes the container to the shim.
@@ -157,8 +160,7 @@ pub fn hostname<'a>(pod: &'a Pod, node: &'a NodeFacts) -> &'a str {
 fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
     let Start { pod, spec, image, .. } = start;
     let words = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
-    let manifest_env = env::resolve(&spec.env);
-    let args = env::argv(spec, &words(image.config.entrypoint()), &words(image.config.cmd()), &manifest_env);
+    let args = env::argv(spec, &words(image.config.entrypoint()), &words(image.config.cmd()), start.env);
     if args.is_empty() {
         return Err(Error::NoCommand { image: spec.image.clone() });
     }
@@ -170,7 +172,7 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
 
     Ok(Process {
         args,
-        env: environment(&words(image.config.env()), hostname(pod, node), &manifest_env),
+        env: environment(&words(image.config.env()), hostname(pod, node), start.env),
         cwd,
         user: UserRequest {
             image_user: image.config.user().clone().unwrap_or_default(),
@@ -197,17 +199,14 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
 }
 
 /// The image's variables, then HOSTNAME, then the manifest's; a later one replaces an earlier one in its place.
-fn environment(image: &[String], hostname: &str, manifest: &[(String, String)]) -> Vec<String> {
-    let mut variables: Vec<(&str, &str)> = vec![("PATH", DEFAULT_PATH)];
+fn environment(image: &[String], hostname: &str, manifest: &Variables) -> Vec<String> {
+    let mut variables = Variables::default();
+    variables.set("PATH", DEFAULT_PATH);
     let image = image.iter().filter_map(|variable| variable.split_once('='));
-    let manifest = manifest.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    for (name, value) in image.chain([("HOSTNAME", hostname)]).chain(manifest) {
-        match variables.iter_mut().find(|(known, _)| *known == name) {
-            Some(variable) => variable.1 = value,
-            None => variables.push((name, value)),
-        }
+    for (name, value) in image.chain([("HOSTNAME", hostname)]).chain(manifest.iter()) {
+        variables.set(name, value);
     }
-    variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    variables.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// The defaults and what is added, less what is dropped; `ALL` comes before single names, and stands for what the node has.
@@ -253,14 +252,13 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
         mount("/sys/fs/cgroup", "cgroup", "cgroup", kernel),
     ];
 
-    let env = env::resolve(&spec.env);
     let mut volumes: Vec<_> = spec.volume_mounts.iter().collect();
     volumes.sort_by(|a, b| a.mount_path.cmp(&b.mount_path));
     for volume in volumes {
         let source = start.volumes.get(&volume.volume);
         let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
         mounts.push(match source {
-            Source::Path(path) => bind(pod, volume, path, &env)?,
+            Source::Path(path) => bind(pod, volume, path, start.env)?,
             Source::Image(layers) => image_volume(volume, layers),
         });
     }
@@ -279,7 +277,7 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
 }
 
 /// A part of a volume, or all of it, as one mount of a container shows it.
-fn bind(pod: &Pod, volume: &VolumeMount, source: &Path, env: &[(String, String)]) -> Result<Mount, Error> {
+fn bind(pod: &Pod, volume: &VolumeMount, source: &Path, env: &Variables) -> Result<Mount, Error> {
     let is_read_only = volume.read_only || is_always_read_only(pod, &volume.volume);
     let access = match volume.recursive_read_only {
         // Every kernel that is supported can.

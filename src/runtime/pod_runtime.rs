@@ -68,9 +68,10 @@ struct Memory {
     /// Images looked up while the sandbox was being made, by the name they have in the manifest.
     images: HashMap<String, Image>,
     stop_signals: HashMap<ContainerName, i32>,
+    /// The pod's own address, once it has one.
+    address: Option<Ipv4Addr>,
     /// Containers run that an earlier agent started: objects may have changed since.
     taken_over: bool,
-    address: Option<Ipv4Addr>,
     /// The pod's record on its way to the disk.
     saving: Option<JoinHandle<()>>,
     /// What probes have found, likewise.
@@ -177,7 +178,8 @@ impl Runtime for PodRuntime {
 
         let shim = self.connected().await.map_err(internal)?;
         let volumes = self.prepare_volumes(&shim).await?;
-        self.prepare_sub_paths(spec, &volumes, &shim).await?;
+        let env = self.environment(spec)?;
+        self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
         let (pod, host, spec) = (Arc::clone(&self.pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
             make_directories(&pod, &spec, attempt, &host)
@@ -191,6 +193,7 @@ impl Runtime for PodRuntime {
                 attempt,
                 pod_group: &group,
                 volumes: &volumes,
+                env: &env,
             };
             let refused = |message: String| Refusal { reason: "CreateContainerError", message };
             let mut config =
@@ -307,6 +310,11 @@ impl PodRuntime {
         let address = address.map_err(|e| Error::chain(&e)).map_err(Error::in_step("allocate an address"))?;
         self.memory().address = Some(address.ip);
         Ok(Some(address.ip))
+    }
+
+    /// The pod's own address, once it has one.
+    pub(super) fn known_address(&self) -> Option<Ipv4Addr> {
+        self.memory().address
     }
 
     /// The host's ids behind the pod's own user namespace, if it is to have one.

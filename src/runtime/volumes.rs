@@ -11,10 +11,10 @@ use nix::sys::stat::Mode;
 use super::pod_runtime::{PodRuntime, blocking};
 use super::shim_client::{Notice, ShimClient};
 use super::{Error, Refusal};
-use crate::pod::downward::Facts;
+use crate::pod::env::Variables;
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Volume, VolumeMount, VolumeSource};
-use crate::pod::{ContainerSpec, Pod, env, sub_path};
+use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::shim::protocol::{Call, TmpfsConfig};
 use crate::volume::{self, Source, Surroundings};
 
@@ -110,12 +110,12 @@ impl PodRuntime {
         &self,
         container: &ContainerSpec,
         volumes: &Volumes,
+        env: &Variables,
         shim: &ShimClient,
     ) -> Result<(), Refusal> {
-        let env = env::resolve(&container.env);
         for mount in &container.volume_mounts {
             let refused = |message: String| Refusal { reason: "CreateContainerConfigError", message };
-            let wanted = sub_path::of(mount, &env).map_err(|error| refused(error.to_string()))?;
+            let wanted = sub_path::of(mount, env).map_err(|error| refused(error.to_string()))?;
             let (Some(path), Some(Source::Path(source))) = (wanted, volumes.get(&mount.volume)) else {
                 continue;
             };
@@ -149,12 +149,6 @@ impl PodRuntime {
     fn tmpfs_config(&self, volume: &Volume) -> Option<TmpfsConfig> {
         let tmpfs = volume::tmpfs(volume, &self.pod, self.host.facts.memory)?;
         Some(TmpfsConfig { name: volume.name.clone(), size: tmpfs.size, inert: tmpfs.is_inert })
-    }
-
-    /// What the pod's manifest does not say, and the downward API tells.
-    pub(super) fn downward_facts(&self) -> Facts {
-        let node_name = self.host.facts.hostname.clone();
-        Facts { node_name, allocatable: self.host.allocatable(), ..Facts::default() }
     }
 
     /// The volumes that a container mounts.

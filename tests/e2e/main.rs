@@ -9,6 +9,7 @@ mod world;
 
 mod crash;
 mod deadline;
+mod environment;
 mod escapes;
 mod exit_status;
 mod hooks;

@@ -11,16 +11,16 @@ use crate::world::{Pod, World, until, with_objects, world};
 /// From a saved file to the running container: the promise is seconds.
 const SECONDS: Duration = Duration::from_secs(5);
 
-fn config_map(name: &str, data: Value) -> Value {
+pub(crate) fn config_map(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
 }
 
-fn secret(name: &str, data: Value) -> Value {
+pub(crate) fn secret(name: &str, data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data})
 }
 
 /// Replaces a manifest as an editor does it.
-fn save(path: &Path, text: &str) {
+pub(crate) fn save(path: &Path, text: &str) {
     let new = path.with_extension("new");
     fs::write(&new, text).unwrap();
     fs::rename(new, path).unwrap();

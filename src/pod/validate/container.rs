@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::{
-    all_invalid, lifecycle, names, one_of, ports, probe, resources, restart, security, volumes, without_nul,
+    all_invalid, env, lifecycle, names, one_of, ports, probe, resources, restart, security, volumes,
+    without_nul,
 };
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{ContainerSpec, EnvVar, PullPolicy};
+use crate::pod::spec::{ContainerSpec, PullPolicy};
 
 /// What a container's checks need to know of its pod.
 pub(super) struct Surroundings<'a> {
@@ -98,7 +99,9 @@ fn check(
     let command = words(container.command.as_deref(), &path.field("command"), document);
     let args = words(container.args.as_deref(), &path.field("args"), document);
     let working_dir = working_dir(container.working_dir.as_deref(), &path.field("workingDir"), document);
-    let env = env(container.env.as_deref().unwrap_or_default(), &path.field("env"), document);
+    let env = env::check(container.env.as_deref().unwrap_or_default(), &path.field("env"), document);
+    let env_from = container.env_from.as_deref().unwrap_or_default();
+    let env_from = env::check_from(env_from, &path.field("envFrom"), document);
     let declared = container.ports.as_deref().unwrap_or_default();
     let ports = ports::check(declared, pod.host_network, &path.field("ports"), document);
     let mounts = container.volume_mounts.as_deref().unwrap_or_default();
@@ -131,6 +134,7 @@ fn check(
         args,
         working_dir,
         env,
+        env_from,
         ports,
         volume_mounts,
         resources,
@@ -182,21 +186,4 @@ fn working_dir(dir: Option<&str>, path: &Path<'_>, document: &mut Document<'_, '
         document.invalid(path, dir, "must be an absolute path");
     }
     Some(dir.to_owned())
-}
-
-fn env(vars: &[k8s::EnvVar], path: &Path<'_>, document: &mut Document<'_, '_>) -> Vec<EnvVar> {
-    let mut checked = Vec::with_capacity(vars.len());
-    for (index, var) in vars.iter().enumerate() {
-        let path = path.index(index);
-        let name_path = path.field("name");
-        if var.name.is_empty() {
-            document.required(&name_path);
-        } else if let Some(why) = names::env_name(&var.name) {
-            document.invalid(&name_path, &var.name, why);
-        }
-        let value = var.value.clone().unwrap_or_default();
-        without_nul(&path.field("value"), &value, document);
-        checked.push(EnvVar { name: var.name.clone(), value });
-    }
-    checked
 }

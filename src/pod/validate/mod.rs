@@ -5,6 +5,7 @@
 
 mod container;
 mod downward;
+mod env;
 mod handler;
 mod lifecycle;
 mod metadata;

@@ -4,8 +4,10 @@ use oci_spec::image::Config as ImageConfig;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::pod::spec::tests::volume_mount;
-use crate::pod::spec::{EnvVar, RestartPolicy, SubPath, Volume};
+use crate::pod::downward::Facts;
+use crate::pod::objects::Objects;
+use crate::pod::spec::tests::{env_var, volume_mount};
+use crate::pod::spec::{RestartPolicy, SubPath, Volume};
 use crate::runtime::fixture;
 
 fn image(config: Value) -> Image {
@@ -49,6 +51,8 @@ fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
         ("data".to_owned(), Source::Path("/v/data".into())),
         ("image".to_owned(), image_volume),
     ]);
+    let sources = env::Sources { pod, objects: &Objects::default(), facts: &Facts::default() };
+    let variables = env::resolve(&pod.spec.containers[0], sources).unwrap();
     let start = Start {
         pod,
         spec: &pod.spec.containers[0],
@@ -57,6 +61,7 @@ fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
         attempt: 2,
         pod_group: Path::new("kubepods/besteffort/poduid-1"),
         volumes: &volumes,
+        env: &variables,
     };
     config(start, &Layout::new("/root", "/run", "/log"), &node())
 }
@@ -156,7 +161,7 @@ fn command_and_args_follow_the_kubernetes_table() {
         let mut pod = a_pod();
         pod.spec.containers[0].command = strings(command);
         pod.spec.containers[0].args = strings(args);
-        pod.spec.containers[0].env = vec![EnvVar { name: "V".into(), value: "1".into() }];
+        pod.spec.containers[0].env = vec![env_var("V", "1")];
         assert_eq!(oci_of(&pod, &image)["process"]["args"], json!(want));
     }
 }
@@ -170,10 +175,7 @@ fn an_image_without_a_command_is_said_to_have_none() {
 #[test]
 fn the_manifest_wins_over_hostname_and_these_over_the_image() {
     let mut pod = a_pod();
-    pod.spec.containers[0].env = vec![
-        EnvVar { name: "A".into(), value: "manifest".into() },
-        EnvVar { name: "HOSTNAME".into(), value: "mine".into() },
-    ];
+    pod.spec.containers[0].env = vec![env_var("A", "manifest"), env_var("HOSTNAME", "mine")];
     let image = image(json!({"Cmd": ["c"], "Env": ["PATH=/bin", "A=image", "B=image", "HOSTNAME=image"]}));
     assert_eq!(
         oci_of(&pod, &image)["process"]["env"],
@@ -228,7 +230,7 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
 #[test]
 fn a_mount_says_which_part_of_its_volume_it_shows_and_how() {
     let mut pod = a_pod();
-    pod.spec.containers[0].env = vec![EnvVar { name: "WHO".into(), value: "me, too".into() }];
+    pod.spec.containers[0].env = vec![env_var("WHO", "me, too")];
     let plain = volume_mount("data", "/data", true);
     let mounts = [
         (plain.clone(), &["rbind", "rprivate", "ro"][..]),

@@ -89,7 +89,14 @@ fn every_supported_field_reaches_the_model() {
     );
 
     let mount = crate::pod::spec::tests::volume_mount;
-    let variable = |name: &str, value: &str| EnvVar { name: name.to_owned(), value: value.to_owned() };
+    let variable = crate::pod::spec::tests::env_var;
+    let from = |name: &str, source| EnvVar { value_from: Some(source), ..variable(name, "") };
+    let key = |name: &str, key: &str, optional| KeySelector {
+        name: name.to_owned(),
+        key: key.to_owned(),
+        optional,
+    };
+    let cpus = ResourceSelector { container: None, bound: Bound::Limit, resource: Resource::Cpu, divisor: 1 };
     let identity = Security {
         run_as_user: Some(1000),
         run_as_group: Some(1000),
@@ -141,7 +148,29 @@ fn every_supported_field_reaches_the_model() {
         image_pull_policy: PullPolicy::Always,
         args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),
         working_dir: Some("/srv".to_owned()),
-        env: vec![variable("EMPTY", ""), variable("PORT", "80")],
+        env: vec![
+            variable("EMPTY", ""),
+            variable("PORT", "80"),
+            from("COLOUR", ValueSource::ConfigMapKey(key("settings", "colour", true))),
+            from("PASSWORD", ValueSource::SecretKey(key("login", "password", false))),
+            from("ADDRESS", ValueSource::Field(FieldSelector::PodIp)),
+            from("TIER", ValueSource::Field(FieldSelector::Label("tier".to_owned()))),
+            from("CPUS", ValueSource::Resource(cpus)),
+        ],
+        env_from: vec![
+            EnvFrom {
+                prefix: "APP_".to_owned(),
+                kind: ObjectKind::ConfigMap,
+                name: "settings".to_owned(),
+                optional: false,
+            },
+            EnvFrom {
+                prefix: String::new(),
+                kind: ObjectKind::Secret,
+                name: "login".to_owned(),
+                optional: true,
+            },
+        ],
         ports: vec![port("http", 80, Protocol::Tcp), port("dns", 53, Protocol::Udp)],
         volume_mounts: vec![mount("data", "/data", true), mount("logs", "/var/log", false)],
         resources: Resources {
