@@ -96,3 +96,26 @@ fn read_one(path: &Path) -> Option<Pod> {
         images: containers.map(|container| container.image).chain(volumes).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_of_containers_and_of_volumes_are_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let pod = dir.path().join("uid");
+        std::fs::create_dir(&pod).unwrap();
+        let record = r#"{"version": 1, "pod": {"key": {"namespace": "shop", "name": "web"}, "spec": {
+            "init_containers": [{"image": "first"}],
+            "containers": [{"image": "nginx", "name": "c"}],
+            "volumes": [
+                {"name": "a", "source": {"EmptyDir": {"medium": "Disk", "size_limit": null}}},
+                {"name": "b", "source": {"Image": {"reference": "files:1", "pull_policy": "Never"}}},
+                {"name": "c", "source": {"Projected": {"sources": [], "default_mode": 420}}}
+            ]}}}"#;
+        std::fs::write(pod.join("pod.json"), record).unwrap();
+        let images = ["first", "nginx", "files:1"].map(str::to_owned).to_vec();
+        assert_eq!(read(dir.path()), [Pod { name: "shop/web".to_owned(), images }]);
+    }
+}
