@@ -85,7 +85,13 @@ impl Printer {
             (ended.exit_code != 0).then_some((ended.finished_at.as_ref()?.0, ended.exit_code))
         });
         // How sidecars end says nothing about a pod that succeeded.
-        match failed.min().filter(|_| status.phase.as_deref() != Some("Succeeded")) {
+        let failed = match status.phase.as_deref() {
+            Some("Succeeded") => None,
+            // By its deadline, say.
+            Some("Failed") => failed.min().or(Some((Timestamp::MAX, 1))),
+            _ => failed.min(),
+        };
+        match failed {
             Some(first) => self.failures.insert(pod.uid.clone(), first),
             None => self.failures.remove(&pod.uid),
         };
@@ -93,7 +99,10 @@ impl Printer {
         let seen = self.pods.entry(pod.uid.clone()).or_default();
         let phase = status.phase.clone().unwrap_or_default();
         let is_new_phase = phase != seen.phase;
-        let line = format!("pod {}: {phase}", pod.key);
+        let mut line = format!("pod {}: {phase}", pod.key);
+        if let (Some(reason), Some(message)) = (&status.reason, &status.message) {
+            line.push_str(&format!(" ({reason}): {message}"));
+        }
         let is_beginning = is_new_phase && phase == "Pending";
         if is_beginning {
             lines.push((Mood::Plain, line.clone()));
@@ -247,6 +256,20 @@ mod tests {
             let lines = self.printer.lines(&Update { pod: Arc::clone(&self.pod), change });
             lines.into_iter().map(|line| line.strip_suffix('\n').unwrap().to_owned()).collect()
         }
+    }
+
+    #[test]
+    fn a_deadline_is_a_reason_and_a_failure_though_no_container_failed() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        Arc::make_mut(&mut screen.pod).spec.active_deadline = Some(Duration::from_secs(10));
+        let mut h = History::ready();
+        h.start(0, "a");
+        screen.at(0, &h);
+        let message = "Pod was active on the node longer than the specified deadline";
+        assert_eq!(screen.at(10, &h), [format!("pod default/web: Failed (DeadlineExceeded): {message}")]);
+        h.exit(11, "a", 0);
+        assert_eq!(screen.at(11, &h), ["container default/web/a: Terminated (Completed)"]);
+        assert_eq!(screen.printer.exit_code(), 1);
     }
 
     #[test]

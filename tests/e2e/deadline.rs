@@ -15,10 +15,15 @@ fn a_pod_that_is_active_for_too_long_is_ended_with_grace_and_fails() {
         let began = Instant::now();
         let run = world.run(&pod);
         run.expect_running("long", "a", 0);
-        let ended = run.wait();
+        let ended = run.wait().code(1);
         let took = began.elapsed();
         assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(20), "{took:?}");
-        ended.printed("pod default/long: Failed").agrees_with(&world.ledger(), "long", "a");
+        let why = "Pod was active on the node longer than the specified deadline";
+        ended.printed(&format!("pod default/long: Failed (DeadlineExceeded): {why}")).agrees_with(
+            &world.ledger(),
+            "long",
+            "a",
+        );
         assert_eq!(
             (world.ledger().starts("a"), world.ledger().signals("a")),
             (1, vec!["SIGTERM".to_owned()])

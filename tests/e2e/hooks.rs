@@ -38,7 +38,7 @@ fn a_container_is_running_when_its_post_start_hook_has_ended_and_so_the_next_one
 #[test]
 fn a_container_whose_post_start_hook_fails_is_ended() {
     world(|world| {
-        let hook = exec("hook", &["exit=5"]);
+        let hook = exec("hook", &["sleep=300", "exit=5"]);
         let container =
             world.container("a", &["term=9", "wait"]).with("lifecycle", json!({"postStart": hook}));
         let run = world.run(&world.pod("fails", [container]).restart_policy("Never"));
@@ -162,5 +162,32 @@ fn hooks_ask_over_the_network_and_what_fails_is_told_in_the_kubelets_words() {
         let what = format!("TCP lifecycle hook ({ip}:9) for Container \"missed\" in Pod \"network_default(");
         let why = format!("failed - error: dial tcp {ip}:9: connect: connection refused");
         assert!(transcript.contains(&what) && transcript.contains(&why), "{transcript}");
+    });
+}
+
+#[test]
+fn a_hook_can_ask_the_pod_itself_over_the_network_and_fails_where_nobody_listens() {
+    world(|world| {
+        let probe = json!({"tcpSocket": {"port": 8080}, "periodSeconds": 1, "failureThreshold": 60});
+        let server = world
+            .container("server", &["term=0", "serve=8080", "wait"])
+            .with("restartPolicy", json!("Always"))
+            .with("startupProbe", probe);
+        let asks = |name: &str, hook: Value| {
+            world.container(name, &["term=9", "wait"]).with("lifecycle", json!({"postStart": hook}))
+        };
+        let http = asks("http", json!({"httpGet": {"port": 8080, "path": "/hello"}}));
+        let tcp = asks("tcp", json!({"tcpSocket": {"port": 8080}}));
+        let wrong = asks("wrong", json!({"httpGet": {"port": 8081}})).with("restartPolicy", json!("Never"));
+        // It may be too young to hear its stop signal: then it is killed.
+        let run = world.run(&world.pod("asks", [http, tcp, wrong]).init([server]).grace(3));
+        for container in ["http", "tcp"] {
+            run.expect_running("asks", container, 0);
+        }
+        run.expect_prefix(
+            "container default/asks/wrong: Waiting (PostStartHookError): HTTP lifecycle hook (/)",
+        );
+        run.expect_prefix("container default/asks/wrong: Terminated (Error, exit code ");
+        run.stop();
     });
 }
