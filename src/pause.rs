@@ -46,18 +46,19 @@ pub struct Starting {
     pub user_namespace: Option<UserNamespace>,
 }
 
-/// The namespaces that containers share with a pause started with this choice.
-pub fn shared_namespaces(host_network: bool) -> CloneFlags {
-    if host_network {
-        CloneFlags::CLONE_NEWIPC
-    } else {
-        CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS
-    }
+/// The namespaces that pause makes for its pod, and containers join: those that are not to be the host's.
+pub fn shared_namespaces(host_network: bool, host_ipc: bool) -> CloneFlags {
+    let network = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
+    let mut shared = CloneFlags::empty();
+    shared.set(network, !host_network);
+    shared.set(CloneFlags::CLONE_NEWIPC, !host_ipc);
+    shared
 }
 
-/// Starts pause in `cgroup`. With a `hostname` it gets UTS and network namespaces of its own, without it stays in the
-/// caller's (hostNetwork). `sysctls` are of the new namespaces, and with `ids` all of them belong to a new user namespace.
+/// Starts pause in `cgroup`, with [`shared_namespaces`] and a PID namespace of its own. `hostname` is that of a new UTS
+/// namespace. `sysctls` are of the new namespaces, and with `ids` all of them belong to a new user namespace.
 pub fn start(
+    shared: CloneFlags,
     hostname: Option<&str>,
     sysctls: &[(String, String)],
     ids: Option<IdRange>,
@@ -66,7 +67,7 @@ pub fn start(
     let (report, mut child_report) = pipe().step(|| "pipe")?;
     // At its end the ids are mapped; a [`Failure`] before that says why they are not.
     let mut mapping = ids.map(|_| pipe()).transpose().step(|| "pipe")?;
-    let namespaces = shared_namespaces(hostname.is_none()) | CloneFlags::CLONE_NEWNS;
+    let namespaces = shared | CloneFlags::CLONE_NEWNS;
     // Namespaces belong to the user namespace in which they are made, and so do their files to its root at that time: in a
     // user namespace of its own, pause makes them when it has become that root.
     let (flags, later) = match ids {

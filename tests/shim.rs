@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use mkubelet::cgroup::Cgroups;
-use mkubelet::container::spec::{ContainerConfig, Process, Root, UserRequest};
+use mkubelet::container::spec::{ContainerConfig, PidNamespace, Process, Root, UserRequest};
 use mkubelet::container::user_namespace::IdRange;
 use mkubelet::shim::frame::{Decoder, encode};
 use mkubelet::shim::protocol::{
@@ -115,6 +115,8 @@ impl World {
             sysctls: Vec::new(),
             hostname: "shim-test".to_owned(),
             host_network: false,
+            host_ipc: false,
+            pids: PidNamespace::Container,
             cgroup: self.group.join("sandbox"),
             shm_size: 1 << 20,
         })

@@ -11,11 +11,11 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::failure::{Failure, Step};
 use super::init::{self, Inherited};
 use super::rootfs;
-use super::spec::ContainerConfig;
+use super::spec::{ContainerConfig, PidNamespace};
 use super::user::Identity;
 use super::user_namespace::{IdRange, UserNamespace};
 use crate::cgroup::Cgroups;
-use crate::sys::clone::{Child, spawn};
+use crate::sys::clone::{Child, spawn, spawn_beside};
 
 /// A container between its clone and its execve.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Sandbox<'a> {
     pub pause: BorrowedFd<'a>,
     /// The namespaces of pause that containers join.
     pub shared: CloneFlags,
+    /// Where its processes have their numbers.
+    pub pids: PidNamespace,
     /// The pod's own user namespace; `None`: the host's.
     pub user_namespace: Option<&'a UserNamespace>,
 }
@@ -77,13 +79,19 @@ pub fn create(
         stderr: child_stderr.as_fd(),
     };
 
-    let flags = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    let child = spawn(flags, cgroup.into.as_ref().map(AsFd::as_fd), || {
+    let into = cgroup.into.as_ref().map(AsFd::as_fd);
+    let become_container = || {
         let Err(failure) = init::run(config, &inherited);
         send_report(&mut child_report, &failure);
         1
-    })
-    .step(|| "clone3")?;
+    };
+    let flags = CloneFlags::CLONE_NEWNS;
+    let child = match sandbox.pids {
+        PidNamespace::Container => spawn(flags | CloneFlags::CLONE_NEWPID, into, become_container),
+        PidNamespace::Pod => spawn_beside(sandbox.pause, flags, into, become_container),
+        PidNamespace::Host => spawn(flags, into, become_container),
+    };
+    let child = child.step(|| "clone3")?;
     let user_namespace = sandbox.user_namespace.map(|namespace| namespace.ids);
     Ok(Starting { child, oom_kills, report, identity, user_namespace, stdout, stderr })
 }

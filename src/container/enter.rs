@@ -23,7 +23,7 @@ use super::user::Identity;
 use super::user_namespace::{self, IdRange};
 use super::{devices, limits, process, rootfs};
 use crate::cgroup::{Cgroups, Join};
-use crate::sys::clone::{Child, own_pid_namespace, spawn};
+use crate::sys::clone::{Child, spawn_beside};
 
 /// The container that is entered.
 #[derive(Debug, Clone, Copy)]
@@ -73,19 +73,13 @@ pub fn start(
     let failed = |error: crate::cgroup::Error| Failure::new("open the cgroup", error.to_string());
     let cgroup = cgroups.join(target.group).map_err(failed)?;
     let (report, mut child_report) = pipe().step(|| "pipe")?;
-    let own = own_pid_namespace().step(|| "open the own PID namespace")?;
-
-    // Concerns children only, and spares the second fork that a child would need to get there.
-    setns(target.main, CloneFlags::CLONE_NEWPID).step(|| "join the container's PID namespace")?;
-    let child = spawn(CloneFlags::empty(), cgroup.into.as_ref().map(AsFd::as_fd), || {
+    let into = cgroup.into.as_ref().map(AsFd::as_fd);
+    let child = spawn_beside(target.main, CloneFlags::empty(), into, || {
         let Err(failure) = run(process, target, &cgroup, streams);
         send_report(&mut child_report, &failure);
         1
     });
-    if let Err(errno) = setns(&own, CloneFlags::CLONE_NEWPID) {
-        panic!("leave the container's PID namespace: {errno}");
-    }
-    Ok(Starting { child: child.step(|| "clone3")?, report })
+    Ok(Starting { child: child.step(|| "clone into the container's PID namespace")?, report })
 }
 
 /// Becomes the program; returns only when a step failed.

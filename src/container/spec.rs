@@ -85,6 +85,19 @@ pub struct Process {
     pub seccomp: Option<Filter>,
 }
 
+/// Where the processes of a pod's containers have their numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PidNamespace {
+    /// Each container in a namespace of its own, in which its first process is PID 1: with that, all of them end.
+    #[default]
+    Container,
+    /// Together in pause's, in which pause is PID 1.
+    Pod,
+    /// In the host's.
+    Host,
+}
+
 /// The identity that was asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -48,6 +48,15 @@ pub struct PodSpec {
     pub hostname: String,
     /// Share the node's network and UTS namespaces.
     pub host_network: bool,
+    /// Share the node's PID namespace. Not together with `share_process_namespace`.
+    #[serde(default)]
+    pub host_pid: bool,
+    /// Share the node's IPC namespace, and its /dev/shm.
+    #[serde(default)]
+    pub host_ipc: bool,
+    /// The containers share one PID namespace, whose PID 1 is pause.
+    #[serde(default)]
+    pub share_process_namespace: bool,
     /// Started one after another, before the containers. Sidecars stay, the others must succeed first.
     pub init_containers: Vec<ContainerSpec>,
     /// Run together; at least one.
@@ -340,6 +349,9 @@ pub(crate) mod tests {
             active_deadline: None,
             hostname: String::new(),
             host_network: false,
+            host_pid: false,
+            host_ipc: false,
+            share_process_namespace: false,
             init_containers: Vec::new(),
             containers: Vec::new(),
             volumes: Vec::new(),

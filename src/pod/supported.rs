@@ -33,13 +33,16 @@ const POD: &Table =
 const SPEC: &Table = &[
     ("activeDeadlineSeconds", Any),
     ("containers", List(CONTAINER)),
+    ("hostIPC", Any),
     ("hostNetwork", Any),
+    ("hostPID", Any),
     ("hostUsers", Any),
     ("hostname", Any),
     ("initContainers", List(CONTAINER)),
     ("resources", Object(&[("claims", Any), ("limits", Any), ("requests", Any)])),
     ("restartPolicy", Any),
     ("securityContext", Object(POD_SECURITY_CONTEXT)),
+    ("shareProcessNamespace", Any),
     ("terminationGracePeriodSeconds", Any),
     ("volumes", List(VOLUME)),
     // For the scheduler.
@@ -62,8 +65,6 @@ const SPEC: &Table = &[
     ("ephemeralContainers", Empty),
     ("evictionResponders", Empty),
     ("hostAliases", Empty),
-    ("hostIPC", Only(&["false"])),
-    ("hostPID", Only(&["false"])),
     ("imagePullSecrets", Empty),
     ("os", Object(&[("name", Only(&["linux"]))])),
     ("overhead", Empty),
@@ -73,7 +74,6 @@ const SPEC: &Table = &[
     ("serviceAccount", Only(&["", "default"])),
     ("serviceAccountName", Only(&["", "default"])),
     ("setHostnameAsFQDN", Only(&["false"])),
-    ("shareProcessNamespace", Only(&["false"])),
     ("subdomain", Empty),
 ];
 

@@ -239,7 +239,7 @@ fn capabilities(security: &Security, node: &HashSet<Capability>) -> LinuxCapabil
 /// In the order in which they are to be mounted: parents before children, and the pod's own files last.
 fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     let Start { pod, spec, .. } = start;
-    let shm = layout.shm(&pod.uid);
+    let shm = if pod.spec.host_ipc { PathBuf::from("/dev/shm") } else { layout.shm(&pod.uid) };
     // The kernel's own files stay closed to programs and devices in any case.
     let kernel = if spec.security.privileged { "nosuid,noexec,nodev" } else { "nosuid,noexec,nodev,ro" };
     let mut mounts = vec![

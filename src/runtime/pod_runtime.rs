@@ -31,6 +31,7 @@ use super::owner::make_private_directory;
 use super::shim_client::{self, Notice, ShimClient};
 use super::{Captured, Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids};
 use crate::cgroup;
+use crate::container::spec::PidNamespace;
 use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::hook;
@@ -138,6 +139,8 @@ impl Runtime for PodRuntime {
         let config = SandboxConfig {
             hostname: self.pod.spec.hostname.clone(),
             host_network: self.pod.spec.host_network,
+            host_ipc: self.pod.spec.host_ipc,
+            pids: pids(&self.pod),
             cgroup: self.host.pod_group(&self.pod).join(new_id()?),
             shm_size: SHM_SIZE,
             sysctls: self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
@@ -526,6 +529,14 @@ fn new_id() -> Result<String, Error> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| Error(format!("get random bytes: {error}")))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn pids(pod: &Pod) -> PidNamespace {
+    match (pod.spec.host_pid, pod.spec.share_process_namespace) {
+        (true, _) => PidNamespace::Host,
+        (false, true) => PidNamespace::Pod,
+        (false, false) => PidNamespace::Container,
+    }
 }
 
 /// The signal that asks a container to end: its own, else its image's.

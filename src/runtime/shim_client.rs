@@ -363,6 +363,7 @@ mod tests {
 
     use super::*;
     use crate::container::spec::ContainerConfig;
+    use crate::container::spec::PidNamespace;
     use crate::shim::protocol::{Exit, SandboxConfig};
 
     const ENDED: Exit = Exit { code: 137, signal: Some(9), oom_killed: false, lost: false };
@@ -517,6 +518,8 @@ mod tests {
             client.tell(Call::CreateSandbox(SandboxConfig {
                 hostname: "x".into(),
                 host_network: false,
+                host_ipc: false,
+                pids: PidNamespace::Container,
                 cgroup: "/x".into(),
                 shm_size: 1,
                 sysctls: Vec::new(),

@@ -36,7 +36,7 @@ use super::tmpfs;
 use crate::cgroup::Cgroups;
 use crate::container::create::{self, read_identity, read_report};
 use crate::container::failure::Failure;
-use crate::container::spec::ContainerConfig;
+use crate::container::spec::{ContainerConfig, PidNamespace};
 use crate::logs::line::Stream;
 use crate::sys::process::{Ended, send_signal, try_wait};
 
@@ -359,7 +359,8 @@ impl Shim {
                         exit,
                         phase: SandboxPhase::Starting { report: starting.report, token },
                         group: config.cgroup.clone(),
-                        host_network: config.host_network,
+                        shared: sandbox::shared(config),
+                        pids: config.pids,
                         user_namespace: starting.user_namespace,
                     });
                 }
@@ -466,7 +467,8 @@ impl Shim {
 
         let sandbox = create::Sandbox {
             pause: pause.child.pidfd.as_fd(),
-            shared: pause.shared(),
+            shared: pause.shared,
+            pids: pause.pids,
             user_namespace: pause.user_namespace.as_ref(),
         };
         let log = Log::open(&config.log_path).map_err(|error| {
@@ -568,6 +570,11 @@ impl Shim {
         self.start_reported(key)?;
         let Some(mut container) = self.containers.remove(&key) else { return Ok(()) };
         self.poll.remove(&container.child.pidfd, container.exit)?;
+        // Its PID namespace has taken all of it along, if it had one of its own.
+        let is_alone = self.sandbox.as_ref().is_none_or(|sandbox| sandbox.pids == PidNamespace::Container);
+        if !is_alone && let Err(text) = self.kill_group(&container.group) {
+            say(text);
+        }
         for output in &mut container.outputs {
             output.pipe.drain(&mut container.log, &mut self.buffer);
             self.poll.remove(output.pipe.reader(), output.token)?;

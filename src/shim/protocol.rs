@@ -7,14 +7,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::container::spec::ContainerConfig;
+use crate::container::spec::{ContainerConfig, PidNamespace};
 use crate::container::user_namespace::IdRange;
 
 /// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too: it follows
 /// and ends what they run, and asks them to start nothing.
 ///
 /// It rises with every field that a shim must not pass over.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// A longer body ends the connection, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
@@ -75,6 +75,12 @@ pub struct SandboxConfig {
     pub hostname: String,
     /// Stay in the host's network and UTS namespaces.
     pub host_network: bool,
+    /// Stay in the host's IPC namespace; the containers' /dev/shm is the host's.
+    #[serde(default)]
+    pub host_ipc: bool,
+    /// Where the processes of the pod's containers have their numbers.
+    #[serde(default)]
+    pub pids: PidNamespace,
     /// The sandbox's group, relative to the hierarchies' roots.
     pub cgroup: std::path::PathBuf,
     /// Size of the /dev/shm that the pod's containers share, bytes.

@@ -12,6 +12,7 @@ use super::protocol::SandboxConfig;
 use super::tmpfs;
 use crate::cgroup::Cgroups;
 use crate::container::failure::{Failure, Step};
+use crate::container::spec::PidNamespace;
 use crate::container::user_namespace::UserNamespace;
 use crate::pause;
 use crate::sys::clone::{Child, network_namespace};
@@ -27,8 +28,10 @@ pub struct Sandbox {
     pub phase: Phase,
     /// Its cgroup.
     pub group: PathBuf,
-    /// It has no network and UTS namespaces of its own.
-    pub host_network: bool,
+    /// The namespaces that containers join.
+    pub shared: CloneFlags,
+    /// Where their processes have their numbers.
+    pub pids: PidNamespace,
     /// Its own user namespace; `None`: the host's.
     pub user_namespace: Option<UserNamespace>,
 }
@@ -50,26 +53,29 @@ pub enum Phase {
 }
 
 impl Sandbox {
-    /// The namespaces that containers join.
-    pub fn shared(&self) -> CloneFlags {
-        pause::shared_namespaces(self.host_network)
-    }
-
     /// The pod's network namespace, unless it is the host's.
     pub fn network_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
-        if self.host_network {
+        if !self.shared.contains(CloneFlags::CLONE_NEWNET) {
             return Ok(None);
         }
         network_namespace(&self.child).map(Some).step(|| "open the network namespace")
     }
 }
 
-/// Starts pause, and mounts a new /dev/shm on `shm`, in the shim's mount namespace.
+/// The namespaces that the pod's containers are to share.
+pub fn shared(config: &SandboxConfig) -> CloneFlags {
+    pause::shared_namespaces(config.host_network, config.host_ipc)
+}
+
+/// Starts pause, and mounts a new /dev/shm on `shm`, in the shim's mount namespace. With the host's IPC namespace goes the
+/// host's.
 pub fn start(config: &SandboxConfig, cgroups: &Cgroups, shm: &Path) -> Result<pause::Starting, Failure> {
-    tmpfs::mount_shm(shm, config.shm_size, config.user_namespace)?;
+    if !config.host_ipc {
+        tmpfs::mount_shm(shm, config.shm_size, config.user_namespace)?;
+    }
     let failed = |error: crate::cgroup::Error| Failure::new("make the sandbox's cgroup", error.to_string());
     cgroups.create(&config.cgroup, &LinuxResources::default()).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroup).map_err(failed)?;
     let hostname = (!config.host_network).then_some(config.hostname.as_str());
-    pause::start(hostname, &config.sysctls, config.user_namespace, &cgroup)
+    pause::start(shared(config), hostname, &config.sysctls, config.user_namespace, &cgroup)
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::sched::CloneFlags;
+use nix::sched::{CloneFlags, setns};
 
 /// A child process. The pid cannot be reused before the child was waited for, which only its parent does.
 #[derive(Debug)]
@@ -70,6 +70,28 @@ pub fn spawn(
     }
 }
 
+/// Likewise, into the PID namespace of the process behind `pidfd`, which is the caller's or one below it.
+///
+/// # Panics
+///
+/// When the caller cannot go back to its own PID namespace for its next children: whatever it started from then on would
+/// land in the other.
+pub fn spawn_beside(
+    pidfd: BorrowedFd<'_>,
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    body: impl FnOnce() -> i32,
+) -> io::Result<Child> {
+    let own = File::open("/proc/self/ns/pid")?;
+    // Concerns children only, and spares the second fork that a child would need to get there.
+    setns(pidfd, CloneFlags::CLONE_NEWPID)?;
+    let child = spawn(flags, cgroup, body);
+    if let Err(errno) = setns(&own, CloneFlags::CLONE_NEWPID) {
+        panic!("leave the other PID namespace: {errno}");
+    }
+    child
+}
+
 /// The network namespace of a child that was not waited for yet, as a close-on-exec descriptor.
 pub fn network_namespace(child: &Child) -> io::Result<OwnedFd> {
     File::open(format!("/proc/{}/ns/net", child.pid)).map(OwnedFd::from)
@@ -88,9 +110,4 @@ pub fn map_user_namespace(child: &Child, first: u32, count: u32) -> io::Result<(
         // The kernel takes it in one write or not at all.
         map.write_all(format!("0 {first} {count}\n").as_bytes())
     })
-}
-
-/// The PID namespace that this process is in, as a close-on-exec descriptor.
-pub fn own_pid_namespace() -> io::Result<OwnedFd> {
-    File::open("/proc/self/ns/pid").map(OwnedFd::from)
 }

@@ -21,6 +21,7 @@ mod limits;
 mod liveness;
 mod logs;
 mod manifests;
+mod namespaces;
 mod network;
 mod nginx;
 mod objects;

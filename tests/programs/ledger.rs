@@ -24,8 +24,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use syscalls::Sysno;
 
@@ -115,6 +116,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "stat" => life.answer(text, stat(value)),
         "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
         "get" => life.answer(text, get(value)),
+        // Sends a signal to a process, given by its number or as one of ours by its name: `signal=a:9`.
+        "signal" => life.answer(text, signal(value)),
         // Makes a system call by its name, with a first argument (`call=socket:38`), and -1 for the others.
         "call" => life.answer(text, call(value)),
         // Makes a device file: `mknod=c:1:5:/tmp/zero`.
@@ -259,6 +262,18 @@ fn run(value: &str) -> io::Result<u8> {
     let (name, step) = value.split_once(':').unwrap_or((value, "wait"));
     let status = Command::new("/proc/self/exe").args([name, step]).status()?;
     Ok(status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or_default() as u8)
+}
+
+fn signal(value: &str) -> io::Result<Value> {
+    let (who, signal) = value.split_once(':').unwrap_or((value, "9"));
+    let is_named = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(who.as_bytes())
+    };
+    let found = who.parse().ok().or_else(|| numbers("/proc").into_iter().find(is_named));
+    let pid = found.ok_or_else(|| io::Error::other(format!("no process {who}")))?;
+    let signal = Signal::try_from(number(signal) as i32)?;
+    done(kill(Pid::from_raw(pid as i32), signal))
 }
 
 fn children(wanted: usize) -> usize {

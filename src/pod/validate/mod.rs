@@ -93,6 +93,11 @@ fn pod_spec(
     let host_users = host_users(spec, path, document);
     let surroundings =
         sysctls::Surroundings { host_network, host_ipc: spec.host_ipc == Some(true), allowed: sysctls };
+    let share_process_namespace = spec.share_process_namespace == Some(true);
+    if share_process_namespace && spec.host_pid == Some(true) {
+        let why = "ShareProcessNamespace and HostPID cannot both be enabled";
+        document.invalid(&security_path.field("shareProcessNamespace"), true, why);
+    }
     let security = security::check_pod(&pod_security, host_users, surroundings, &security_path, document);
     let (init_containers, containers) = container::check_all(
         spec,
@@ -126,6 +131,9 @@ fn pod_spec(
         active_deadline: active_deadline(spec.active_deadline_seconds, path, document),
         hostname: host_name(spec.hostname.as_deref(), pod_name),
         host_network,
+        host_pid: spec.host_pid == Some(true),
+        host_ipc: spec.host_ipc == Some(true),
+        share_process_namespace,
         qos_class: qos::qos_class(&resources, init_containers.iter().chain(&containers)),
         init_containers,
         containers,

@@ -71,6 +71,41 @@ fn nobody_can_look_into_pause_or_the_shim() {
     });
 }
 
+/// Where containers share its PID namespace it is their /proc/1, with nothing to be had from it.
+#[test]
+fn pause_gives_nothing_to_those_who_share_its_pid_namespace() {
+    attack(|world, _| {
+        let steps =
+            ["link=/proc/1/root", "list=/proc/1/root/", "write=/proc/1/root/x", "write=/proc/1/exe", "wait"];
+        let plain = world.container("plain", &steps);
+        let tracer = world.container("tracer", &steps);
+        let tracer = tracer.security(serde_json::json!({"capabilities": {"add": ["SYS_PTRACE"]}}));
+        let killer = world.container(
+            "killer",
+            &["until=/ledger/go", "signal=1:9", "until=/ledger/on", "signal=1:15", "wait"],
+        );
+        let pod = world.pod("held", [plain, tracer, killer]);
+        let run = world.run(&pod.spec("shareProcessNamespace", serde_json::json!(true)));
+        for step in &steps[..4] {
+            world.answer("plain", step).unwrap_err();
+        }
+        assert_eq!(world.answer("tracer", "list=/proc/1/root/"), Ok(serde_json::json!([])));
+        assert_eq!(world.answer("tracer", "write=/proc/1/root/x").unwrap_err(), "EROFS");
+        let errno = world.answer("tracer", "write=/proc/1/exe").unwrap_err();
+        assert!(["EROFS", "ETXTBSY", "EACCES"].contains(&errno.as_str()), "{errno}");
+
+        // The kernel keeps SIGKILL from the first process of a namespace when it comes from inside (pid_namespaces(7)).
+        let pause = world.pause_pid();
+        world.touch("go");
+        world.answer("killer", "signal=1:9").unwrap();
+        assert_eq!(world.pause_pid(), pause);
+        world.touch("on");
+        run.expect_running("held", "plain", 1);
+        until("another pause", || (world.pause_pid() != pause).then_some(()));
+        run.stop();
+    });
+}
+
 #[test]
 fn a_killed_pause_takes_the_containers_along_and_all_come_back() {
     attack(|world, _| {

@@ -49,4 +49,6 @@ fn a_name_that_leaves_its_directory_or_its_namespace_is_refused() {
 fn a_parameter_of_a_namespace_that_is_the_nodes_is_refused() {
     let sysctl = json!({"name": "net.ipv4.tcp_syncookies", "value": "0"});
     refused(&[("hostNetwork", json!(true))], &sysctl, "name");
+    let sysctl = json!({"name": "kernel.shm_rmid_forced", "value": "1"});
+    refused(&[("hostIPC", json!(true))], &sysctl, "name");
 }

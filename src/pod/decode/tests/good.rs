@@ -63,6 +63,7 @@ fn every_supported_field_reaches_the_model() {
     assert_eq!(spec.termination_grace_period, Duration::from_secs(5));
     assert_eq!(spec.active_deadline, Some(Duration::from_secs(3600)));
     assert_eq!((spec.hostname.as_str(), spec.host_network), ("front", true));
+    assert_eq!((spec.host_pid, spec.host_ipc, spec.share_process_namespace), (true, false, false));
     assert_eq!(spec.supplemental_groups, [10, 20]);
     assert_eq!(spec.supplemental_groups_policy, SupplementalGroupsPolicy::Strict);
     assert_eq!(spec.fs_group, Some(30));
