@@ -26,6 +26,7 @@ mod network;
 mod nginx;
 mod objects;
 mod output;
+mod probe_accuracy;
 mod probes;
 mod restart;
 mod seccomp;
