@@ -21,8 +21,9 @@ use crate::shim::protocol::{
 };
 use crate::sys::fd_passing;
 
-/// A shim that does not answer within this time is stuck.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+/// A shim that does not answer within this time is stuck. As long as a kubelet waits for its runtime (`--runtime-request-timeout`):
+/// many pods that start at once on a slow machine take their time, and are not to be given up for that.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// Read at a time, bytes.
 const BUFFER: usize = 64 << 10;
