@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use crate::config::Config;
 use crate::pod::objects::Objects;
 use crate::pod::{Pod, PodUid};
+use crate::runtime::apparmor::AppArmor;
 use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
 use crate::runtime::pod_runtime::{PodRuntime, remove_tree, write_record};
@@ -67,9 +68,10 @@ impl Agent {
     /// Takes all the pods on, or, if one of them cannot be, none. They run when the loop that is returned runs, and each
     /// is removed when it is over.
     pub async fn run(self, pods: Vec<Pod>) -> Result<EventLoop, Error> {
+        let app_armor = AppArmor::of_host();
         for pod in &pods {
             let refused = |why| Error(format!("pod {}: {why}", pod.key));
-            node::check(pod, &self.shared.host.facts).map_err(refused)?;
+            node::check(pod, &self.shared.host.facts, &app_armor).map_err(refused)?;
         }
         let host = Arc::clone(&self.shared.host);
         let admitted = spawn_blocking(move || admit(&host, pods)).await.map_err(|e| Error::chain(&e))??;

@@ -187,6 +187,7 @@ impl World {
                 rlimits: Vec::new(),
                 oom_score_adj: 1000,
                 no_new_privileges: true,
+                apparmor_profile: None,
                 seccomp: None,
             },
         })

@@ -21,7 +21,7 @@ use super::failure::{Failure, Step};
 use super::spec::Process;
 use super::user::Identity;
 use super::user_namespace::{self, IdRange};
-use super::{devices, limits, process, rootfs};
+use super::{apparmor, devices, limits, process, rootfs};
 use crate::cgroup::{Cgroups, Join};
 use crate::sys::clone::{Child, spawn_beside};
 
@@ -94,6 +94,7 @@ fn run(
     // While files and privileges are still the host's.
     limits::set_oom_score_adj(process.oom_score_adj)?;
     limits::set_rlimits(&process.rlimits)?;
+    let on_exec = apparmor::change_on_exec(process)?;
     let null = devices::open_null(OFlag::O_RDWR)?;
     let [stdin, stdout, stderr] = [&streams.stdin, &streams.stdout, &streams.stderr]
         .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
@@ -119,5 +120,5 @@ fn run(
     fchdir(&directory).step(|| "chdir to the working directory")?;
     rootfs::check_inside()?;
 
-    process::become_program(process, target.identity)
+    process::become_program(process, target.identity, on_exec)
 }

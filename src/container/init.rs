@@ -20,7 +20,7 @@ use super::failure::{Failure, Reason, Step};
 use super::spec::{ContainerConfig, Process};
 use super::user::{self, Identity};
 use super::user_namespace::{self, UserNamespace};
-use super::{devices, limits, mounts, process, rootfs};
+use super::{apparmor, devices, limits, mounts, process, rootfs};
 use crate::cgroup::{ContainerMounts, Join};
 use crate::sys::mount_api;
 
@@ -58,6 +58,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare the cgroup namespace")?;
 
     process::leave_shim()?;
+    let on_exec = apparmor::change_on_exec(process)?;
 
     // Modes of what is made from here on are the ones written in the code.
     umask(Mode::empty());
@@ -110,7 +111,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     }
     rootfs::check_inside()?;
 
-    process::become_program(process, &identity)
+    process::become_program(process, &identity, on_exec)
 }
 
 /// With CAP_MKNOD a container's /dev takes any device file; what can be opened is up to the cgroup's device rules then. The

@@ -6,6 +6,7 @@
 //! Paths: clippy.toml says which calls are denied here, and why.
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+pub mod apparmor;
 pub mod capabilities;
 pub mod create;
 pub mod devices;

@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown, setsid};
 use pathrs::Root;
 
+use super::apparmor::OnExec;
 use super::failure::{Failure, Step};
 use super::spec::Process;
 use super::user::Identity;
@@ -49,8 +50,12 @@ pub fn standard_streams(streams: [BorrowedFd<'_>; 3], owner: (Uid, Gid)) -> Resu
 }
 
 /// Takes on identity and capabilities, gives up what would grant more, and executes the program; returns only when that
-/// fails.
-pub fn become_program(process: &Process, identity: &Identity) -> Result<Infallible, Failure> {
+/// fails. The AppArmor profile comes with it.
+pub fn become_program(
+    process: &Process,
+    identity: &Identity,
+    _profile: OnExec,
+) -> Result<Infallible, Failure> {
     let env = environment(process, identity);
     capabilities::change_identity(identity.uid, identity.gid, &identity.groups, &process.capabilities)?;
     // Again, for a change of identity sets it to what fs.suid_dumpable says: not even a process of the same user may look

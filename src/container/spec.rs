@@ -81,6 +81,8 @@ pub struct Process {
     pub oom_score_adj: i32,
     /// No execve grants anything.
     pub no_new_privileges: bool,
+    /// The AppArmor profile that it has from its first instruction; `None`: whatever the kernel gives it.
+    pub apparmor_profile: Option<String>,
     /// Which system calls it may make; `None`: all.
     pub seccomp: Option<Filter>,
 }

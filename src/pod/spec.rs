@@ -296,7 +296,7 @@ pub struct Security {
     pub proc_mount: ProcMount,
     /// Which system calls are allowed.
     pub seccomp: SeccompProfile,
-    /// The Linux security module's profile; `None` is what the node does by default.
+    /// What AppArmor allows; `None` is what the node does by default.
     pub app_armor: Option<AppArmorProfile>,
 }
 

@@ -1,24 +1,18 @@
 //! What this node cannot give to a pod, found out before anything of it starts. Pure.
 
+use super::apparmor::AppArmor;
 use super::oci::NodeFacts;
 use crate::pod::Pod;
-use crate::pod::spec::AppArmorProfile;
 
 /// The first thing that the pod asks for in vain, with its field.
-pub fn check(pod: &Pod, node: &NodeFacts) -> Result<(), String> {
+pub fn check(pod: &Pod, node: &NodeFacts, app_armor: &AppArmor) -> Result<(), String> {
     let lists = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
     for (list, containers) in lists {
         for (index, container) in containers.iter().enumerate() {
             let field = format!("spec.{list}[{index}].securityContext");
             let security = &container.security;
-            if matches!(
-                security.app_armor,
-                Some(AppArmorProfile::RuntimeDefault | AppArmorProfile::Localhost { .. })
-            ) {
-                return Err(format!(
-                    "{field}.appArmorProfile: Cannot enforce AppArmor: not supported by this version of mkubelet"
-                ));
-            }
+            let profile = app_armor.profile(security);
+            profile.map_err(|error| format!("{field}.appArmorProfile: {error}"))?;
             let missing = security.capabilities_add.iter().find(|name| {
                 !security.privileged
                     && name.parse().is_ok_and(|capability| !node.capabilities.contains(&capability))
@@ -38,14 +32,14 @@ mod tests {
     use oci_spec::runtime::Capability;
 
     use super::*;
-    use crate::pod::spec::{RestartPolicy, Security};
+    use crate::pod::spec::{AppArmorProfile, RestartPolicy, Security};
     use crate::runtime::fixture;
 
     #[test]
     fn what_the_node_does_not_have_is_named() {
         let node = NodeFacts { capabilities: HashSet::from([Capability::NetAdmin]), ..NodeFacts::default() };
         let apparmor = "spec.containers[0].securityContext.appArmorProfile: Cannot enforce AppArmor: \
-                        not supported by this version of mkubelet";
+                        AppArmor is not enabled on the host";
         let lacks = "spec.containers[0].securityContext.capabilities.add: this node does not have SYS_TIME";
         let local = AppArmorProfile::Localhost { name: "x".to_owned() };
         type Change = fn(&mut Security, AppArmorProfile);
@@ -67,7 +61,11 @@ mod tests {
         for (index, (change, expected)) in cases.into_iter().enumerate() {
             let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
             change(&mut pod.spec.containers[0].security, local.clone());
-            assert_eq!(check(&pod, &node), expected.map_err(str::to_owned), "case {index}");
+            assert_eq!(
+                check(&pod, &node, &AppArmor::Disabled),
+                expected.map_err(str::to_owned),
+                "case {index}"
+            );
         }
     }
 }

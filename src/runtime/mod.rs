@@ -1,6 +1,7 @@
 //! Carries the actions of `sync` out, and watches what becomes of them.
 
 pub mod admit;
+pub mod apparmor;
 mod environment;
 pub mod etc_files;
 pub mod exec;

@@ -193,7 +193,8 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
         rlimits: open_files.into_iter().collect(),
         oom_score_adj: resources::oom_score_adj(pod, spec, node.memory),
         no_new_privileges: !spec.security.allow_privilege_escalation,
-        // It depends on the capabilities, and perhaps on a file of the node: whoever asked for this adds it.
+        // These depend on what is loaded in the kernel, or is in a file of the node: whoever asked for this adds them.
+        apparmor_profile: None,
         seccomp: None,
     })
 }

@@ -26,6 +26,7 @@ use pathrs::flags::ResolverFlags;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::apparmor::AppArmor;
 use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{self, Notice, ShimClient};
@@ -203,6 +204,9 @@ impl Runtime for PodRuntime {
                 oci::config(start, &host.layout, &host.facts).map_err(|error| refused(error.to_string()))?;
             let filter = host.seccomp.filter(&spec.security.seccomp, &config.process.capabilities);
             config.process.seccomp = filter.map_err(|error| refused(error.to_string()))?;
+            let profile = AppArmor::of_host().profile(&spec.security);
+            config.process.apparmor_profile =
+                profile.map_err(|error| refused(format!("appArmorProfile: {error}")))?;
             // As the kubelet: a user that is not allowed is no failed start, but one that is never tried.
             user::check(&config.process.user).map_err(|error| Refusal {
                 reason: "CreateContainerConfigError",

@@ -7,6 +7,7 @@
 
 mod world;
 
+mod apparmor;
 mod crash;
 mod deadline;
 mod environment;

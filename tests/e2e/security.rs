@@ -190,15 +190,3 @@ fn all_capabilities_are_all_that_the_node_has() {
         assert_eq!(number(report["status"]["CapEff"].as_str().unwrap()), expected);
     });
 }
-
-#[test]
-fn what_the_node_cannot_give_is_refused_before_anything_starts() {
-    world(|world| {
-        let profile = json!({"appArmorProfile": {"type": "Localhost", "localhostProfile": "k8s-web"}});
-        let pod = world.pod("confined", [world.container("a", &[]).security(profile)]);
-        let transcript = world.run(&pod).wait().code(1).transcript();
-        let error = "pod default/confined: spec.containers[0].securityContext.appArmorProfile: Cannot enforce AppArmor";
-        assert!(transcript.contains(error), "{transcript}");
-        assert_eq!(world.ledger().starts("a"), 0);
-    });
-}

@@ -110,6 +110,7 @@ fn a_plain_container_is_told_in_full() {
                 "capabilities": null,
                 "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 524_288, "soft": 1024}],
                 "noNewPrivileges": false,
+                "apparmorProfile": null,
                 "seccomp": null,
                 "oomScoreAdj": 1000,
             },
