@@ -249,22 +249,18 @@ spec:
         ],
     },
     Case {
-        about: "a volume without a kind, and one with two",
+        about: "a volume with two kinds",
         manifest: r#"apiVersion: v1
 kind: Pod
 metadata: {name: web}
 spec:
   volumes:
-  - name: none
   - {name: two, emptyDir: {}, hostPath: {path: /x}}
   containers:
   - name: a
     image: i
 "#,
-        problems: &[
-            "6:5: spec.volumes[0]: Required value: must specify a volume type",
-            "7:41: spec.volumes[1].hostPath: Forbidden: may not specify more than 1 volume type",
-        ],
+        problems: &["6:41: spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type"],
     },
     Case {
         about: "a hostPath that climbs",
@@ -375,27 +371,25 @@ spec:
 kind: Pod
 metadata: {name: web}
 spec:
-  hostPID: true
-  shareProcessNamespace: true
+  subdomain: s
+  setHostnameAsFQDN: true
   volumes:
   - name: v
-    configMap: {name: c}
+    nfs: {server: s, path: /p}
   containers:
   - name: a
     image: i
     tty: true
-    readinessProbe: {tcpSocket: {port: 80}}
-    lifecycle: {preStop: {exec: {command: [x]}}}
+    terminationMessagePolicy: FallbackToLogsOnError
     securityContext: {seLinuxOptions: {level: s0}}
 "#,
         problems: &[
-            "5:3: spec.hostPID: not supported by this version of mkubelet",
-            "6:3: spec.shareProcessNamespace: not supported by this version of mkubelet",
-            "9:5: spec.volumes[0].configMap: not supported by this version of mkubelet",
+            "5:3: spec.subdomain: not supported by this version of mkubelet",
+            "6:3: spec.setHostnameAsFQDN: not supported by this version of mkubelet",
+            "9:5: spec.volumes[0].nfs: not supported by this version of mkubelet",
             "13:5: spec.containers[0].tty: not supported by this version of mkubelet",
-            "14:5: spec.containers[0].readinessProbe: not supported by this version of mkubelet",
-            "15:5: spec.containers[0].lifecycle: not supported by this version of mkubelet",
-            "16:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
+            "14:5: spec.containers[0].terminationMessagePolicy: not supported by this version of mkubelet",
+            "15:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
         ],
     },
     Case {

@@ -84,6 +84,8 @@ fn pause_gives_nothing_to_those_who_share_its_pid_namespace() {
             "killer",
             &["until=/ledger/go", "signal=1:9", "until=/ledger/on", "signal=1:15", "wait"],
         );
+        // Once: it would kill every pause that it comes back with.
+        let killer = killer.with("restartPolicy", serde_json::json!("Never"));
         let pod = world.pod("held", [plain, tracer, killer]);
         let run = world.run(&pod.spec("shareProcessNamespace", serde_json::json!(true)));
         for step in &steps[..4] {
@@ -100,7 +102,8 @@ fn pause_gives_nothing_to_those_who_share_its_pid_namespace() {
         world.answer("killer", "signal=1:9").unwrap();
         assert_eq!(world.pause_pid(), pause);
         world.touch("on");
-        run.expect_running("held", "plain", 1);
+        // Its first new start may be one into the namespaces that are falling with pause.
+        run.expect_state("held", "plain", |state| state.starts_with("Running (restart"));
         until("another pause", || (world.pause_pid() != pause).then_some(()));
         run.stop();
     });
