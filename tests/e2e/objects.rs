@@ -120,7 +120,7 @@ fn every_kind_of_source_shows_as_files_with_its_modes() {
 fn a_change_of_an_object_reaches_a_running_container_within_seconds() {
     world(|world| {
         let steps =
-            ["read=/v/colour", "says=/v/colour:red", "list=/v", "says=/v/colour:green", "read=/part", "wait"];
+            ["read=/v/colour", "says=/v/colour:red", "says=/v/colour:green", "list=/v", "read=/part", "wait"];
         let part = json!({"name": "v", "mountPath": "/part", "subPath": "colour"});
         let container = world.container("a", &steps).mount("v", "/v").mount_with(part);
         let volume = json!({"name": "v", "configMap": {"name": "settings"}});
@@ -142,8 +142,9 @@ fn a_change_of_an_object_reaches_a_running_container_within_seconds() {
         // What is mounted by a subPath is the file as it was.
         assert_eq!(world.answer("a", "read=/part").unwrap(), "blue");
         let listed = world.answer("a", "list=/v").unwrap();
-        let shown: Vec<&Value> = listed.as_array().unwrap().iter().skip(1).collect();
-        assert_eq!(shown, ["..data", "colour", "new"]);
+        // A name that is gone goes a moment after the new state is there: `old` went before the last change came.
+        let shows = |name: &str| listed.as_array().unwrap().iter().any(|shown| shown == name);
+        assert!(shows("..data") && shows("colour") && !shows("old"), "{listed}");
         // A state of the file that is none changes nothing.
         save(&path, "{");
         let ended = run.stop();
@@ -281,7 +282,13 @@ fn files_belong_to_the_pods_group() {
         let pod =
             pod.spec("securityContext", json!({"fsGroup": 4711, "runAsUser": 1000})).restart_policy("Never");
         let path = world.write("m.json", &with_objects(&pod, &[secret("login", json!({"password": "x"}))]));
-        world.run_manifest(&path).wait().success();
+        let ended = world.run_manifest(&path).wait();
+        // Linux before 6.3 cannot idmap a tmpfs, and the error says so.
+        if ended.stdout.iter().any(|line| line.contains("hostUsers: false needs idmapped mounts")) {
+            assert!(is_older_than(6, 3), "{}", ended.transcript());
+            return;
+        }
+        ended.success();
         let owned = |mode: &str| json!({"uid": 0, "gid": 4711, "mode": mode});
         assert_eq!(world.answer("a", "stat=/v/").unwrap(), owned("3777"));
         assert_eq!(world.answer("a", "stat=/v/..data/password").unwrap(), owned("440"));
@@ -332,7 +339,13 @@ fn files_and_images_keep_their_owners_in_a_user_namespace() {
         let pod = world.pod("p", [container]).volume(secret_volume).volume(image).volume(memory);
         let pod = pod.spec("hostUsers", json!(false)).restart_policy("Never");
         let path = world.write("m.json", &with_objects(&pod, &[secret("login", json!({"password": "x"}))]));
-        world.run_manifest(&path).wait().success();
+        let ended = world.run_manifest(&path).wait();
+        // Linux before 6.3 cannot idmap a tmpfs, and the error says so.
+        if ended.stdout.iter().any(|line| line.contains("hostUsers: false needs idmapped mounts")) {
+            assert!(is_older_than(6, 3), "{}", ended.transcript());
+            return;
+        }
+        ended.success();
         let owned = |mode: &str| json!({"uid": 0, "gid": 0, "mode": mode});
         assert_eq!(world.answer("a", "stat=/v/..data/password").unwrap(), owned("400"));
         assert_eq!(world.answer("a", "read=/v/password").unwrap(), "x");
@@ -358,4 +371,11 @@ fn what_is_left_of_a_pod_that_nobody_knows_any_more_is_cleared_away() {
         until("the second answer", || (world.ledger().answers("a", "read=/v/colour") == 2).then_some(()));
         run.stop();
     });
+}
+
+/// Whether this kernel is older than that version.
+fn is_older_than(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) < (major, minor)
 }
