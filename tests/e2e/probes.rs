@@ -79,7 +79,10 @@ fn an_exec_probe_whose_time_is_over_fails_and_leaves_nothing_behind() {
         let run = world.run(&world.pod("slow", [container]).grace(60));
         run.expect("container default/slow/a: Terminated (Error, exit code 137)");
         // Had one survived, the ledger would find two of it living at a time.
-        assert_eq!((world.ledger().starts("check"), world.ledger().starts("grandchild")), (2, 2));
+        let checks = world.ledger().starts("check");
+        // A failure that the agent notices late, on a slow machine, does not count: then there is another question.
+        assert!(checks >= 2, "{checks}");
+        assert_eq!(world.ledger().starts("grandchild"), checks);
         run.expect_running("slow", "a", 1);
         run.signal(Signal::SIGTERM);
         run.expect_prefix("pod default/slow: Terminating");
