@@ -1,3 +1,5 @@
+//! Hooks over the network and without: what counts as done, and in which words it fails.
+
 use std::net::Ipv4Addr;
 use std::time::Duration;
 

@@ -366,6 +366,19 @@ pub(crate) mod tests {
         }
     }
 
+    /// A question put each second, of which one answer is enough.
+    pub(crate) fn probe(handler: ProbeHandler) -> Probe {
+        Probe {
+            handler,
+            initial_delay: Duration::ZERO,
+            period: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            success_threshold: 1,
+            failure_threshold: 1,
+            termination_grace_period: None,
+        }
+    }
+
     /// A variable with a literal value.
     pub(crate) fn env_var(name: &str, value: &str) -> EnvVar {
         EnvVar { name: name.to_owned(), value: value.to_owned(), value_from: None }

@@ -1,8 +1,11 @@
+//! A probe of each kind from its start to its verdict.
+
 use std::net::Ipv4Addr;
 
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::pod::spec::tests::probe;
 use crate::pod::spec::{Grpc, HttpGet, TcpSocket};
 use crate::runtime::fake::Fake;
 
@@ -12,15 +15,7 @@ fn target(kind: Kind, handler: ProbeHandler) -> Target {
     Target {
         container_id: "c0".to_owned(),
         kind,
-        probe: Probe {
-            handler,
-            initial_delay: Duration::ZERO,
-            period: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            success_threshold: 1,
-            failure_threshold: 1,
-            termination_grace_period: None,
-        },
+        probe: probe(handler),
         pod_ip: LOCALHOST,
         started_at: Timestamp::now(),
         resumed: false,

@@ -1,3 +1,5 @@
+//! USER as images and manifests write it, against the databases of an image.
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Following logs: whole, in order, and unharmed by what is no log.
+
 use std::fs;
 use std::io::Write;
 use std::time::Duration;

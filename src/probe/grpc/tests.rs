@@ -1,3 +1,5 @@
+//! The health protocol against a server that answers as the table says.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;

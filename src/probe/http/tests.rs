@@ -1,3 +1,5 @@
+//! Answers of HTTP servers, well and ill, and the words for each.
+
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 

@@ -1,8 +1,11 @@
+//! The rhythm of a probe, on a clock that the test turns.
+
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
 use super::*;
+use crate::pod::spec::tests::probe;
 use crate::pod::spec::{HttpGet, Probe, ProbeHandler};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,13 +16,10 @@ fn target(initial_delay: u64, period: u64, failure_threshold: u32) -> Target {
         container_id: "c0".to_owned(),
         kind: Kind::Liveness,
         probe: Probe {
-            handler: ProbeHandler::HttpGet(get),
             initial_delay: SECOND * u32::try_from(initial_delay).unwrap(),
             period: SECOND * u32::try_from(period).unwrap(),
-            timeout: SECOND,
-            success_threshold: 1,
             failure_threshold,
-            termination_grace_period: None,
+            ..probe(ProbeHandler::HttpGet(get))
         },
         pod_ip: Ipv4Addr::LOCALHOST.into(),
         started_at: Timestamp::now(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::pod::Pod;
+use crate::pod::spec::tests::probe;
 use crate::pod::spec::{Hook, Probe, ProbeHandler, RestartPolicy, RestartRule, TcpSocket};
 use crate::runtime::fixture::{self, History, at, name};
 use crate::runtime::observe::{Held, PostStart, StopStep, Stopping};
@@ -93,11 +94,11 @@ impl Script {
                 "post" => (spec.lifecycle.post_start, behaviour.post) = (sleep.clone(), Some(takes(value))),
                 "pre" => (spec.lifecycle.pre_stop, behaviour.pre) = (sleep.clone(), Some(takes(value))),
                 "startup" => {
-                    spec.startup_probe = Some(probe());
+                    spec.startup_probe = Some(any_probe());
                     behaviour.startup = value.split(',').map(takes).collect();
                 }
                 "liveness" => {
-                    spec.liveness_probe = Some(probe());
+                    spec.liveness_probe = Some(any_probe());
                     behaviour.liveness = value.split(',').map(takes).collect();
                 }
                 "restart" => spec.restart_policy = Some(policy(value)),
@@ -190,16 +191,8 @@ fn takes(text: &str) -> Takes {
 }
 
 /// Of any handler: the script says what comes of it.
-fn probe() -> Probe {
-    Probe {
-        handler: ProbeHandler::TcpSocket(TcpSocket { host: None, port: 80 }),
-        initial_delay: Duration::ZERO,
-        period: Duration::from_secs(1),
-        timeout: Duration::from_secs(1),
-        success_threshold: 1,
-        failure_threshold: 1,
-        termination_grace_period: None,
-    }
+fn any_probe() -> Probe {
+    probe(ProbeHandler::TcpSocket(TcpSocket { host: None, port: 80 }))
 }
 
 /// The entry for an attempt.
