@@ -158,6 +158,7 @@ impl World {
             id: id.to_owned(),
             name: id.to_owned(),
             attempt: 0,
+            image_id: None,
             log_path: self.directory.path().join(format!("{id}.log")),
             root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },
             host_devices: false,

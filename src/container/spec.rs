@@ -20,6 +20,9 @@ pub struct ContainerConfig {
     pub name: String,
     /// Counts the starts of this container, from 0.
     pub attempt: u32,
+    /// The image that the root is made of: nothing is done with it but to tell it again.
+    #[serde(default)]
+    pub image_id: Option<String>,
     /// The log file, in the CRI format. Its directory exists.
     pub log_path: PathBuf,
     /// Where the root filesystem comes from.

@@ -72,7 +72,8 @@ impl Fake {
 
     /// An earlier agent left a sandbox with this container running in it.
     pub(crate) fn left_running(self, container: &str) -> Self {
-        let attempt = Attempt { id: format!("{container}-0"), name: container.into(), attempt: 0 };
+        let attempt =
+            Attempt { id: format!("{container}-0"), name: container.into(), attempt: 0, image_id: None };
         self.record(Event::SandboxStarted { pid: 7 });
         self.record(Event::ContainerStarted { container: attempt.clone(), pid: 100, user: None });
         self.set(|inner| {
@@ -156,7 +157,7 @@ impl Runtime for Fake {
         Ok(Some([10, 85, 0, 2].into()))
     }
 
-    async fn start(&self, container: &ContainerName, attempt: u32) -> Result<String, Refusal> {
+    async fn start(&self, container: &ContainerName, attempt: u32) -> Result<(), Refusal> {
         self.ask(format!("start {container} {attempt}"));
         let (refusal, code, late) = {
             let inner = self.inner.lock().unwrap();
@@ -169,14 +170,14 @@ impl Runtime for Fake {
         }
         tokio::time::sleep(2 * late * attempt).await;
         let id = format!("{container}-{attempt}");
-        let named = Attempt { id: id.clone(), name: container.to_string(), attempt };
+        let named = Attempt { id: id.clone(), name: container.to_string(), attempt, image_id: None };
         self.inner.lock().unwrap().running.insert(id.clone(), (named.clone(), 143));
         self.record(Event::ContainerStarted { container: named, pid: 100, user: None });
         if code.is_some() {
             self.end(&id, code);
         }
         tokio::time::sleep(late).await;
-        Ok("sha256:1".into())
+        Ok(())
     }
 
     async fn hook(&self, container: &ContainerName, _id: &str, hook: &Hook) -> Result<(), Error> {

@@ -98,7 +98,7 @@ impl History {
     }
 
     fn attempt(&self, container: &str, attempt: u32) -> Attempt {
-        Attempt { id: format!("{container}-{attempt}"), name: container.into(), attempt }
+        Attempt { id: format!("{container}-{attempt}"), name: container.into(), attempt, image_id: None }
     }
 
     fn event(&mut self, second: i64, event: Event) -> &mut Self {

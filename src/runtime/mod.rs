@@ -80,12 +80,12 @@ pub trait Runtime: Send + Sync + 'static {
     /// shim which died has left is killed first.
     fn create_sandbox(&self) -> impl Future<Output = Result<Option<Ipv4Addr>, Error>> + Send;
 
-    /// Starts a container; returns the digest of its image. That its program cannot be started is told by a record.
+    /// Starts a container. That its program cannot be started is told by a record.
     fn start(
         &self,
         container: &ContainerName,
         attempt: u32,
-    ) -> impl Future<Output = Result<String, Refusal>> + Send;
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// Runs a hook of a running container to its end. An error is what the hook said, or why it could not be run.
     fn hook(

@@ -66,7 +66,7 @@ pub struct Container {
     pub attempts: u32,
     /// Restarts since the last good run: decides the back-off.
     pub restarts_in_a_row: u32,
-    /// Digest of the image it was last started from, once known.
+    /// The image that its newest attempt is made from.
     pub image_id: Option<String>,
     /// A start has been asked for and not been answered. A record of it may come before the answer.
     pub starting: bool,
@@ -354,6 +354,7 @@ impl Observed {
                 container.previous = Some(ended.clone());
             }
             container.attempts = attempt.attempt + 1;
+            container.image_id = attempt.image_id.clone();
             container.held = None;
             container.user = None;
             container.post_start = PostStart::Due;
@@ -498,7 +499,12 @@ mod tests {
     }
 
     fn attempt(n: u32) -> Attempt {
-        Attempt { id: format!("id{n}"), name: "web".into(), attempt: n }
+        Attempt {
+            id: format!("id{n}"),
+            name: "web".into(),
+            attempt: n,
+            image_id: Some(format!("sha256:{n}")),
+        }
     }
 
     fn exit(code: i32) -> Exit {
@@ -540,6 +546,7 @@ mod tests {
         let observed = folded(events);
         assert_eq!(web(&observed).restarts(), 3);
         assert_eq!(web(&observed).previous.as_ref().unwrap().id, "id2");
+        assert_eq!(web(&observed).image_id.as_deref(), Some("sha256:3"));
     }
 
     #[test]

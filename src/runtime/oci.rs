@@ -135,6 +135,7 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         id: id.to_owned(),
         name: spec.name.to_string(),
         attempt,
+        image_id: Some(image.id.clone()),
         log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
         root: Root {
             lower: image.layers.clone(),

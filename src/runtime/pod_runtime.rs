@@ -167,7 +167,7 @@ impl Runtime for PodRuntime {
         Ok(address)
     }
 
-    async fn start(&self, name: &ContainerName, attempt: u32) -> Result<String, Refusal> {
+    async fn start(&self, name: &ContainerName, attempt: u32) -> Result<(), Refusal> {
         let internal = |error: Error| Refusal { reason: "RunContainerError", message: error.0 };
         let spec = self.spec(name).map_err(internal)?;
         let id = new_id().map_err(internal)?;
@@ -178,7 +178,6 @@ impl Runtime for PodRuntime {
         };
         let signal = stop_signal(spec, &image);
         self.memory().stop_signals.insert(name.clone(), signal);
-        let image_id = image.id.clone();
 
         let shim = self.connected().await.map_err(internal)?;
         let volumes = self.prepare_volumes(&shim).await?;
@@ -217,13 +216,12 @@ impl Runtime for PodRuntime {
         .await
         .unwrap_or_else(|error| Err(internal(error)))?;
 
-        shim.tell(Call::StartContainer(Box::new(config))).await.map_err(|e| internal(Error::chain(&e)))?;
-        Ok(image_id)
+        shim.tell(Call::StartContainer(Box::new(config))).await.map_err(|e| internal(Error::chain(&e)))
     }
 
     async fn hook(&self, container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
-        let host = self.pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
-        let pod_ip = self.memory().address.or(host).ok_or_else(|| Error("the pod has no address".into()))?;
+        // A pod that was taken over has its address still.
+        let pod_ip = self.address().await?.unwrap_or(Ipv4Addr::LOCALHOST);
         let place = hook::Place { pod: &self.pod, container, id, pod_ip: pod_ip.into() };
         hook::run(hook, place, self, &self.host.prober).await
     }

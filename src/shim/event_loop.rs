@@ -444,7 +444,12 @@ impl Shim {
 
 impl Shim {
     fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
-        let attempt = Attempt { id: config.id.clone(), name: config.name.clone(), attempt: config.attempt };
+        let attempt = Attempt {
+            id: config.id.clone(),
+            name: config.name.clone(),
+            attempt: config.attempt,
+            image_id: config.image_id.clone(),
+        };
         let pause = match &self.sandbox {
             Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
             _ => {

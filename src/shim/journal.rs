@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn attempt(id: &str) -> Attempt {
-        Attempt { id: id.to_owned(), name: "web".to_owned(), attempt: 0 }
+        Attempt { id: id.to_owned(), name: "web".to_owned(), attempt: 0, image_id: None }
     }
 
     fn exit() -> Exit {

@@ -272,6 +272,9 @@ pub struct Attempt {
     pub name: String,
     /// Which start it was, from 0.
     pub attempt: u32,
+    /// The image it is made from. Not told by shims of earlier releases.
+    #[serde(default)]
+    pub image_id: Option<String>,
 }
 
 /// How a process ended.

@@ -86,7 +86,7 @@ enum Event {
 /// What came of an action.
 enum Done {
     Sandbox(Result<Option<Ipv4Addr>, Error>),
-    Start(ContainerName, Result<String, Refusal>),
+    Start(ContainerName, Result<(), Refusal>),
     PostStart(ContainerName, String, Result<(), Error>),
     PreStop(ContainerName, String, Result<(), Error>),
     Stop(ContainerName, Result<(), Error>),
@@ -291,13 +291,11 @@ impl<R: Runtime> Worker<R> {
                 let is_ready = matches!(self.observed.sandbox, Sandbox::Ready { .. });
                 let container = self.observed.container_mut(&name);
                 container.starting = false;
-                match result {
-                    Ok(image_id) => container.image_id = Some(image_id),
-                    // The sandbox went away meanwhile: there will be another one, and another start.
-                    Err(_) if !is_ready => {}
-                    Err(Refusal { reason, message }) => {
-                        container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
-                    }
+                // If the sandbox went away meanwhile, there will be another one, and another start.
+                if let Err(Refusal { reason, message }) = result
+                    && is_ready
+                {
+                    container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
                 }
             }
             Done::PostStart(name, id, result) => {

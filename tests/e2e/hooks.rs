@@ -66,6 +66,30 @@ fn the_pre_stop_hook_has_ended_before_the_stop_signal_comes() {
 }
 
 #[test]
+fn a_pod_that_is_taken_over_only_to_be_ended_has_its_pre_stop_hooks() {
+    world(|world| {
+        let hook = json!({"httpGet": {"port": 80, "path": "/bye"}});
+        let old = world.container("old", &["term=0", "serve=80"]).with("lifecycle", json!({"preStop": hook}));
+        let other = world
+            .container("other", &["term=0", "wait"])
+            .with("lifecycle", json!({"preStop": exec("hook", &["exit=0"])}));
+        let run = world.run(&world.pod("changes", [old, other]));
+        run.expect_running("changes", "other", 0);
+        run.kill();
+        // Another pod takes its place: the old one is ended by an agent that has made nothing of it.
+        let run = world.run(&world.pod("changes", [world.container("new", &["wait"])]));
+        run.expect_running("changes", "new", 0);
+        let ended = run.stop();
+        assert!(
+            !ended.stderr.iter().any(|line| line.contains("FailedPreStopHook")),
+            "{}",
+            ended.transcript()
+        );
+        assert_eq!(world.ledger().ends("hook"), [Some(0)]);
+    });
+}
+
+#[test]
 fn a_pre_stop_hook_without_end_is_left_behind_when_the_grace_period_is_over() {
     world(|world| {
         let hook = exec("hook", &["wait"]);

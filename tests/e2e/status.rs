@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::world;
+use crate::world::{until, world};
 
 /// The watch events that were printed.
 fn events(lines: &[String]) -> Vec<Value> {
@@ -65,5 +65,26 @@ fn the_whole_status_of_a_pod_is_told_with_every_change() {
         let terminated = &last["status"]["containerStatuses"][0]["state"]["terminated"];
         assert_eq!((&terminated["exitCode"], &terminated["reason"]), (&json!(0), &json!("Completed")));
         assert_eq!(last["status"]["initContainerStatuses"][0]["ready"], true);
+    });
+}
+
+#[test]
+fn an_agent_that_takes_a_pod_over_tells_the_same_status() {
+    world(|world| {
+        let container = world.container("main", &["until=/ledger/go", "exit=0"]);
+        let pod = world.pod("kept", [container]).restart_policy("Never");
+        let json = ["--output", "json"];
+        let status = |lines: Vec<String>| {
+            let newest = events(&lines).pop()?["object"]["status"].take();
+            (newest["containerStatuses"][0]["ready"] == true).then_some(newest)
+        };
+        let run = world.run_with(&pod, &json);
+        let before = until("the pod is ready", || status(run.lines()));
+        run.kill();
+        let run = world.run_with(&pod, &json);
+        let after = until("the pod is ready for its next agent", || status(run.lines()));
+        assert_eq!(after, before);
+        world.touch("go");
+        run.wait().success();
     });
 }

@@ -89,6 +89,7 @@ fn a_plain_container_is_told_in_full() {
             "id": "c0ffee",
             "name": "a",
             "attempt": 2,
+            "imageId": "sha256:1",
             "logPath": "/log/default_web_uid-1/a/2.log",
             "root": {
                 "lower": ["/l2", "/l1"],
