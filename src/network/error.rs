@@ -104,6 +104,18 @@ impl Error {
         move |source| Self::File { operation, path, source }
     }
 
+    /// True if names or addresses that a person chose are in the way: the next attempt would end the same.
+    pub fn is_of_setup(&self) -> bool {
+        matches!(
+            self,
+            Self::BridgeName(_)
+                | Self::CidrTooSmall(_)
+                | Self::ForeignBridge { .. }
+                | Self::Overlap { .. }
+                | Self::LeaseOutside { .. }
+        )
+    }
+
     /// The errno of a refused request.
     pub(super) fn errno(&self) -> Option<Errno> {
         match self {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
-use super::{Captured, Error, Notice, Refusal, Runtime, shim_client};
+use super::{Captured, Error, NoSandbox, Notice, Refusal, Runtime, shim_client};
 use crate::pod::ContainerName;
 use crate::pod::spec::Hook;
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
@@ -28,7 +28,7 @@ struct Inner {
     /// Containers whose first attempts end at once, with these codes.
     exits: HashMap<String, Vec<i32>>,
     found: BTreeMap<String, Found>,
-    sandbox_error: Option<String>,
+    sandbox_error: Option<NoSandbox>,
     /// The first sandbox ends before anybody can use it.
     sandbox_dies: bool,
     refusals: HashMap<String, Refusal>,
@@ -53,8 +53,8 @@ impl Fake {
         self.set(|inner| drop(inner.refusals.insert(container.into(), refusal)))
     }
 
-    pub(crate) fn without_sandbox(self, error: &str) -> Self {
-        self.set(|inner| inner.sandbox_error = Some(error.into()))
+    pub(crate) fn without_sandbox(self, error: NoSandbox) -> Self {
+        self.set(|inner| inner.sandbox_error = Some(error))
     }
 
     pub(crate) fn first_sandbox_dies(self) -> Self {
@@ -137,7 +137,7 @@ impl Runtime for Fake {
         self.inner.lock().unwrap().found = found;
     }
 
-    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
+    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {
         self.ask("sandbox".into());
         let (error, is_there, dies) = {
             let mut inner = self.inner.lock().unwrap();
@@ -145,14 +145,14 @@ impl Runtime for Fake {
             (inner.sandbox_error.clone(), std::mem::take(&mut inner.past), dies)
         };
         if let Some(error) = error {
-            return Err(Error(error));
+            return Err(error);
         }
         if !is_there {
             self.record(Event::SandboxStarted { pid: 7 });
         }
         if dies {
             self.record(Event::SandboxExited { exit: exit(137) });
-            return Err(Error("the sandbox ended".into()));
+            return Err(Error("the sandbox ended".into()).into());
         }
         Ok(Some([10, 85, 0, 2].into()))
     }

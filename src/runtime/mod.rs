@@ -54,6 +54,29 @@ impl Error {
     }
 }
 
+/// Why a sandbox could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoSandbox {
+    /// The node is not set up for pods: another try would end the same until a person has mended that.
+    Node(Error),
+    /// For this time; the next one may have one.
+    ThisTime(Error),
+}
+
+impl From<Error> for NoSandbox {
+    fn from(error: Error) -> Self {
+        Self::ThisTime(error)
+    }
+}
+
+impl From<NoSandbox> for Error {
+    fn from(why: NoSandbox) -> Self {
+        match why {
+            NoSandbox::Node(error) | NoSandbox::ThisTime(error) => error,
+        }
+    }
+}
+
 /// Why a container was not even asked to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -78,7 +101,7 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Makes the shim, the sandbox and its network, as far as they are missing; returns the pod's address. All that a
     /// shim which died has left is killed first.
-    fn create_sandbox(&self) -> impl Future<Output = Result<Option<Ipv4Addr>, Error>> + Send;
+    fn create_sandbox(&self) -> impl Future<Output = Result<Option<Ipv4Addr>, NoSandbox>> + Send;
 
     /// Starts a container. That its program cannot be started is told by a record.
     fn start(

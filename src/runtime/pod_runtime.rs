@@ -30,13 +30,16 @@ use super::apparmor::AppArmor;
 use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{self, Notice, ShimClient};
-use super::{Captured, Error, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids};
+use super::{
+    Captured, Error, NoSandbox, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids,
+};
 use crate::cgroup;
 use crate::container::spec::PidNamespace;
 use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::hook;
 use crate::image::{self, Image};
+use crate::network;
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
@@ -133,10 +136,12 @@ impl Runtime for PodRuntime {
         }));
     }
 
-    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, Error> {
+    async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {
         // First of all: what this node cannot do must not be begun.
         let user_namespace = self.user_ids().await?;
-        let (shim, address, ()) = tokio::try_join!(self.shim(), self.address(), self.look_images_up())?;
+        let shim = async { self.shim().await.map_err(NoSandbox::from) };
+        let images = async { self.look_images_up().await.map_err(NoSandbox::from) };
+        let (shim, address, ()) = tokio::try_join!(shim, self.address(), images)?;
         let config = SandboxConfig {
             hostname: self.pod.spec.hostname.clone(),
             host_network: self.pod.spec.host_network,
@@ -152,10 +157,10 @@ impl Runtime for PodRuntime {
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
                 let attached = self.host.network.attach(&self.pod.uid, namespace).await;
-                attached.map_err(|e| Error::chain(&e)).map_err(Error::in_step("attach to the network"))?;
+                attached.map_err(no_network("attach to the network"))?;
             }
             None if !self.pod.spec.host_network => {
-                return Err(Error("the shim sent no network namespace".to_owned()));
+                return Err(Error("the shim sent no network namespace".to_owned()).into());
             }
             _ => {}
         }
@@ -307,12 +312,12 @@ impl PodRuntime {
         self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
     }
 
-    async fn address(&self) -> Result<Option<Ipv4Addr>, Error> {
+    async fn address(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {
         if self.pod.spec.host_network {
             return Ok(None);
         }
         let address = self.host.network.allocate(&self.pod.uid).await;
-        let address = address.map_err(|e| Error::chain(&e)).map_err(Error::in_step("allocate an address"))?;
+        let address = address.map_err(no_network("allocate an address"))?;
         self.memory().address = Some(address.ip);
         Ok(Some(address.ip))
     }
@@ -323,7 +328,7 @@ impl PodRuntime {
     }
 
     /// The host's ids behind the pod's own user namespace, if it is to have one.
-    async fn user_ids(&self) -> Result<Option<IdRange>, Error> {
+    async fn user_ids(&self) -> Result<Option<IdRange>, NoSandbox> {
         if self.pod.spec.host_users {
             return Ok(None);
         }
@@ -332,7 +337,10 @@ impl PodRuntime {
             user_ids::check_kernel()?;
             host.user_ids.allocate(&run_pod)
         });
-        allocated.await?.map(Some).map_err(|e| Error::chain(&e))
+        allocated.await?.map(Some).map_err(|error| match error {
+            user_ids::Error::Kernel(_) => NoSandbox::Node(Error::chain(&error)),
+            _ => Error::chain(&error).into(),
+        })
     }
 
     async fn release_user_ids(&self) -> Result<(), Error> {
@@ -433,6 +441,14 @@ impl PodRuntime {
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // Plain values, whole after every operation.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For `map_err`: what a failed step of the network means for the sandbox.
+fn no_network(step: &str) -> impl FnOnce(network::Error) -> NoSandbox {
+    move |error| {
+        let chain = Error::in_step(step)(Error::chain(&error));
+        if error.is_of_setup() { NoSandbox::Node(chain) } else { chain.into() }
     }
 }
 

@@ -31,7 +31,7 @@ use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
 use crate::runtime::observe::{Held, Observed, PostStart, Sandbox, StopStep, Stopping};
-use crate::runtime::{Error, Notice, Refusal, Runtime};
+use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime};
 use crate::status::publish::Publisher;
 
 /// SIGKILL that could not be sent is tried again after this time.
@@ -85,7 +85,7 @@ enum Event {
 
 /// What came of an action.
 enum Done {
-    Sandbox(Result<Option<Ipv4Addr>, Error>),
+    Sandbox(Result<Option<Ipv4Addr>, NoSandbox>),
     Start(ContainerName, Result<(), Refusal>),
     PostStart(ContainerName, String, Result<(), Error>),
     PreStop(ContainerName, String, Result<(), Error>),
@@ -338,8 +338,9 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    fn sandbox_made(&mut self, result: Result<Option<Ipv4Addr>, Error>, now: Timestamp) {
+    fn sandbox_made(&mut self, result: Result<Option<Ipv4Addr>, NoSandbox>, now: Timestamp) {
         self.observed.creating = false;
+        let nothing_ran = self.observed.containers_started() == 0;
         match result {
             Ok(address) => {
                 self.observed.address = address;
@@ -347,16 +348,18 @@ impl<R: Runtime> Worker<R> {
                 self.observed.connected = matches!(self.observed.sandbox, Sandbox::Ready { .. });
             }
             // It was made, and killed before anybody could use it: there will be another one.
-            Err(error) if matches!(self.observed.sandbox, Sandbox::Lost { .. }) => {
+            Err(NoSandbox::Node(error) | NoSandbox::ThisTime(error))
+                if matches!(self.observed.sandbox, Sandbox::Lost { .. }) =>
+            {
                 tracing::info!(pod = %self.pod.key, %error, "the pod's sandbox is gone");
             }
-            // Nothing of it has ever run: the person who asked for it is there to be told.
-            Err(error) if self.observed.containers_started() == 0 && self.intent == Intent::Run => {
+            // Nothing of it has ever run: the person who asked for it is there to mend it.
+            Err(NoSandbox::Node(error)) if nothing_ran && self.intent == Intent::Run => {
                 self.failure = Some(error);
                 self.intent = self.intent.terminate(now, Duration::ZERO);
             }
-            Err(error) => {
-                tracing::warn!(pod = %self.pod.key, %error, "cannot make the pod's sandbox");
+            Err(NoSandbox::Node(error) | NoSandbox::ThisTime(error)) => {
+                tracing::warn!(pod = %self.pod.key, %error, "FailedCreatePodSandBox");
                 let before = self.observed.sandbox_failure.as_ref();
                 let held = Held::again(before, "FailedCreatePodSandBox", error.0, now);
                 self.observed.sandbox_failure = Some(held);

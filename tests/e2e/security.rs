@@ -126,13 +126,17 @@ fn a_kernel_parameter_is_refused_before_anything_starts_unless_it_is_allowed() {
 }
 
 #[test]
-fn a_kernel_parameter_that_cannot_be_set_is_named() {
+fn a_kernel_parameter_that_cannot_be_set_is_named_and_the_pod_waits() {
     world(|world| {
         let context = json!({"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "many"}]});
         let pod = world.pod("bad", [world.container("a", &[])]).spec("securityContext", context);
-        let transcript = world.run(&pod).wait().code(1).transcript();
+        let run = world.run(&pod);
         let error = "set the sysctl net.ipv4.ip_local_port_range to \"many\": EINVAL";
-        assert!(transcript.contains(error), "{transcript}");
+        run.expect_state("bad", "a", |state| {
+            state.starts_with("Waiting (ContainerCreating): ") && state.contains(error)
+        });
+        run.expect_error("FailedCreatePodSandBox");
+        run.stop();
         assert_eq!(world.ledger().starts("a"), 0);
     });
 }

@@ -100,11 +100,25 @@ async fn a_sandbox_that_is_killed_before_it_could_be_used_is_followed_by_another
 }
 
 #[tokio::test]
-async fn a_pod_that_cannot_have_a_sandbox_at_first_is_given_up_with_the_reason() {
-    let worker = run(Always, false, |fake| fake.without_sandbox("no bridge"));
+async fn a_pod_whose_node_cannot_have_one_is_given_up_with_the_reason() {
+    let error = NoSandbox::Node(Error("no bridge".into()));
+    let worker = run(Always, false, |fake| fake.without_sandbox(error));
     let (result, asked) = worker.ended().await;
     assert_eq!(result, Err(Error("no bridge".into())));
     assert_eq!(asked, ["sandbox", "remove"]);
+}
+
+#[tokio::test]
+async fn a_sandbox_that_could_be_made_another_time_is_waited_for() {
+    let error = NoSandbox::ThisTime(Error("no address".into()));
+    let worker = run(Always, false, |fake| fake.without_sandbox(error));
+    worker.until("sandbox").await;
+    // Given up, it would be removed within this time.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(worker.fake.asked(), ["sandbox"]);
+    worker.terminate(Duration::from_secs(30));
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked), (Ok(()), vec!["sandbox".to_owned(), "remove".to_owned()]));
 }
 
 #[tokio::test]
