@@ -142,7 +142,7 @@ pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) {
     let health = &mut observed.container_mut(&name).health;
     if let Outcome::Failure { message } = &outcome {
         // A field, so that what a container says is shown in quotes.
-        tracing::info!(pod = %pod.key, container = %name, output = message, "{kind} probe failed");
+        tracing::warn!(pod = %pod.key, container = %name, output = message, "{kind} probe failed");
     }
     match (kind, outcome) {
         (Kind::Liveness, Outcome::Success) => health.unhealthy = None,

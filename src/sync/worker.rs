@@ -305,7 +305,7 @@ impl<R: Runtime> Worker<R> {
                     container.post_start = match result {
                         Ok(()) => PostStart::Done,
                         Err(error) => {
-                            tracing::warn!(pod = %self.pod.key, container = %name, %error, "FailedPostStartHook");
+                            tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPostStartHook");
                             PostStart::Failed(error.0)
                         }
                     };
@@ -313,7 +313,7 @@ impl<R: Runtime> Worker<R> {
             }
             Done::PreStop(name, id, result) => {
                 if let Err(error) = result {
-                    tracing::warn!(pod = %self.pod.key, container = %name, %error, "FailedPreStopHook");
+                    tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPreStopHook");
                 }
                 let container = self.observed.container_mut(&name);
                 let is_same = container.running().is_some_and(|running| running.id == id);
@@ -393,6 +393,11 @@ async fn run_hook(
         Some(hook) => runtime.hook(container, id, &hook).await,
         None => Ok(()),
     }
+}
+
+/// A hook's error has its command in it, which may be a script.
+fn on_one_line(error: &Error) -> String {
+    error.0.replace('\n', "\\n")
 }
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {

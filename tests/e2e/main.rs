@@ -40,3 +40,4 @@ mod status;
 mod stop;
 mod user_namespaces;
 mod volumes;
+mod walkthroughs;

@@ -219,8 +219,13 @@ impl World {
 
     /// Likewise of the manifest at this path.
     pub(crate) fn run_manifest(&self, path: &Path) -> Run {
+        self.run_manifest_with(path, &[])
+    }
+
+    /// Likewise with flags.
+    pub(crate) fn run_manifest_with(&self, path: &Path, flags: &[&str]) -> Run {
         let mut command = self.mkubelet();
-        command.arg("run").arg(path);
+        command.arg("run").args(flags).arg(path);
         self.start(command)
     }
 
@@ -245,6 +250,14 @@ impl World {
         assert!(output.status.success(), "image import: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// One of the images of rootfs/, which `make rootfs` builds, under this name.
+    pub(crate) fn build(&self, image: &str, name: &str) {
+        let rootfs = checkout().join("rootfs");
+        let built = Command::new(rootfs.join("build")).arg(image).output().unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        self.import(&rootfs.join("out").join(image), name);
+    }
+
     /// The processes of the container of that name, its first one first. Found by what they are, not by what mkubelet says.
     pub(crate) fn processes_of(&self, container: &str) -> Vec<Process> {
         let mut found: Vec<Process> =
@@ -262,6 +275,13 @@ impl World {
     pub(crate) fn pid_of(&self, container: &str) -> i32 {
         until(&format!("a process of {container}"), || {
             self.processes_of(container).first().map(|process| process.pid)
+        })
+    }
+
+    /// The process of this world with just this command line; waits for it.
+    pub(crate) fn process(&self, command_line: &str) -> Process {
+        until(command_line, || {
+            self.processes().into_iter().find(|process| process.command_line() == command_line)
         })
     }
 
@@ -312,6 +332,15 @@ impl World {
             thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+/// One of the manifests of examples/.
+pub(crate) fn example(name: &str) -> PathBuf {
+    checkout().join("examples").join(name)
+}
+
+fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Asks again until there is an answer.

@@ -66,6 +66,11 @@ impl Process {
             .unwrap_or_default()
     }
 
+    /// Its arguments, or what it has put in their place, as `pgrep --full` sees them.
+    pub(crate) fn command_line(&self) -> String {
+        self.arguments.join(" ").trim_end().to_owned()
+    }
+
     /// True if it runs the ledger program under that name.
     pub(crate) fn runs_ledger(&self, name: &str) -> bool {
         self.program() == "ledger"
