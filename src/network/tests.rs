@@ -175,7 +175,7 @@ fn host_and_pods_reach_each_other_at_once() {
             let start = Instant::now();
             assert_eq!(within(client, || ask(ip)), expected);
             // A lost ARP request or SYN would have cost a second.
-            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
             server.join().unwrap();
         }
     });
@@ -225,7 +225,7 @@ fn a_new_sandbox_keeps_address_and_neighbours() {
             let server = pod.serve();
             let start = Instant::now();
             assert_eq!(ask(address.ip), "10.201.0.1");
-            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
             server.join().unwrap();
             seen.push(address);
             pod.restart();

@@ -10,6 +10,8 @@
 mod decode;
 mod defaults;
 pub mod downward;
+#[cfg(test)]
+mod effort;
 pub mod env;
 pub mod id;
 pub mod objects;

@@ -142,7 +142,7 @@ mod tests {
             let path = at(name);
             assert_eq!(message(&path), format!("{verb} {}: {reason}", path.display()));
         }
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

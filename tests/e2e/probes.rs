@@ -145,14 +145,14 @@ fn a_pod_on_its_way_out_is_asked_whether_it_is_ready_and_nothing_else() {
             .container("a", &["serve=8080", "term=ignore", "wait"])
             .with("readinessProbe", probe("/healthz"))
             .with("livenessProbe", probe("/healthz"));
-        let run = world.run(&world.pod("leaving", [container]).grace(4));
+        let run = world.run(&world.pod("leaving", [container]).grace(10));
         run.expect("container default/leaving/a: Ready");
         let started = Instant::now();
         run.signal(Signal::SIGTERM);
         run.expect_prefix("pod default/leaving: Terminating");
         world.touch("a.sick");
         run.expect("container default/leaving/a: Not ready");
-        assert!(started.elapsed() < Duration::from_secs(4));
+        assert!(started.elapsed() < Duration::from_secs(10));
         run.wait().printed("container default/leaving/a: Terminated (Error, exit code 137)");
         assert_eq!(world.ledger().signals("a").len(), 1);
     });

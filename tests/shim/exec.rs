@@ -253,15 +253,15 @@ fn a_timeout_kills_the_whole_tree_and_nothing_else() {
     let before = processes(&world, "a");
     let (bystander, pid, _reader) = agent.exec_with_output(in_container("a", &["sleep", "1000"]));
     let script = "sleep 1d & (sleep 1d & sleep 1d) & setsid sh -c 'sleep 1d; true' & sh -c 'sleep 1d & exit' & sleep 1d";
-    let config = ExecConfig { timeout_ms: Some(1500), ..in_container("a", &["sh", "-c", script]) };
+    let config = ExecConfig { timeout_ms: Some(4000), ..in_container("a", &["sh", "-c", script]) };
     let started = Instant::now();
     let (id, _, mut reader) = agent.exec_with_output(config);
     while processes(&world, "a").len() < before.len() + 8 {
-        assert!(started.elapsed() < Duration::from_millis(1490), "{:?}", processes(&world, "a"));
+        assert!(started.elapsed() < Duration::from_millis(3990), "{:?}", processes(&world, "a"));
     }
     let exit = agent.exit_of(id);
     assert_eq!(exit, ExecExit { code: 137, signal: Some(libc::SIGKILL), timed_out: true });
-    assert!(started.elapsed() >= Duration::from_millis(1500));
+    assert!(started.elapsed() >= Duration::from_secs(4));
     // The pipe ends: nobody holds it any more.
     assert_eq!(reader.read_to_string(&mut String::new()).unwrap(), 0);
     let mut expected = before;

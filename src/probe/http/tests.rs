@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::*;
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// For an answer that comes, however slow the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a server does once it has sent its answer.
 #[derive(Clone, Copy)]
@@ -79,7 +80,7 @@ async fn serve(mut stream: TcpStream, answer: String, then: Then, seen: Arc<Mute
 }
 
 async fn ask(get: &HttpGet) -> Answer {
-    question(get).ask(TIMEOUT).await
+    question(get).ask(PATIENCE).await
 }
 
 fn question(get: &HttpGet) -> Question {
@@ -166,10 +167,9 @@ async fn whatever_a_server_does_it_ends_in_time() {
         ("half a body", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", Then::Hold, body),
         ("endless interim answers", "", Then::Repeat("HTTP/1.1 102 Processing\r\n\r\n"), headers),
     ] {
-        let (server, started) = (Server::new(answer, then).await, Instant::now());
+        let server = Server::new(answer, then).await;
         let expected = unhealthy(format!("Get \"http://127.0.0.1:{}/\": {expected}", server.port));
-        assert_eq!(ask(&server.get()).await, expected, "{name}");
-        assert!(started.elapsed() < Duration::from_secs(3), "{name}");
+        assert_eq!(question(&server.get()).ask(Duration::from_millis(300)).await, expected, "{name}");
     }
 }
 
@@ -183,10 +183,9 @@ async fn what_is_too_much_is_not_read() {
         ("endless status line", "HTTP/1.1 200 ", Then::Repeat("0123456789abcdef"), false),
     ] {
         let server = Server::new(answer, then).await;
-        let started = Instant::now();
-        let answer = question(&server.get()).ask(Duration::from_secs(20)).await;
+        let answer = ask(&server.get()).await;
         assert_eq!(answer == Answer::Healthy, expected, "{name}: {answer:?}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{name}");
+        assert!(!format!("{answer:?}").contains("deadline exceeded"), "{name}: {answer:?}");
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{attack, image};
 use crate::images::layout;
-use crate::world::{Container, Pod, World};
+use crate::world::{Container, Pod, World, patient};
 
 /// Makes a hostile /etc/passwd.
 type Make = fn(&Path);
@@ -108,7 +108,7 @@ fn a_hostile_list_of_users_is_refused_within_a_second_and_a_few_megabytes() {
             let began = Instant::now();
             let line = run.expect_state(name, "a", |state| state.starts_with("Terminated ("));
             assert!(line.contains("StartError") && line.contains(reason), "{line}");
-            assert!(began.elapsed() < Duration::from_secs(5), "{name} took {:?}", began.elapsed());
+            assert!(began.elapsed() < patient(Duration::from_secs(20)), "{name} took {:?}", began.elapsed());
             run.wait().code(128);
             fs::remove_dir_all(world.path(name)).unwrap();
         }
