@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use ipnet::Ipv4Net;
 use user_id_pool::UserIdPool;
 
+use crate::pod::id::is_dns_label;
 use crate::pod::{ContainerName, PodKey, PodUid, sysctl};
 
 /// Where everything is kept. See "Disk and sockets" in ARCHITECTURE.md.
@@ -179,6 +180,8 @@ pub struct Config {
     pub pod_max_pids: i64,
     /// User and group ids of the host for pods with a user namespace of their own.
     pub user_ids: UserIdPool,
+    /// The domain of the cluster's services, such as `cluster.local`.
+    pub cluster_domain: String,
 }
 
 /// Processes and threads of a pod when nobody says otherwise.
@@ -189,6 +192,18 @@ pub fn pod_max_pids(text: &str) -> Result<i64, String> {
     match text.parse() {
         Ok(limit) if limit == -1 || limit > 0 => Ok(limit),
         _ => Err("must be a number above 0, or -1 for no limit".to_owned()),
+    }
+}
+
+/// The domain of the cluster's services when nobody says otherwise.
+pub const CLUSTER_DOMAIN: &str = "cluster.local";
+
+/// Reads `--cluster-domain`.
+pub fn cluster_domain(text: &str) -> Result<String, String> {
+    if text.split('.').all(is_dns_label) {
+        Ok(text.to_owned())
+    } else {
+        Err("must be a DNS name: small letters, digits and '-' between dots".to_owned())
     }
 }
 
@@ -278,6 +293,7 @@ impl Config {
             sysctls: sysctl::Allowed::default(),
             pod_max_pids: POD_MAX_PIDS,
             user_ids: UserIdPool::default(),
+            cluster_domain: CLUSTER_DOMAIN.to_owned(),
         })
     }
 }

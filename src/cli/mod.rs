@@ -117,6 +117,16 @@ struct Flags {
         default_value = "65536:7208960"
     )]
     user_ids: UserIdPool,
+    /// Domain of the cluster's services: a pod with a subdomain is NAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_CLUSTER_DOMAIN",
+        value_name = "DOMAIN",
+        default_value = config::CLUSTER_DOMAIN,
+        value_parser = config::cluster_domain
+    )]
+    cluster_domain: String,
 }
 
 impl Flags {
@@ -125,7 +135,13 @@ impl Flags {
         let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
         let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
         let sysctls = Allowed::with_unsafe(unsafe_sysctls)?;
-        Ok(Config { sysctls, pod_max_pids: self.pod_max_pids, user_ids: self.user_ids, ..config })
+        Ok(Config {
+            sysctls,
+            pod_max_pids: self.pod_max_pids,
+            user_ids: self.user_ids,
+            cluster_domain: self.cluster_domain,
+            ..config
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Manifests: what is accepted is safe to make paths and command lines of, and what is not is said in lines of text.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::{Component, Path};
 
 use crate::pod::id::is_dns_label;
@@ -57,7 +58,12 @@ fn pod(pod: &Pod) {
     assert!(pod.key.name.len() <= 253 && pod.key.name.split('.').all(is_label), "{:?}", pod.key.name);
     assert!(is_dns_label(pod.uid.as_str()));
     let spec = &pod.spec;
-    assert!(is_dns_label(&spec.hostname), "{:?}", spec.hostname);
+    assert!(spec.hostname.len() <= 63 && spec.hostname.split('.').all(is_label), "{:?}", spec.hostname);
+    assert!(spec.subdomain.iter().all(|subdomain| is_dns_label(subdomain)), "{:?}", spec.subdomain);
+    for alias in &spec.host_aliases {
+        assert!(alias.ip.parse::<IpAddr>().is_ok(), "{alias:?}");
+        assert!(alias.hostnames.iter().all(|name| name.split('.').all(is_label)), "{alias:?}");
+    }
     assert!(!spec.containers.is_empty());
     for sysctl in &spec.sysctls {
         let words = sysctl.name.split(['.', '/']);

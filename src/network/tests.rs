@@ -81,6 +81,7 @@ impl World {
             sysctls: Default::default(),
             pod_max_pids: -1,
             user_ids: Default::default(),
+            cluster_domain: "cluster.local".to_owned(),
         }
     }
 

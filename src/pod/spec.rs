@@ -10,9 +10,11 @@ use super::id::{ContainerName, PodKey, PodUid};
 pub use super::probe::{Grpc, HttpGet, Probe, ProbeHandler, TcpSocket};
 
 mod env;
+mod names;
 mod volumes;
 
 pub use env::*;
+pub use names::*;
 pub use volumes::*;
 
 /// A pod that passed validation, with every default filled in.
@@ -43,9 +45,18 @@ pub struct PodSpec {
     /// How long the pod may be active on the node, from the start of its first sandbox; then it is ended and has failed.
     #[serde(default)]
     pub active_deadline: Option<Duration>,
-    /// The host name inside the pod: `spec.hostname`, else the pod's name, cut to 63 characters.
+    /// The host name inside the pod: `hostnameOverride`, else `hostname`, else the pod's name, cut to 63 characters.
     /// Pods with `host_network` keep the node's name instead.
     pub hostname: String,
+    /// Says in which domain of the cluster the pod has its name. `None` with `hostnameOverride`.
+    #[serde(default)]
+    pub subdomain: Option<String>,
+    /// The kernel tells the name with its domain, where there is one.
+    #[serde(default)]
+    pub set_hostname_as_fqdn: bool,
+    /// Further lines of /etc/hosts.
+    #[serde(default)]
+    pub host_aliases: Vec<HostAlias>,
     /// Share the node's network and UTS namespaces.
     pub host_network: bool,
     /// Share the node's PID namespace. Not together with `share_process_namespace`.
@@ -348,6 +359,9 @@ pub(crate) mod tests {
             termination_grace_period: Duration::from_secs(30),
             active_deadline: None,
             hostname: String::new(),
+            subdomain: None,
+            set_hostname_as_fqdn: false,
+            host_aliases: Vec::new(),
             host_network: false,
             host_pid: false,
             host_ipc: false,

@@ -37,12 +37,16 @@ const SPEC: &Table = &[
     ("hostNetwork", Any),
     ("hostPID", Any),
     ("hostUsers", Any),
+    ("hostAliases", List(&[("hostnames", Any), ("ip", Any)])),
     ("hostname", Any),
+    ("hostnameOverride", Any),
     ("initContainers", List(CONTAINER)),
     ("resources", Object(&[("claims", Any), ("limits", Any), ("requests", Any)])),
     ("restartPolicy", Any),
     ("securityContext", Object(POD_SECURITY_CONTEXT)),
+    ("setHostnameAsFQDN", Any),
     ("shareProcessNamespace", Any),
+    ("subdomain", Any),
     ("terminationGracePeriodSeconds", Any),
     ("volumes", List(VOLUME)),
     // For the scheduler.
@@ -64,7 +68,6 @@ const SPEC: &Table = &[
     ("dnsPolicy", Only(&["ClusterFirst", "ClusterFirstWithHostNet", "Default"])),
     ("ephemeralContainers", Empty),
     ("evictionResponders", Empty),
-    ("hostAliases", Empty),
     ("imagePullSecrets", Empty),
     ("os", Object(&[("name", Only(&["linux"]))])),
     ("overhead", Empty),
@@ -73,8 +76,6 @@ const SPEC: &Table = &[
     ("schedulingGates", Empty),
     ("serviceAccount", Only(&["", "default"])),
     ("serviceAccountName", Only(&["", "default"])),
-    ("setHostnameAsFQDN", Only(&["false"])),
-    ("subdomain", Empty),
 ];
 
 /// Of init containers too; what only these may not have is a matter of validation.

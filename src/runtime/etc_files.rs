@@ -1,12 +1,15 @@
 //! The three files of /etc that the pod's containers share: hosts, hostname, resolv.conf.
 
+mod hosts;
+
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::oci::{NodeFacts, hostname};
+use super::host_name;
+use super::oci::NodeFacts;
 use crate::config::Layout;
 use crate::pod::Pod;
 
@@ -28,32 +31,25 @@ pub struct Error {
     source: io::Error,
 }
 
-/// Writes the files. The pod's directory exists.
-pub fn write(pod: &Pod, address: Option<Ipv4Addr>, layout: &Layout, node: &NodeFacts) -> Result<(), Error> {
-    let name = hostname(pod, node);
+/// Writes the files; `hostname` is what the kernel tells in the pod. The pod's directory exists.
+pub fn write(
+    pod: &Pod,
+    hostname: &str,
+    address: Option<Ipv4Addr>,
+    layout: &Layout,
+    node: &NodeFacts,
+) -> Result<(), Error> {
+    let aliases = &pod.spec.host_aliases;
     let hosts = match address {
-        Some(ip) => hosts(ip, name),
-        // On the host's network: what holds for the host holds for the pod.
-        None => read(Path::new("/etc/hosts")).unwrap_or_default(),
+        Some(ip) => {
+            let domain = host_name::domain(pod, node);
+            hosts::of_pod(ip.into(), &pod.spec.hostname, domain.as_deref(), aliases)
+        }
+        None => hosts::of_host(&read(Path::new("/etc/hosts")).unwrap_or_default(), aliases),
     };
     write_file(&layout.etc_hosts(&pod.uid), &hosts)?;
-    write_file(&layout.etc_hostname(&pod.uid), format!("{name}\n").as_bytes())?;
+    write_file(&layout.etc_hostname(&pod.uid), format!("{hostname}\n").as_bytes())?;
     write_file(&layout.resolv_conf(&pod.uid), &resolv_conf(&RESOLVERS.map(PathBuf::from)))
-}
-
-/// The managed hosts file: the loopback names, and the pod's own.
-fn hosts(ip: Ipv4Addr, hostname: &str) -> Vec<u8> {
-    format!(
-        "# Kubernetes-managed hosts file.\n\
-         127.0.0.1\tlocalhost\n\
-         ::1\tlocalhost ip6-localhost ip6-loopback\n\
-         fe00::0\tip6-localnet\n\
-         fe00::0\tip6-mcastprefix\n\
-         fe00::1\tip6-allnodes\n\
-         fe00::2\tip6-allrouters\n\
-         {ip}\t{hostname}\n"
-    )
-    .into_bytes()
 }
 
 /// The first of the files that does not send the pod to the node's loopback; nothing if there is none.
@@ -104,14 +100,16 @@ mod tests {
     fn a_pod_knows_its_own_name_and_address() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path(), "/run", "/log");
-        let pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
+        let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
         fs::create_dir_all(layout.pod(&pod.uid)).unwrap();
-        let node = NodeFacts { hostname: "node1".into(), ..NodeFacts::default() };
-        write(&pod, Some([10, 85, 0, 2].into()), &layout, &node).unwrap();
+        let node = NodeFacts { cluster_domain: "local".into(), ..NodeFacts::default() };
+        pod.spec.subdomain = Some("db".into());
+        write(&pod, "web.db.default.svc.local", Some([10, 85, 0, 2].into()), &layout, &node).unwrap();
         let hosts = fs::read_to_string(layout.etc_hosts(&pod.uid)).unwrap();
         assert!(hosts.starts_with("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n"), "{hosts}");
-        assert!(hosts.ends_with("\n10.85.0.2\tweb\n"), "{hosts}");
-        assert_eq!(fs::read_to_string(layout.etc_hostname(&pod.uid)).unwrap(), "web\n");
+        assert!(hosts.ends_with("\n10.85.0.2\tweb.db.default.svc.local\tweb\n"), "{hosts}");
+        let hostname = fs::read_to_string(layout.etc_hostname(&pod.uid)).unwrap();
+        assert_eq!(hostname, "web.db.default.svc.local\n");
         assert!(layout.resolv_conf(&pod.uid).exists());
     }
 

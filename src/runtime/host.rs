@@ -95,7 +95,7 @@ impl Host {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
             images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
             seccomp: Profiles::new(layout.seccomp()),
-            facts: facts(&cgroups),
+            facts: facts(&cgroups, config),
             pod_max_pids: config.pod_max_pids,
             cpus: processors(),
             shares: Shares::default(),
@@ -215,10 +215,11 @@ fn warn_of(weighed: Result<(), cgroup::Error>) {
     }
 }
 
-fn facts(cgroups: &Cgroups) -> NodeFacts {
+fn facts(cgroups: &Cgroups, config: &Config) -> NodeFacts {
     let hostname = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     NodeFacts {
         hostname: hostname.unwrap_or_else(|| "localhost".to_owned()),
+        cluster_domain: config.cluster_domain.clone(),
         address: address(),
         memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0),
         resources: resources::Node {

@@ -6,6 +6,7 @@ mod environment;
 pub mod etc_files;
 pub mod exec;
 pub mod host;
+pub mod host_name;
 pub mod observe;
 pub mod oci;
 pub mod owner;

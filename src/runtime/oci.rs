@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder, PosixRlimitType};
 
-use super::resources;
+use super::{host_name, resources};
 use crate::config::Layout;
 use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
 use crate::image::Image;
@@ -72,6 +72,9 @@ pub enum Error {
         /// The image as it was asked for.
         image: String,
     },
+    /// A name that is too long for the kernel.
+    #[error(transparent)]
+    HostName(#[from] host_name::TooLong),
     /// A wish that this node's kernel cannot fulfil.
     #[error(transparent)]
     NoGroupKill(#[from] resources::NoGroupKill),
@@ -91,6 +94,8 @@ pub enum Error {
 pub struct NodeFacts {
     /// Its host name, which pods with `hostNetwork` share.
     pub hostname: String,
+    /// The domain of the cluster's services.
+    pub cluster_domain: String,
     /// The address by which it reaches the world.
     pub address: Option<IpAddr>,
     /// Its memory, bytes.
@@ -153,11 +158,6 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
     })
 }
 
-/// The pod's host name, inside.
-pub fn hostname<'a>(pod: &'a Pod, node: &'a NodeFacts) -> &'a str {
-    if pod.spec.host_network { &node.hostname } else { &pod.spec.hostname }
-}
-
 fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
     let Start { pod, spec, image, .. } = start;
     let words = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
@@ -173,7 +173,7 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
 
     Ok(Process {
         args,
-        env: environment(&words(image.config.env()), hostname(pod, node), start.env),
+        env: environment(&words(image.config.env()), &host_name::of_kernel(pod, node)?, start.env),
         cwd,
         user: UserRequest {
             image_user: image.config.user().clone().unwrap_or_default(),

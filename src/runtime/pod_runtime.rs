@@ -31,7 +31,8 @@ use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{self, Notice, ShimClient};
 use super::{
-    Captured, Error, NoSandbox, Refusal, Runtime, etc_files, exec, oci, resources, shim_process, user_ids,
+    Captured, Error, NoSandbox, Refusal, Runtime, etc_files, exec, host_name, oci, resources, shim_process,
+    user_ids,
 };
 use crate::cgroup;
 use crate::container::spec::PidNamespace;
@@ -138,12 +139,14 @@ impl Runtime for PodRuntime {
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {
         // First of all: what this node cannot do must not be begun.
+        let hostname = host_name::of_kernel(&self.pod, &self.host.facts).map_err(|e| Error::chain(&e))?;
+        let hostname = hostname.into_owned();
         let user_namespace = self.user_ids().await?;
         let shim = async { self.shim().await.map_err(NoSandbox::from) };
         let images = async { self.look_images_up().await.map_err(NoSandbox::from) };
         let (shim, address, ()) = tokio::try_join!(shim, self.address(), images)?;
         let config = SandboxConfig {
-            hostname: self.pod.spec.hostname.clone(),
+            hostname: hostname.clone(),
             host_network: self.pod.spec.host_network,
             host_ipc: self.pod.spec.host_ipc,
             pids: pids(&self.pod),
@@ -153,7 +156,7 @@ impl Runtime for PodRuntime {
             user_namespace,
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
-        let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(address))?;
+        let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(hostname, address))?;
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
                 let attached = self.host.network.attach(&self.pod.uid, namespace).await;
@@ -402,9 +405,9 @@ impl PodRuntime {
         }
     }
 
-    async fn write_etc_files(&self, address: Option<Ipv4Addr>) -> Result<(), Error> {
+    async fn write_etc_files(&self, hostname: String, address: Option<Ipv4Addr>) -> Result<(), Error> {
         let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
-        let written = blocking(move || etc_files::write(&pod, address, &host.layout, &host.facts));
+        let written = blocking(move || etc_files::write(&pod, &hostname, address, &host.layout, &host.facts));
         written.await?.map_err(|e| Error::chain(&e))
     }
 

@@ -14,6 +14,7 @@ mod environment;
 mod escapes;
 mod exit_status;
 mod hooks;
+mod identity;
 mod images;
 mod init;
 mod inside;

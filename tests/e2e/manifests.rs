@@ -371,8 +371,8 @@ spec:
 kind: Pod
 metadata: {name: web}
 spec:
-  subdomain: s
-  setHostnameAsFQDN: true
+  runtimeClassName: r
+  readinessGates: [{conditionType: a/b}]
   volumes:
   - name: v
     nfs: {server: s, path: /p}
@@ -384,8 +384,8 @@ spec:
     securityContext: {seLinuxOptions: {level: s0}}
 "#,
         problems: &[
-            "5:3: spec.subdomain: not supported by this version of mkubelet",
-            "6:3: spec.setHostnameAsFQDN: not supported by this version of mkubelet",
+            "5:3: spec.runtimeClassName: not supported by this version of mkubelet",
+            "6:3: spec.readinessGates: not supported by this version of mkubelet",
             "9:5: spec.volumes[0].nfs: not supported by this version of mkubelet",
             "13:5: spec.containers[0].tty: not supported by this version of mkubelet",
             "14:5: spec.containers[0].terminationMessagePolicy: not supported by this version of mkubelet",

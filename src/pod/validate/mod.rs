@@ -7,6 +7,7 @@ mod container;
 mod downward;
 mod env;
 mod handler;
+mod identity;
 mod lifecycle;
 mod metadata;
 mod names;
@@ -111,12 +112,10 @@ fn pod_spec(
         path,
         document,
     );
-    for (name, value) in [("hostname", &spec.hostname), ("nodeName", &spec.node_name)] {
-        let value = value.as_deref().unwrap_or_default();
-        let syntax = if name == "hostname" { names::dns_label } else { names::dns_subdomain };
-        if !value.is_empty() {
-            all_invalid(&path.field(name), value, syntax(value), document);
-        }
+    let identity = identity::check(spec, pod_name, path, document);
+    let node_name = spec.node_name.as_deref().unwrap_or_default();
+    if !node_name.is_empty() {
+        all_invalid(&path.field("nodeName"), node_name, names::dns_subdomain(node_name), document);
     }
     let resources = pod_resources::check(spec, &init_containers, &containers, path, document);
     let grace = spec.termination_grace_period_seconds.unwrap_or_default();
@@ -129,7 +128,10 @@ fn pod_spec(
         )?,
         termination_grace_period,
         active_deadline: active_deadline(spec.active_deadline_seconds, path, document),
-        hostname: host_name(spec.hostname.as_deref(), pod_name),
+        hostname: identity.hostname,
+        subdomain: identity.subdomain,
+        set_hostname_as_fqdn: identity.set_hostname_as_fqdn,
+        host_aliases: identity.host_aliases,
         host_network,
         host_pid: spec.host_pid == Some(true),
         host_ipc: spec.host_ipc == Some(true),
@@ -181,13 +183,6 @@ fn active_deadline(given: Option<i64>, path: &Path<'_>, document: &mut Document<
             None
         }
     }
-}
-
-/// `spec.hostname`, else the pod's name, cut as the kernel and a kubelet cut it.
-fn host_name(given: Option<&str>, pod_name: &str) -> String {
-    let name = given.filter(|name| !name.is_empty()).unwrap_or(pod_name);
-    let end = name.char_indices().nth(63).map_or(name.len(), |(end, _)| end);
-    name[..end].trim_end_matches(['-', '.']).to_owned()
 }
 
 /// A number of seconds that must not be negative.

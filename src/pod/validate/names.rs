@@ -1,5 +1,7 @@
 //! The syntaxes of names, with the words of the API server for what breaks them.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 /// A label of RFC 1123, such as a container's name. What is wrong with it, if anything.
 pub(super) fn dns_label(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -28,6 +30,27 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
         );
     }
     wrong
+}
+
+/// An IP address, not necessarily in its shortest form. What is wrong with it, if anything.
+pub(super) fn ip(text: &str) -> Option<&'static str> {
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
+            Some("must not be an IPv4-mapped IPv6 address")
+        }
+        Ok(_) => None,
+        Err(_) if is_ipv4_with_zeros(text) => Some("must not have leading 0s"),
+        Err(_) => Some("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"),
+    }
+}
+
+/// True if it is an IPv4 address once zeros that could make its numbers octal are taken away.
+fn is_ipv4_with_zeros(text: &str) -> bool {
+    let without = |number: &str| match number.trim_start_matches('0') {
+        "" if !number.is_empty() => "0".to_owned(),
+        rest => rest.to_owned(),
+    };
+    text.split('.').map(without).collect::<Vec<_>>().join(".").parse::<Ipv4Addr>().is_ok()
 }
 
 /// The key of a label or an annotation, or the name of a resource: a name, or a DNS subdomain, a slash and a name.

@@ -63,6 +63,12 @@ fn every_supported_field_reaches_the_model() {
     assert_eq!(spec.termination_grace_period, Duration::from_secs(5));
     assert_eq!(spec.active_deadline, Some(Duration::from_secs(3600)));
     assert_eq!((spec.hostname.as_str(), spec.host_network), ("front", true));
+    assert_eq!((spec.subdomain.as_deref(), spec.set_hostname_as_fqdn), (Some("db"), true));
+    let alias = |ip: &str, names: &[&str]| HostAlias {
+        ip: ip.to_owned(),
+        hostnames: names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    assert_eq!(spec.host_aliases, [alias("10.1.2.3", &["a.remote", "b"]), alias("FE80::1", &[])]);
     assert_eq!((spec.host_pid, spec.host_ipc, spec.share_process_namespace), (true, false, false));
     assert_eq!(spec.supplemental_groups, [10, 20]);
     assert_eq!(spec.supplemental_groups_policy, SupplementalGroupsPolicy::Strict);
@@ -453,6 +459,26 @@ fn the_host_name_is_cut_to_what_the_kernel_takes() {
     let name = format!("{}.bcd", "a".repeat(62));
     let manifest = NGINX.replacen("name: nginx", &format!("name: {name}"), 1);
     assert_eq!(pods(&manifest)[0].spec.hostname, "a".repeat(62));
+}
+
+#[test]
+fn a_host_name_in_the_place_of_all_others_is_without_a_domain() {
+    let longest = format!("{}.b", "a".repeat(62));
+    let too_long = format!("{}.bc", "a".repeat(61));
+    for (fields, hostname, subdomain) in [
+        ("hostname: a, subdomain: b", "a", Some("b")),
+        ("subdomain: b", "web", Some("b")),
+        ("hostname: '', subdomain: ''", "web", None),
+        ("hostname: a, subdomain: b, hostnameOverride: c.example", "c.example", None),
+        // A kubelet cuts what the API server allows.
+        (&format!("hostnameOverride: {longest}"), longest.strip_suffix(".b").unwrap(), None),
+        (&format!("hostnameOverride: {too_long}"), too_long.strip_suffix('c').unwrap(), None),
+    ] {
+        let head =
+            "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: c, image: i}]";
+        let spec = &pods(&format!("{head}, {fields}}}}}"))[0].spec;
+        assert_eq!((spec.hostname.as_str(), spec.subdomain.as_deref()), (hostname, subdomain), "{fields}");
+    }
 }
 
 #[test]
