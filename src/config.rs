@@ -90,6 +90,11 @@ impl Layout {
         self.pod(uid).join("containers").join(container.as_str()).join(attempt.to_string())
     }
 
+    /// The file beside it that a container may leave a message in as it ends.
+    pub fn termination_log(&self, uid: &PodUid, container: &ContainerName, attempt: u32) -> PathBuf {
+        self.attempt(uid, container, attempt).join("termination-log")
+    }
+
     /// All pods' run directories.
     pub fn run_pods(&self) -> PathBuf {
         self.run.join("pods")

@@ -160,6 +160,7 @@ impl World {
             attempt: 0,
             image_id: None,
             log_path: self.directory.path().join(format!("{id}.log")),
+            termination_message: None,
             root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },
             host_devices: false,
             mounts: vec![
@@ -263,7 +264,7 @@ impl Agent {
     fn end_of(&mut self, id: &str) -> Result<(i32, Option<i32>), String> {
         loop {
             match self.record().event {
-                Event::ContainerExited { container, exit } if container.id == id => {
+                Event::ContainerExited { container, exit, .. } if container.id == id => {
                     return Ok((exit.code, exit.signal));
                 }
                 Event::ContainerStartFailed { container, failure } if container.id == id => {
@@ -456,7 +457,7 @@ fn a_killed_shim_takes_its_pod_along_and_the_next_one_reports_it_lost() {
     let mut agent = world.connect(1);
     let ends: Vec<Event> = std::iter::from_fn(|| Some(agent.record().event)).take(6).collect();
     assert!(
-        matches!(&ends[3], Event::ContainerExited { container, exit } if container.id == "a" && exit.lost)
+        matches!(&ends[3], Event::ContainerExited { container, exit, .. } if container.id == "a" && exit.lost)
     );
     assert!(matches!(ends[4], Event::SandboxExited { exit } if exit.lost));
     assert!(matches!(ends[5], Event::ShimStarted { .. }));

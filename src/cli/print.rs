@@ -209,7 +209,9 @@ fn terminated(ended: &ContainerStateTerminated) -> (Mood, String) {
         0 => format!("Terminated ({reason})"),
         code => format!("Terminated ({reason}, exit code {code})"),
     };
-    if let Some(message) = &ended.message {
+    // The last line of a file ends like the others.
+    if let Some(message) = ended.message.as_ref().map(|message| message.trim_end()).filter(|m| !m.is_empty())
+    {
         text.push_str(": ");
         text.push_str(message);
     }
@@ -228,7 +230,7 @@ mod tests {
 
     use super::*;
     use crate::pod::spec::RestartPolicy;
-    use crate::runtime::fixture::{History, at, name, pod};
+    use crate::runtime::fixture::{History, at, exit, name, pod};
     use crate::runtime::observe::Held;
     use crate::status::derive::derive;
     use crate::sync::plan::Intent;
@@ -344,6 +346,26 @@ mod tests {
             lines[0].starts_with("container default/web/a: Terminated (StartError, exit code 128): execve")
         );
         assert_eq!(lines[1], "pod default/web: Failed");
+    }
+
+    #[test]
+    fn last_words_are_told_on_the_line_of_the_end() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        let mut h = History::ready();
+        for (second, message, told) in [
+            (
+                1,
+                Some("no\x1b[2J\ndatabase\n"),
+                "container default/web/a: Terminated (Completed): no\\u{1b}[2J\\ndatabase",
+            ),
+            (2, Some("\n"), "container default/web/a: Terminated (Completed)"),
+            (3, None, "container default/web/a: Terminated (Completed)"),
+        ] {
+            h.start(second, "a");
+            screen.at(second, &h);
+            h.exits_saying(second, "a", exit(0), message);
+            assert_eq!(screen.at(second, &h)[0], told);
+        }
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct ContainerConfig {
     pub image_id: Option<String>,
     /// The log file, in the CRI format. Its directory exists.
     pub log_path: PathBuf,
+    /// What it may say as it ends.
+    #[serde(default)]
+    pub termination_message: Option<TerminationMessage>,
     /// Where the root filesystem comes from.
     pub root: Root,
     /// Carried out in this order. Type `bind`, `cgroup` (whatever this host has), or the name of a kernel filesystem.
@@ -49,6 +52,16 @@ pub struct ContainerConfig {
     pub resources: LinuxResources,
     /// The program.
     pub process: Process,
+}
+
+/// Where a container's last words come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminationMessage {
+    /// A regular file of this attempt's own, empty at first, which one of the mounts shows to the container.
+    pub file: PathBuf,
+    /// The end of its log counts, if it failed and left the file empty.
+    pub or_log: bool,
 }
 
 /// An overlay, mounted in the container's own mount namespace.

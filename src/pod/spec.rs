@@ -198,6 +198,33 @@ pub struct ContainerSpec {
     /// What happens after its start and before its end. On init containers only sidecars have one.
     #[serde(default)]
     pub lifecycle: Lifecycle,
+    /// How it may tell why it ended.
+    #[serde(default)]
+    pub termination_message: TerminationMessage,
+}
+
+/// `terminationMessagePath` and `terminationMessagePolicy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TerminationMessage {
+    /// A file inside the container that it may write the message to. Absolute.
+    pub path: PathBuf,
+    /// What is the message when that file is empty.
+    pub policy: TerminationMessagePolicy,
+}
+
+impl Default for TerminationMessage {
+    fn default() -> Self {
+        Self { path: "/dev/termination-log".into(), policy: TerminationMessagePolicy::File }
+    }
+}
+
+/// `terminationMessagePolicy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TerminationMessagePolicy {
+    /// There is none then.
+    File,
+    /// The end of its log, if it failed.
+    FallbackToLogsOnError,
 }
 
 /// An entry of `restartPolicyRules`, whose action is `Restart`. The rules are looked at in order; the first one that
@@ -443,6 +470,7 @@ pub(crate) mod tests {
             restart_policy: None,
             restart_rules: Vec::new(),
             lifecycle: Lifecycle::default(),
+            termination_message: TerminationMessage::default(),
         }
     }
 }

@@ -96,14 +96,14 @@ const CONTAINER: &Table = &[
     ("restartPolicy", Any),
     ("restartPolicyRules", Any),
     ("securityContext", Object(SECURITY_CONTEXT)),
+    ("terminationMessagePath", Any),
+    ("terminationMessagePolicy", Any),
     ("volumeMounts", List(VOLUME_MOUNT)),
     ("workingDir", Any),
     // Nothing is ever resized.
     ("resizePolicy", NoEffect),
     ("stdin", Only(&["false"])),
     ("stdinOnce", Only(&["false"])),
-    ("terminationMessagePath", Only(&["", "/dev/termination-log"])),
-    ("terminationMessagePolicy", Only(&["", "File"])),
     ("tty", Only(&["false"])),
     ("volumeDevices", Empty),
 ];

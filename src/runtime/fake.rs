@@ -117,7 +117,8 @@ impl Fake {
     fn end(&self, id: &str, code: Option<i32>) {
         let ended = self.inner.lock().unwrap().running.remove(id);
         if let Some((container, by_signal)) = ended {
-            self.record(Event::ContainerExited { container, exit: exit(code.unwrap_or(by_signal)) });
+            let exit = exit(code.unwrap_or(by_signal));
+            self.record(Event::ContainerExited { container, exit, message: None });
         }
     }
 }

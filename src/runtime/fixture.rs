@@ -89,8 +89,20 @@ impl History {
     }
 
     pub(crate) fn exits(&mut self, second: i64, container: &str, exit: Exit) -> &mut Self {
+        self.exits_saying(second, container, exit, None)
+    }
+
+    /// It leaves a termination message behind.
+    pub(crate) fn exits_saying(
+        &mut self,
+        second: i64,
+        container: &str,
+        exit: Exit,
+        message: Option<&str>,
+    ) -> &mut Self {
         let attempt = self.attempt(container, self.attempts(container) - 1);
-        self.event(second, Event::ContainerExited { container: attempt, exit })
+        let message = message.map(str::to_owned);
+        self.event(second, Event::ContainerExited { container: attempt, exit, message })
     }
 
     fn attempts(&self, container: &str) -> u32 {

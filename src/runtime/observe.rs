@@ -140,6 +140,8 @@ pub struct Ended {
     pub sandbox: u32,
     /// How.
     pub how: Ending,
+    /// Its termination message.
+    pub message: Option<String>,
 }
 
 /// How a container ended.
@@ -274,10 +276,10 @@ impl Observed {
                 self.container_started(container, pid, user, at);
             }
             Event::ContainerStartFailed { container, failure } => {
-                self.container_ended(container, Ending::StartFailed(failure), at);
+                self.container_ended(container, Ending::StartFailed(failure), None, at);
             }
-            Event::ContainerExited { container, exit } => {
-                self.container_ended(container, Ending::Exit(exit), at)
+            Event::ContainerExited { container, exit, message } => {
+                self.container_ended(container, Ending::Exit(exit), message, at);
             }
         }
     }
@@ -296,7 +298,7 @@ impl Observed {
         for container in self.containers.values_mut() {
             if let State::Running(running) = &container.state {
                 let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
-                container.state = State::Ended(running.ended(Ending::Exit(exit), at));
+                container.state = State::Ended(running.ended(Ending::Exit(exit), None, at));
                 container.stopping = None;
                 container.health = Health::default();
             }
@@ -329,14 +331,14 @@ impl Observed {
         container.state = State::Running(Running { id: attempt.id, pid, started_at: at, sandbox });
     }
 
-    fn container_ended(&mut self, attempt: Attempt, how: Ending, at: Timestamp) {
+    fn container_ended(&mut self, attempt: Attempt, how: Ending, message: Option<String>, at: Timestamp) {
         let sandbox = self.sandboxes;
         let Some(container) = self.begin(&attempt) else { return };
         container.state = State::Ended(match &container.state {
-            State::Running(running) if running.id == attempt.id => running.ended(how, at),
+            State::Running(running) if running.id == attempt.id => running.ended(how, message, at),
             // The end had been concluded from the loss of the shim: the journal knows no better moment.
             State::Ended(ended) if ended.id == attempt.id => return,
-            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how },
+            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how, message },
         });
         container.stopping = None;
         container.health = Health::default();
@@ -452,13 +454,14 @@ impl Container {
 }
 
 impl Running {
-    fn ended(&self, how: Ending, at: Timestamp) -> Ended {
+    fn ended(&self, how: Ending, message: Option<String>, at: Timestamp) -> Ended {
         Ended {
             id: self.id.clone(),
             started_at: self.started_at,
             finished_at: at,
             sandbox: self.sandbox,
             how,
+            message,
         }
     }
 }
@@ -529,7 +532,7 @@ mod tests {
     }
 
     fn exited(n: u32, code: i32) -> Event {
-        Event::ContainerExited { container: attempt(n), exit: exit(code) }
+        Event::ContainerExited { container: attempt(n), exit: exit(code), message: None }
     }
 
     #[test]
@@ -587,7 +590,7 @@ mod tests {
         observed.fold(Record {
             seq: 3,
             at: at(8),
-            event: Event::ContainerExited { container: attempt(0), exit: lost },
+            event: Event::ContainerExited { container: attempt(0), exit: lost, message: None },
         });
         assert_eq!(*web(&observed), before);
         assert_eq!(observed.sandbox, Sandbox::Lost { at: at(7) });

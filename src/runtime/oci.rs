@@ -11,12 +11,12 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder
 
 use super::{host_name, resources};
 use crate::config::Layout;
-use crate::container::spec::{ContainerConfig, Process, Root, UserRequest};
+use crate::container::spec::{ContainerConfig, Process, Root, TerminationMessage, UserRequest};
 use crate::image::Image;
 use crate::pod::env::{self, Variables};
 use crate::pod::spec::{
     HostPathType, MountPropagation, ProcMount, RecursiveReadOnly, Security, SupplementalGroupsPolicy,
-    VolumeMount, VolumeSource,
+    TerminationMessagePolicy, VolumeMount, VolumeSource,
 };
 use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::volume::Source;
@@ -142,6 +142,10 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         attempt,
         image_id: Some(image.id.clone()),
         log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
+        termination_message: Some(TerminationMessage {
+            file: layout.termination_log(&pod.uid, &spec.name, attempt),
+            or_log: spec.termination_message.policy == TerminationMessagePolicy::FallbackToLogsOnError,
+        }),
         root: Root {
             lower: image.layers.clone(),
             attempt_dir: layout.attempt(&pod.uid, &spec.name, attempt),
@@ -275,6 +279,10 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     for (path, source) in own_files.iter().filter(|(path, _)| !taken(path)) {
         mounts.push(mount(path, "bind", source, &format!("rbind,rprivate,{access}{}", owners(pod, None))));
     }
+    // Writable whatever the root is, like the kubelet's: it is what a container that fails has left to write to.
+    let options = format!("rbind,rprivate,rw,nosuid,nodev,noexec{}", owners(pod, None));
+    let message = layout.termination_log(&pod.uid, &spec.name, start.attempt);
+    mounts.push(mount(&spec.termination_message.path, "bind", message, &options));
     Ok(mounts)
 }
 

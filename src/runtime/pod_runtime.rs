@@ -10,11 +10,11 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::Permissions;
+use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -495,13 +495,16 @@ pub fn write_record(pod: &Pod, host: &Host, survive: Survive) -> Result<(), Erro
     store::write(&host.layout.pod_record(&pod.uid), &record, survive).map_err(|e| Error::chain(&e))
 }
 
-/// The directories of an attempt's writable layer and log; those of attempts that nobody asks for any more go.
+/// The directories of an attempt's writable layer and log, and the file of its last message; those of attempts that nobody asks for any more go.
 fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) -> Result<(), Error> {
     let layout = &host.layout;
     let attempt_dir = layout.attempt(&pod.uid, &spec.name, attempt);
     let failed =
         |path: &Path, error: io::Error| Error(format!("make the directory {}: {error}", path.display()));
     make_private_directory(&attempt_dir).map_err(|error| failed(&attempt_dir, error))?;
+    let message = layout.termination_log(&pod.uid, &spec.name, attempt);
+    make_termination_log(&message)
+        .map_err(|error| Error(format!("make the termination log {}: {error}", message.display())))?;
     let log = layout.container_log(&pod.key, &pod.uid, &spec.name, attempt);
     let logs = log.parent().unwrap_or(layout.log());
     let logs = log_directory(logs).map_err(|error| failed(logs, error))?;
@@ -513,6 +516,15 @@ fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) 
         let _ = unlinkat(logs, format!("{older}.log").as_str(), UnlinkatFlags::NoRemoveDir);
     }
     Ok(())
+}
+
+/// Makes the file that a container may leave a message in, whoever it runs as: nobody else gets into its directory. One that
+/// is there already stays as it is, since an earlier agent may have asked for the same start.
+fn make_termination_log(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    // The mode of open is subject to the umask.
+    file.set_permissions(Permissions::from_mode(0o666))
 }
 
 /// Makes the directory that a log is to lie in. A pod may have got write access to the directory of all logs: a link on the

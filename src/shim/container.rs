@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::message::MessageFile;
 use super::output::{Log, Pipe};
 use super::poll::Token;
 use super::protocol::{Attempt, Exit, StartFailure};
@@ -40,6 +41,8 @@ pub struct Container {
     pub phase: Phase,
     /// Where its output goes.
     pub log: Log,
+    /// What it may write its last words to.
+    pub message: Option<MessageFile>,
     /// Standard output and standard error, until they are closed.
     pub outputs: Vec<Output>,
 }

@@ -28,6 +28,7 @@ use super::container::{Container, Output, Phase as ContainerPhase, exit_of};
 use super::diagnostics::{chain, say};
 use super::exec::Exec;
 use super::journal::{Journal, JournalError};
+use super::message::{self, MessageFile};
 use super::output::{Log, Pipe, Pumped};
 use super::poll::{Poll, Token};
 use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig, User};
@@ -35,8 +36,8 @@ use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
 use super::tmpfs;
 use crate::cgroup::Cgroups;
 use crate::container::create::{self, read_identity, read_report};
-use crate::container::failure::Failure;
-use crate::container::spec::{ContainerConfig, PidNamespace};
+use crate::container::failure::{Failure, Step};
+use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
 use crate::logs::line::Stream;
 use crate::sys::process::{Ended, send_signal, try_wait};
 
@@ -476,11 +477,10 @@ impl Shim {
             pids: pause.pids,
             user_namespace: pause.user_namespace.as_ref(),
         };
-        let log = Log::open(&config.log_path).map_err(|error| {
-            Failure::new(format!("open the log {}", config.log_path.display()), error.to_string())
-        });
-        match log.and_then(|log| Ok((log, create::create(&config, &self.cgroups, sandbox)?))) {
-            Ok((log, starting)) => self.adopt(caller, attempt, config, log, starting),
+        let started = open_files(&config)
+            .and_then(|files| Ok((files, create::create(&config, &self.cgroups, sandbox)?)));
+        match started {
+            Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting),
             Err(failure) => {
                 self.remove_group(&config.cgroups_path);
                 self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
@@ -495,7 +495,7 @@ impl Shim {
         caller: Caller,
         attempt: Attempt,
         config: ContainerConfig,
-        log: Log,
+        (log, message): (Log, Option<MessageFile>),
         starting: create::Starting,
     ) -> Result<(), Error> {
         let key = self.new_key();
@@ -524,6 +524,7 @@ impl Shim {
                     identity: starting.identity,
                 },
                 log,
+                message,
                 outputs,
             },
         );
@@ -593,7 +594,11 @@ impl Shim {
             ContainerPhase::Failed(failure) => {
                 Event::ContainerStartFailed { container: attempt, failure: failure.into() }
             }
-            _ => Event::ContainerExited { container: attempt, exit: exit_of(ended, starved) },
+            _ => {
+                let exit = exit_of(ended, starved);
+                let message = message::of(container.message, &container.log, exit.code);
+                Event::ContainerExited { container: attempt, exit, message }
+            }
         })?;
         self.answer_start_callers(key);
         Ok(())
@@ -604,6 +609,17 @@ impl Shim {
             self.reply(caller, Ok(Reply::Done), Vec::new());
         }
     }
+}
+
+/// What is written for a container, by itself and by its shim: the log, and the file of its last words.
+fn open_files(config: &ContainerConfig) -> Result<(Log, Option<MessageFile>), Failure> {
+    let wanted = config.termination_message.as_ref();
+    let log = Log::open(&config.log_path, wanted.is_some_and(|wanted| wanted.or_log))
+        .step(|| format!("open the log {}", config.log_path.display()))?;
+    let open = |wanted: &TerminationMessage| {
+        MessageFile::open(&wanted.file).step(|| format!("open the termination log {}", wanted.file.display()))
+    };
+    Ok((log, wanted.map(open).transpose()?))
 }
 
 /// How many processes of a container the kernel has killed for want of memory.

@@ -167,8 +167,11 @@ impl Unfinished {
     /// The ends of what nobody saw end: its shim was gone. Exit code 137 stands for "not known".
     pub fn into_lost(self) -> impl Iterator<Item = Event> {
         let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
-        let containers =
-            self.containers.into_iter().map(move |container| Event::ContainerExited { container, exit });
+        let containers = self.containers.into_iter().map(move |container| Event::ContainerExited {
+            container,
+            exit,
+            message: None,
+        });
         containers.chain(self.sandbox.then_some(Event::SandboxExited { exit }))
     }
 }
@@ -200,7 +203,7 @@ mod tests {
     fn the_next_shim_knows_what_had_not_ended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("journal");
-        let ended = Event::ContainerExited { container: attempt("a"), exit: exit() };
+        let ended = Event::ContainerExited { container: attempt("a"), exit: exit(), message: None };
         write(&path, &[Event::SandboxStarted { pid: 3 }, started("a"), started("b"), ended]);
 
         let (journal, unfinished) = Journal::open(&path).unwrap();

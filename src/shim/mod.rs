@@ -12,6 +12,7 @@ pub mod event_loop;
 pub mod exec;
 pub mod frame;
 pub mod journal;
+pub mod message;
 pub mod options;
 pub mod output;
 pub mod poll;

@@ -9,6 +9,7 @@ use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2
 use nix::sys::stat::Mode;
 
 use super::diagnostics::say;
+use super::message::Tail;
 use crate::logs::line::{Encoder, Stream};
 
 /// The log of one attempt.
@@ -16,6 +17,8 @@ use crate::logs::line::{Encoder, Stream};
 pub struct Log {
     file: File,
     lines: Vec<u8>,
+    /// The end of what was written, if somebody will ask for it.
+    tail: Option<Tail>,
     /// Lines could not be written, and it was said.
     failing: bool,
 }
@@ -40,22 +43,23 @@ pub enum Pumped {
 
 impl Log {
     /// Opens the log to append. A symlink in its place or on the way to it is an error, never followed, and so is anything
-    /// that is no regular file: a pod may have got write access to the directory of all logs.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .mode(Mode::from_bits_truncate(0o640))
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let file = File::from(openat2(AT_FDCWD, path, how)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        Ok(Self { file, lines: Vec::new(), failing: false })
+    /// that is no regular file: a pod may have got write access to the directory of all logs. With `keep_tail`, [`Log::tail`]
+    /// will know how it ends.
+    pub fn open(path: &Path, keep_tail: bool) -> io::Result<Self> {
+        let file = open_regular(path, OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT)?;
+        Ok(Self { file, lines: Vec::new(), tail: keep_tail.then(Tail::default), failing: false })
+    }
+
+    /// The end of what was written, lost lines included; `None` when it was not to be kept.
+    pub fn tail(&self) -> Option<&Tail> {
+        self.tail.as_ref()
     }
 
     /// Writes the lines that an encoder has made. A full disk loses lines, not the container: it must not block on its log.
     fn write(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            tail.push(&self.lines);
+        }
         match self.file.write_all(&self.lines) {
             Ok(()) => self.failing = false,
             Err(error) if !self.failing => {
@@ -66,6 +70,19 @@ impl Log {
         }
         self.lines.clear();
     }
+}
+
+/// Opens a regular file, without following a link and without waiting for anybody.
+pub(super) fn open_regular(path: &Path, flags: OFlag) -> io::Result<File> {
+    let how = OpenHow::new()
+        .flags(flags | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)
+        .mode(if flags.contains(OFlag::O_CREAT) { Mode::from_bits_truncate(0o640) } else { Mode::empty() })
+        .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = File::from(openat2(AT_FDCWD, path, how)?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
 }
 
 impl Pipe {

@@ -249,6 +249,9 @@ pub enum Event {
         container: Attempt,
         /// How.
         exit: Exit,
+        /// Its termination message, at most [`crate::shim::message::MAX_BYTES`]. Not told by shims of earlier releases.
+        #[serde(default)]
+        message: Option<String>,
     },
 }
 

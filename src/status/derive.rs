@@ -20,6 +20,10 @@ use crate::sync::outcome::{self, Outcome, verdict};
 use crate::sync::plan::Intent;
 use crate::sync::{init, restart};
 
+/// Of all termination messages of a pod together, bytes: each container has an equal part (the kubelet's
+/// MaxPodTerminationMessageLogLength).
+const MAX_MESSAGES: usize = 12 << 10;
+
 /// In the kubelet's words.
 const DEADLINE_EXCEEDED: &str = "Pod was active on the node longer than the specified deadline";
 
@@ -179,7 +183,7 @@ impl View<'_> {
                 running: Some(ContainerStateRunning { started_at: Some(Time(running.started_at)) }),
                 ..ContainerState::default()
             },
-            (State::Ended(ended), None) => terminated(ended),
+            (State::Ended(ended), None) => self.terminated(ended),
             (State::Absent, None) => ContainerState::default(),
         };
         ContainerStatus {
@@ -188,7 +192,7 @@ impl View<'_> {
             image_id: known.image_id.clone().unwrap_or_default(),
             container_id: id.map(|id| container_id(id)),
             state: Some(state),
-            last_state: last.map(terminated),
+            last_state: last.map(|ended| self.terminated(ended)),
             ready,
             started: Some(known.has_started(spec)),
             restart_count: i32::try_from(known.restarts()).unwrap_or(i32::MAX),
@@ -198,6 +202,41 @@ impl View<'_> {
             volume_mounts: echo::volume_mounts(&spec.volume_mounts),
             ..ContainerStatus::default()
         }
+    }
+
+    fn terminated(&self, ended: &Ended) -> ContainerState {
+        let (reason, message, signal) = match &ended.how {
+            Ending::StartFailed(failure) => {
+                ("StartError", Some(format!("{}: {}", failure.step, failure.text)), None)
+            }
+            Ending::Exit(exit) if exit.lost => {
+                let message = "it ended while nobody watched: its shim was gone".to_owned();
+                ("ContainerStatusUnknown", Some(message), None)
+            }
+            Ending::Exit(exit) if exit.oom_killed => ("OOMKilled", ended.message.clone(), exit.signal),
+            Ending::Exit(exit) if exit.code == 0 => ("Completed", ended.message.clone(), None),
+            Ending::Exit(exit) => ("Error", ended.message.clone(), exit.signal),
+        };
+        let terminated = ContainerStateTerminated {
+            container_id: Some(container_id(&ended.id)),
+            exit_code: ended.code(),
+            reason: Some(reason.to_owned()),
+            message: message.map(|message| self.cut(message)),
+            signal,
+            started_at: Some(Time(ended.started_at)),
+            finished_at: Some(Time(ended.finished_at)),
+        };
+        ContainerState { terminated: Some(terminated), ..ContainerState::default() }
+    }
+
+    /// The beginning of a message, as much of it as is every container's part.
+    fn cut(&self, mut message: String) -> String {
+        let containers = self.pod.spec.init_containers.len() + self.pod.spec.containers.len();
+        let part = MAX_MESSAGES / containers.max(1);
+        if message.len() > part {
+            message.truncate((0..=part).rfind(|at| message.is_char_boundary(*at)).unwrap_or(0));
+        }
+        message
     }
 
     /// What a container that does not run waits for; `None` when it runs, or has ended and that is it.
@@ -252,31 +291,6 @@ impl View<'_> {
             spec.name, key.name, key.namespace
         )
     }
-}
-
-fn terminated(ended: &Ended) -> ContainerState {
-    let (reason, message, signal) = match &ended.how {
-        Ending::StartFailed(failure) => {
-            ("StartError", Some(format!("{}: {}", failure.step, failure.text)), None)
-        }
-        Ending::Exit(exit) if exit.lost => {
-            let message = "it ended while nobody watched: its shim was gone".to_owned();
-            ("ContainerStatusUnknown", Some(message), None)
-        }
-        Ending::Exit(exit) if exit.oom_killed => ("OOMKilled", None, exit.signal),
-        Ending::Exit(exit) if exit.code == 0 => ("Completed", None, None),
-        Ending::Exit(exit) => ("Error", None, exit.signal),
-    };
-    let terminated = ContainerStateTerminated {
-        container_id: Some(container_id(&ended.id)),
-        exit_code: ended.code(),
-        reason: Some(reason.to_owned()),
-        message,
-        signal,
-        started_at: Some(Time(ended.started_at)),
-        finished_at: Some(Time(ended.finished_at)),
-    };
-    ContainerState { terminated: Some(terminated), ..ContainerState::default() }
 }
 
 fn user(user: &User) -> ContainerUser {

@@ -128,8 +128,21 @@ fn dev_holds_what_a_container_needs_and_nothing_of_the_host() {
         let list = world.answer("a", "list=/dev").unwrap();
         let found: BTreeSet<&str> = list.as_array().unwrap().iter().filter_map(Value::as_str).collect();
         let expected = BTreeSet::from([
-            "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
-            "tty", "urandom", "zero",
+            "fd",
+            "full",
+            "mqueue",
+            "null",
+            "ptmx",
+            "pts",
+            "random",
+            "shm",
+            "stderr",
+            "stdin",
+            "stdout",
+            "termination-log",
+            "tty",
+            "urandom",
+            "zero",
         ]);
         let unexpected: Vec<_> =
             found.symmetric_difference(&expected).filter(|name| **name != "core").collect();

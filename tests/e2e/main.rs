@@ -39,6 +39,7 @@ mod sidecars;
 mod stats;
 mod status;
 mod stop;
+mod termination_message;
 mod user_namespaces;
 mod volumes;
 mod walkthroughs;

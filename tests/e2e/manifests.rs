@@ -380,7 +380,6 @@ spec:
   - name: a
     image: i
     tty: true
-    terminationMessagePolicy: FallbackToLogsOnError
     securityContext: {seLinuxOptions: {level: s0}}
 "#,
         problems: &[
@@ -388,8 +387,7 @@ spec:
             "6:3: spec.readinessGates: not supported by this version of mkubelet",
             "9:5: spec.volumes[0].nfs: not supported by this version of mkubelet",
             "13:5: spec.containers[0].tty: not supported by this version of mkubelet",
-            "14:5: spec.containers[0].terminationMessagePolicy: not supported by this version of mkubelet",
-            "15:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
+            "14:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
         ],
     },
     Case {

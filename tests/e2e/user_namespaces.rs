@@ -295,8 +295,21 @@ fn privileged_is_so_over_the_pods_own_and_nothing_of_the_host() {
         let mut devices: Vec<&str> = devices.as_array().unwrap().iter().filter_map(Value::as_str).collect();
         devices.sort_unstable();
         let own = [
-            "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout",
-            "tty", "urandom", "zero",
+            "fd",
+            "full",
+            "mqueue",
+            "null",
+            "ptmx",
+            "pts",
+            "random",
+            "shm",
+            "stderr",
+            "stdin",
+            "stdout",
+            "termination-log",
+            "tty",
+            "urandom",
+            "zero",
         ];
         assert_eq!(devices, own);
         assert!(world.answer("a", "mount-tmpfs=/tmp").is_ok());

@@ -6,7 +6,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -14,9 +14,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::mount::{MntFlags, umount2};
 use nix::sys::socket::{ControlMessage, MsgFlags, recvmsg, sendmsg};
-use nix::sys::stat::{major, minor};
+use nix::sys::stat::{Mode, major, minor};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::mkfifo;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
             .open(file)
             .and_then(|file| file.set_len(number(bytes)))
             .map_err(|error| error.to_string()),
+        // Puts links to a target, and a FIFO, into the place of a file by whatever it may do; then fails.
+        ["replace", file, target] => replace(file, target),
         ["print", bytes] => print(number(bytes)),
         ["fork-bomb"] => fork_bomb(),
         ["memory-bomb"] => memory_bomb(),
@@ -176,6 +180,31 @@ fn dig(directory: &str, levels: u64) -> Verdict {
         fs::create_dir("d").and_then(|()| std::env::set_current_dir("d")).map_err(failed)?;
     }
     File::create("bottom").map(drop).map_err(failed)
+}
+
+fn replace(file: &str, target: &str) -> Verdict {
+    let beside = format!("{file}.new");
+    let link = || {
+        let _ = fs::remove_file(&beside);
+        let _ = symlink(target, &beside);
+    };
+    link();
+    let tries = [
+        fs::rename(&beside, file),
+        renameat2(AT_FDCWD, beside.as_str(), AT_FDCWD, file, RenameFlags::RENAME_EXCHANGE)
+            .map_err(Into::into),
+        fs::remove_file(file).and_then(|()| symlink(target, file)),
+        umount2(file, MntFlags::MNT_DETACH).map_err(io::Error::from),
+    ];
+    // It may have no mount in its place by now.
+    link();
+    let _ = fs::rename(&beside, file);
+    let is_link = fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink());
+    if is_link {
+        let _ = fs::remove_file(file).and_then(|()| Ok(mkfifo(file, Mode::S_IRWXU)?));
+    }
+    let worked = tries.iter().filter(|attempt| attempt.is_ok()).count();
+    Err(format!("{worked} of {} tries worked, a link is there: {is_link}", tries.len()))
 }
 
 fn print(bytes: u64) -> Verdict {

@@ -111,6 +111,10 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "read" => life.answer(text, read(value)),
         "list" => life.answer(text, list(value)),
         "write" => life.answer(text, fs::write(value, b"written\n").map(|()| json!(null))),
+        // A file with a text: `put=PATH:TEXT`.
+        "put" => life.answer(text, put(value)),
+        // A file of so many bytes that are no text: `noise=PATH:100`.
+        "noise" => life.answer(text, noise(value)),
         // A file of so many MiB: `fill=PATH:2`.
         "fill" => life.answer(text, fill(value)),
         "stat" => life.answer(text, stat(value)),
@@ -280,6 +284,16 @@ fn children(wanted: usize) -> usize {
     let start =
         |child: usize| Command::new("/proc/self/exe").args([&format!("child{child}"), "wait"]).spawn();
     (0..wanted).take_while(|child| start(*child).is_ok()).count()
+}
+
+fn put(value: &str) -> io::Result<Value> {
+    let (path, text) = value.split_once(':').unwrap_or((value, ""));
+    fs::write(path, text).map(|()| json!(null))
+}
+
+fn noise(value: &str) -> io::Result<Value> {
+    let (path, bytes) = value.split_once(':').unwrap_or((value, "1"));
+    fs::write(path, vec![0xff; number(bytes)]).map(|()| json!(null))
 }
 
 fn once(path: &str) {

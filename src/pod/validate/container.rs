@@ -1,6 +1,7 @@
 //! Containers and init containers, but for the parts that have a file of their own.
 
 use std::collections::HashSet;
+use std::path::Path as FilePath;
 
 use k8s_openapi::api::core::v1 as k8s;
 
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{ContainerSpec, PullPolicy};
+use crate::pod::spec::{ContainerSpec, PullPolicy, TerminationMessage, TerminationMessagePolicy};
 
 /// What a container's checks need to know of its pod.
 pub(super) struct Surroundings<'a> {
@@ -99,6 +100,7 @@ fn check(
     let command = words(container.command.as_deref(), &path.field("command"), document);
     let args = words(container.args.as_deref(), &path.field("args"), document);
     let working_dir = working_dir(container.working_dir.as_deref(), &path.field("workingDir"), document);
+    let termination_message = termination_message(container, path, document);
     let env = env::check(container.env.as_deref().unwrap_or_default(), &path.field("env"), document);
     let env_from = container.env_from.as_deref().unwrap_or_default();
     let env_from = env::check_from(env_from, &path.field("envFrom"), document);
@@ -145,6 +147,7 @@ fn check(
         restart_policy,
         restart_rules,
         lifecycle: lifecycle.unwrap_or_default(),
+        termination_message: termination_message?,
     })
 }
 
@@ -170,6 +173,23 @@ pub(super) fn pull_policy(
         ("Never", PullPolicy::Never),
     ];
     one_of(policy, &POLICIES, path, document)
+}
+
+/// The path may be anything; like the kubelet, a relative one is taken from the root.
+fn termination_message(
+    container: &k8s::Container,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> Option<TerminationMessage> {
+    const POLICIES: [(&str, TerminationMessagePolicy); 2] = [
+        ("FallbackToLogsOnError", TerminationMessagePolicy::FallbackToLogsOnError),
+        ("File", TerminationMessagePolicy::File),
+    ];
+    let file = container.termination_message_path.as_deref().unwrap_or_default();
+    without_nul(&path.field("terminationMessagePath"), file, document);
+    let policy = container.termination_message_policy.as_deref().unwrap_or_default();
+    let policy = one_of(policy, &POLICIES, &path.field("terminationMessagePolicy"), document)?;
+    Some(TerminationMessage { path: FilePath::new("/").join(file), policy })
 }
 
 fn words(words: Option<&[String]>, path: &Path<'_>, document: &mut Document<'_, '_>) -> Vec<String> {

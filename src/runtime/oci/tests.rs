@@ -91,6 +91,7 @@ fn a_plain_container_is_told_in_full() {
             "attempt": 2,
             "imageId": "sha256:1",
             "logPath": "/log/default_web_uid-1/a/2.log",
+            "terminationMessage": {"file": "/root/pods/uid-1/containers/a/2/termination-log", "orLog": false},
             "root": {
                 "lower": ["/l2", "/l1"],
                 "attemptDir": "/root/pods/uid-1/containers/a/2",
@@ -135,6 +136,9 @@ fn a_plain_container_is_told_in_full() {
                  "options": ["rbind", "rprivate", "rw"]},
                 {"destination": "/etc/resolv.conf", "type": "bind", "source": "/root/pods/uid-1/resolv.conf",
                  "options": ["rbind", "rprivate", "rw"]},
+                {"destination": "/dev/termination-log", "type": "bind",
+                 "source": "/root/pods/uid-1/containers/a/2/termination-log",
+                 "options": ["rbind", "rprivate", "rw", "nosuid", "nodev", "noexec"]},
             ],
             "resources": {"cpu": {"shares": 2}, "devices": null},
             "cgroupsPath": "kubepods/besteffort/poduid-1/c0ffee",
@@ -222,7 +226,8 @@ fn volumes_are_mounted_parents_first_and_may_take_the_place_of_the_pods_files() 
     pod.spec.containers[0].volume_mounts =
         vec![at("/srv/a/b", false), at("/srv/a", true), at("/etc/hosts", false), at("/srv/a-b", false)];
     let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
-    let mounts = &config.mounts[7..];
+    let (last, mounts) = config.mounts[7..].split_last().unwrap();
+    assert_eq!(last.destination(), Path::new("/dev/termination-log"));
     let paths: Vec<_> = mounts.iter().map(|m| m.destination().to_str().unwrap()).collect();
     assert_eq!(paths, ["/etc/hosts", "/srv/a", "/srv/a/b", "/srv/a-b", "/etc/hostname", "/etc/resolv.conf"]);
     assert_eq!(mounts[1].options().as_ref().unwrap(), &strings(&["rbind", "rprivate", "ro"]));
@@ -275,7 +280,7 @@ fn in_a_user_namespace_files_keep_their_owners_and_the_volume_has_a_name() {
     let paths: Vec<_> =
         config.mounts.iter().filter(mapped).map(|m| m.destination().to_str().unwrap()).collect();
     // Not /dev/shm, which the shim makes for the namespace.
-    assert_eq!(paths, ["/data", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]);
+    assert_eq!(paths, ["/data", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/dev/termination-log"]);
     let volume = config.mounts[7].options().as_ref().unwrap();
     assert_eq!(volume, &strings(&["rbind", "rprivate", "rw", "ridmap", "x-mkubelet.volume=data"]));
 }
@@ -315,6 +320,24 @@ fn a_read_only_root_makes_the_pods_files_read_only_too() {
     assert_eq!(oci["root"]["readonly"], true);
     assert_eq!(oci["process"]["noNewPrivileges"], true);
     assert_eq!(oci["mounts"][7]["options"][2], "ro");
+}
+
+#[test]
+fn a_container_says_why_it_ends_where_its_manifest_wants_it_and_can_always_write_there() {
+    let mut pod = a_pod();
+    let container = &mut pod.spec.containers[0];
+    container.security.read_only_root_filesystem = true;
+    container.termination_message.path = "/tmp/why".into();
+    container.termination_message.policy = TerminationMessagePolicy::FallbackToLogsOnError;
+    let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+    let message = config.termination_message.unwrap();
+    assert!(message.or_log);
+    let mount = config.mounts.last().unwrap();
+    assert_eq!(
+        (mount.destination().as_path(), mount.source().as_ref()),
+        (Path::new("/tmp/why"), Some(&message.file))
+    );
+    assert!(mount.options().iter().flatten().any(|option| option == "rw"));
 }
 
 #[test]

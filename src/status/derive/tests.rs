@@ -130,6 +130,45 @@ fn every_kind_of_end_has_its_reason() {
 }
 
 #[test]
+fn what_a_container_says_as_it_ends_is_told_and_told_again_after_its_restart() {
+    let oom = Exit { signal: Some(9), oom_killed: true, ..exit(137) };
+    for (exit, want) in [
+        (exit(0), "Terminated Completed 0 why"),
+        (exit(1), "Terminated Error 1 why"),
+        (oom, "Terminated OOMKilled 137 why"),
+    ] {
+        let mut h = History::ready();
+        h.start(0, "a").exits_saying(1, "a", exit, Some("why"));
+        assert_eq!(summary(&status(&pod(Never, &[], &["a"]), &h, 1))[1], want);
+        h.start(2, "a");
+        let status = status(&pod(Always, &[], &["a"]), &h, 2);
+        let last = status.container_statuses.unwrap()[0].last_state.clone().unwrap().terminated.unwrap();
+        assert_eq!(last.message.as_deref(), Some("why"));
+    }
+}
+
+#[test]
+fn the_messages_of_a_pod_are_twelve_kibibytes_together_at_most() {
+    for (init, containers, part) in [(0, 1, 12_288), (1, 2, 4096), (2, 3, 2457)] {
+        let names = |kind: &str, count| (0..count).map(|n| format!("{kind}{n}")).collect::<Vec<_>>();
+        let (init, containers) = (names("i", init), names("c", containers));
+        let pod = pod(
+            Never,
+            &init.iter().map(String::as_str).collect::<Vec<_>>(),
+            &containers.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
+        // Characters of two bytes, after one of one.
+        let long = format!("x{}", "é".repeat(10_000));
+        let mut h = History::ready();
+        h.start(0, "c0").exits_saying(1, "c0", exit(0), Some(&long));
+        let status = status(&pod, &h, 1);
+        let state = status.container_statuses.unwrap()[0].state.clone().unwrap();
+        let told = state.terminated.unwrap().message.unwrap();
+        assert!(long.starts_with(&told) && told.len() <= part && told.len() >= part - 1, "{}", told.len());
+    }
+}
+
+#[test]
 fn a_missing_image_is_waited_for() {
     let mut h = History::ready();
     let held = Held::again(None, "ErrImagePull", "image \"x\" is not there".into(), at(0));

@@ -9,6 +9,7 @@ mod bombs;
 mod floods;
 mod host_users;
 mod image_paths;
+mod last_words;
 mod leftovers;
 mod live_manifests;
 mod log_path;
