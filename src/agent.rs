@@ -1,7 +1,7 @@
 //! Composition root: builds the rooms, wires the channels, owns start order and shutdown.
 //!
 //! Taking a pod on happens under a lock of the run directory, for all pods of a manifest together: each is either new, or
-//! the same as one that an earlier agent left, or in the place of one that has changed since. Then each gets a worker.
+//! the same as one that an earlier agent left, which goes on, or in the place of one that has become another since. Then each gets a worker.
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::pod::objects::Objects;
-use crate::pod::{Pod, PodUid};
+use crate::pod::{Pod, PodUid, update};
 use crate::runtime::apparmor::AppArmor;
 use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
@@ -45,6 +45,8 @@ struct Shared {
 #[derive(Debug)]
 struct Admitted {
     pod: Pod,
+    /// As it is to go on, where its manifest was edited meanwhile.
+    edited: Option<Pod>,
     ownership: Ownership,
     /// A pod of another content that was there before, and must go first.
     predecessor: Option<(Pod, Option<Ownership>)>,
@@ -77,7 +79,8 @@ impl Agent {
         let admitted = spawn_blocking(move || admit(&host, pods)).await.map_err(|e| Error::chain(&e))??;
         let mut events = EventLoop::new();
         for admitted in admitted {
-            let (shared, pod) = (self.shared.clone(), Arc::new(admitted.pod.clone()));
+            let wanted = admitted.edited.as_ref().unwrap_or(&admitted.pod);
+            let (shared, pod) = (self.shared.clone(), Arc::new(wanted.clone()));
             events.add(pod, |orders| look_after(shared, admitted, orders));
         }
         Ok(events)
@@ -86,7 +89,7 @@ impl Agent {
 
 /// A pod's whole life with this agent: the end of what was in its place, then its own.
 async fn look_after(shared: Shared, admitted: Admitted, orders: watch::Receiver<Order>) -> Result<(), Error> {
-    let Admitted { pod, mut ownership, predecessor, resume } = admitted;
+    let Admitted { pod, mut ownership, predecessor, resume, .. } = admitted;
     if let Some((old, old_ownership)) = predecessor {
         let is_same_uid = old.uid == pod.uid;
         let (grace, old) = (old.spec.termination_grace_period, Arc::new(old));
@@ -95,7 +98,11 @@ async fn look_after(shared: Shared, admitted: Admitted, orders: watch::Receiver<
         let mut passing_on = orders.clone();
         let pass_on = async {
             while passing_on.changed().await.is_ok() {
-                let _ = order.send(*passing_on.borrow_and_update());
+                let passed_on = passing_on.borrow_and_update().clone();
+                // What the new pod is to be like is not the old one's business.
+                if matches!(passed_on, Order::Terminate { .. }) {
+                    let _ = order.send(passed_on);
+                }
             }
             std::future::pending::<()>().await;
         };
@@ -171,11 +178,16 @@ fn admit_one(host: &Host, left: &[Left], pod: Pod) -> Result<Admitted, Error> {
         }
         owned => owned.map_err(|e| Error::chain(&e)),
     };
+    if let Some(old) = of_same_key.and_then(|one| one.pod.as_ref())
+        && let Ok(edited) = update::updated(old, &pod)
+    {
+        let ownership = own(&old.uid)?;
+        return Ok(Admitted { pod: old.clone(), edited, ownership, predecessor: None, resume: true });
+    }
     let ownership = own(&pod.uid)?;
-    let (mut resume, mut predecessor) = (false, None);
+    let mut predecessor = None;
     match of_same_uid.map(|one| one.pod.as_ref()) {
         None => {}
-        Some(Some(old)) if *old == pod => resume = true,
         Some(Some(old)) => predecessor = Some((old.clone(), None)),
         // Nobody knows what it was.
         Some(None) => clear(host, &pod.uid)?,
@@ -186,12 +198,12 @@ fn admit_one(host: &Host, left: &[Left], pod: Pod) -> Result<Admitted, Error> {
         })?;
         predecessor = Some((old, Some(old_ownership)));
     }
-    let is_place_free = !resume && predecessor.as_ref().is_none_or(|(old, _)| old.uid != pod.uid);
+    let is_place_free = predecessor.as_ref().is_none_or(|(old, _)| old.uid != pod.uid);
     if is_place_free {
         // From now on other agents find it by its name.
-        write_record(&pod, host, Survive::Crash)?;
+        write_record(&PodRecord::new(pod.clone()), host, Survive::Crash)?;
     }
-    Ok(Admitted { pod, ownership, predecessor, resume })
+    Ok(Admitted { pod, edited: None, ownership, predecessor, resume: false })
 }
 
 /// Undoes the admission of a new pod, of which there is nothing yet but its record and its lock.

@@ -87,6 +87,9 @@ impl Cgroups {
     pub fn update(&self, group: &Path, limits: &LinuxResources) -> Result<()> {
         let group = Group::new(group)?;
         controller::refuse_unknown(limits)?;
+        for v1 in self.legacy.iter().filter(|v1| v1.has("memory")) {
+            v1::memory::make_room(&v1.directory(group), limits)?;
+        }
         for hierarchy in self.hierarchies() {
             let controllers = hierarchy.controllers().iter().filter(|c| c.name != "devices");
             controllers.into_iter().try_for_each(|c| c.apply(&hierarchy.directory(group), limits))?;
@@ -182,6 +185,20 @@ impl Cgroups {
             (None, Some(v2)) => v2::memory::oom_kills(&v2.directory(group)),
             (None, None) => Ok(0),
         }
+    }
+
+    /// How much CPU time `group` may have, microseconds in each period of `period` microseconds. `None` when there is no limit, no
+    /// such group or no cpu controller.
+    pub fn cpu_quota(&self, group: &Path, period: u64) -> Result<Option<i64>> {
+        let group = Group::new(group)?;
+        let found = match (self.legacy.iter().find(|v1| v1.has("cpu")), &self.unified) {
+            (Some(v1), _) => v1::cpu::quota(&v1.directory(group))?,
+            (None, Some(v2)) => v2::cpu::quota(&v2.directory(group))?,
+            (None, None) => None,
+        };
+        Ok(found
+            .map(|(quota, of)| quota.saturating_mul(period) / of.max(1))
+            .map(|quota| quota.try_into().unwrap_or(i64::MAX)))
     }
 
     /// What `group` and the groups below it have used up to now.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodStatus,
+    ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodCondition, PodStatus,
 };
 
 use crate::pod::{Pod, PodUid};
@@ -25,6 +25,8 @@ struct Seen {
     phase: String,
     ip: String,
     containers: HashMap<String, SeenContainer>,
+    /// Its conditions of a change of resources, with what each says.
+    resize: Vec<(String, String)>,
 }
 
 /// What has been told of a container.
@@ -122,6 +124,7 @@ impl Printer {
                     .map(|(mood, text)| (mood, format!("container {}/{}: {text}", pod.key, container.name))),
             );
         }
+        lines.extend(seen.tell_resize(status).map(|(mood, text)| (mood, format!("pod {}: {text}", pod.key))));
         if is_new_phase && !is_beginning {
             let mood = match phase.as_str() {
                 "Running" | "Succeeded" => Mood::Good,
@@ -141,6 +144,27 @@ impl Printer {
             Mood::Bad if self.colours => format!("\x1b[31m{line}\x1b[0m\n"),
             _ => format!("{line}\n"),
         }
+    }
+}
+
+impl Seen {
+    /// What is new about a change of the pod's resources.
+    fn tell_resize(&mut self, status: &PodStatus) -> impl Iterator<Item = (Mood, String)> + use<> {
+        let words = [("PodResizePending", "Resize pending"), ("PodResizeInProgress", "Resize in progress")];
+        let says = |condition: &PodCondition| {
+            let (_, words) = words.iter().find(|(kind, _)| *kind == condition.type_)?;
+            let text = match (&condition.reason, &condition.message) {
+                (Some(reason), Some(message)) => format!("{words} ({reason}): {message}"),
+                _ => String::new(),
+            };
+            Some((condition.type_.clone(), text))
+        };
+        let now: Vec<_> = status.conditions.iter().flatten().filter_map(says).collect();
+        let before = std::mem::replace(&mut self.resize, now.clone());
+        let has_ended = |list: &[(String, String)]| !list.iter().any(|(kind, _)| kind == words[1].0);
+        let done = !has_ended(&before) && has_ended(&now);
+        let news = now.into_iter().filter(move |one| !one.1.is_empty() && !before.contains(one));
+        news.map(|(_, text)| (Mood::Odd, text)).chain(done.then(|| (Mood::Good, "Resized".to_owned())))
     }
 }
 
@@ -231,7 +255,7 @@ mod tests {
     use super::*;
     use crate::pod::spec::RestartPolicy;
     use crate::runtime::fixture::{History, at, exit, name, pod};
-    use crate::runtime::observe::Held;
+    use crate::runtime::observe::{Held, Resize};
     use crate::status::derive::derive;
     use crate::sync::plan::Intent;
 
@@ -378,6 +402,24 @@ mod tests {
         h.start(1, "a").exit(2, "a", 0);
         screen.at(2, &h);
         assert_eq!(screen.printer.exit_code(), 0);
+    }
+
+    #[test]
+    fn a_change_of_resources_is_told_when_it_waits_and_when_it_is_made() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        let mut h = History::ready();
+        h.start(0, "a");
+        screen.at(0, &h);
+        h.observed.infeasible = Some("too much".into());
+        assert_eq!(screen.at(1, &h), ["pod default/web: Resize pending (Infeasible): too much"]);
+        (h.observed.infeasible, h.observed.resize) = (None, Resize::Due);
+        assert_eq!(screen.at(2, &h), [""; 0]);
+        h.observed.resize = Resize::Failed { message: "in use".into(), again_at: at(9) };
+        assert_eq!(screen.at(3, &h), ["pod default/web: Resize in progress (Error): in use"]);
+        h.observed.resize = Resize::UnderWay;
+        assert_eq!(screen.at(9, &h), [""; 0]);
+        h.observed.resize = Resize::Done;
+        assert_eq!(screen.at(9, &h), ["pod default/web: Resized"]);
     }
 
     #[test]

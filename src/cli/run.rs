@@ -77,7 +77,7 @@ async fn run_pods(
     let live = Live::new(manifests, manifest);
     let events = Agent::new(config, live.objects(), updates)?.run(pods).await?;
     listen(stops, &events.sender());
-    tokio::spawn(follow(live));
+    tokio::spawn(follow(live, events.sender()));
     let ended = tokio::spawn(events.run());
 
     let screen = Screen::new(&config.layout, arguments)?;
@@ -95,8 +95,9 @@ async fn run_pods(
 }
 
 /// Follows the manifests.
-async fn follow(live: Live) {
-    if let Err(error) = live.follow(complain).await {
+async fn follow(live: Live, events: mpsc::UnboundedSender<Event>) {
+    let update = |pod| drop(events.send(Event::Update(Box::new(pod))));
+    if let Err(error) = live.follow(complain, update).await {
         complain(&format!("changes of the manifests will not be noticed: {error}"));
     }
 }

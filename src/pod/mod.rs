@@ -27,6 +27,7 @@ mod supported;
 pub mod sysctl;
 mod typed;
 mod uid;
+pub mod update;
 mod validate;
 mod yaml;
 

@@ -181,6 +181,9 @@ pub struct ContainerSpec {
     pub volume_mounts: Vec<VolumeMount>,
     /// Requests and limits.
     pub resources: Resources,
+    /// What becomes of the running container when they change.
+    #[serde(default)]
+    pub resize_policy: ResizePolicy,
     /// Pod-level and container-level securityContext, merged: the container's word wins.
     pub security: Security,
     /// Restarts the container when it fails. On init containers only sidecars have one.
@@ -309,6 +312,15 @@ pub struct Resources {
     pub ephemeral_storage_limit: Option<u64>,
     /// Bytes by size of a page in bytes. Huge pages have no request of their own: it equals the limit.
     pub hugepage_limits: BTreeMap<u64, u64>,
+}
+
+/// `resizePolicy` (KEP-1287): whether a change of a container's resources restarts it. False is `NotRequired`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResizePolicy {
+    /// When its request or limit of cpu changes.
+    pub cpu_restarts: bool,
+    /// Likewise of memory.
+    pub memory_restarts: bool,
 }
 
 /// securityContext as it applies to one container.
@@ -451,6 +463,7 @@ pub(crate) mod tests {
             ports: Vec::new(),
             volume_mounts: Vec::new(),
             resources: Resources::default(),
+            resize_policy: ResizePolicy::default(),
             security: Security {
                 run_as_user: None,
                 run_as_group: None,

@@ -92,6 +92,7 @@ const CONTAINER: &Table = &[
     ("startupProbe", Object(PROBE)),
     ("name", Any),
     ("ports", List(PORT)),
+    ("resizePolicy", Any),
     ("resources", Object(&[("claims", Empty), ("limits", Any), ("requests", Any)])),
     ("restartPolicy", Any),
     ("restartPolicyRules", Any),
@@ -100,8 +101,6 @@ const CONTAINER: &Table = &[
     ("terminationMessagePolicy", Any),
     ("volumeMounts", List(VOLUME_MOUNT)),
     ("workingDir", Any),
-    // Nothing is ever resized.
-    ("resizePolicy", NoEffect),
     ("stdin", Only(&["false"])),
     ("stdinOnce", Only(&["false"])),
     ("tty", Only(&["false"])),

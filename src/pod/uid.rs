@@ -5,6 +5,14 @@ use sha2::{Digest, Sha256};
 
 use super::id::{InvalidId, PodKey, PodUid};
 
+impl PodUid {
+    /// It was made from a manifest, so an edit of the manifest may have made another one: the API server's are of version 4.
+    pub fn is_made(&self) -> bool {
+        let bytes = self.as_str().as_bytes();
+        bytes.len() == 36 && bytes[14] == b'8' && bytes.iter().filter(|byte| **byte == b'-').count() == 4
+    }
+}
+
 /// A uid from the pod's name and its spec with all defaults filled in, shaped as a UUID of version 8 (RFC 9562).
 ///
 /// Neither the file's name nor its formatting, comments, labels and annotations matter.

@@ -15,7 +15,7 @@ impl PodRuntime {
         loop {
             let known = Arc::clone(&objects.borrow_and_update());
             let facts = self.downward_facts();
-            match env::resolve(spec, Sources { pod: &self.pod, objects: &known, facts: &facts }) {
+            match env::resolve(spec, Sources { pod: &self.pod(), objects: &known, facts: &facts }) {
                 // What was missing may have come meanwhile.
                 Err(_) if objects.has_changed().unwrap_or(false) => {}
                 resolved => {

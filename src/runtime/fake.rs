@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
-use super::{Captured, Error, NoSandbox, Notice, Refusal, Runtime, shim_client};
-use crate::pod::ContainerName;
+use super::{Captured, Error, NoSandbox, Notice, Refusal, Resized, Runtime, shim_client};
 use crate::pod::spec::Hook;
+use crate::pod::{ContainerName, Pod};
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
-use crate::state::record::Found;
+use crate::state::record::{Found, Given};
+
+/// More than that of the processors no pod can have, thousandths of one.
+const NODE_MILLIS: u64 = 8000;
 
 pub(crate) struct Fake {
     notices: mpsc::UnboundedSender<Notice>,
@@ -35,6 +38,7 @@ struct Inner {
     /// Between the record of a start and its answer; a later attempt takes longer than that to come to its record.
     answer_late: Duration,
     deaf: bool,
+    given: Option<BTreeMap<String, Given>>,
     past: bool,
 }
 
@@ -80,6 +84,11 @@ impl Fake {
             inner.running.insert(attempt.id.clone(), (attempt, 143));
             inner.past = true;
         })
+    }
+
+    /// An earlier agent did not complete a change of resources, before which containers had been given this.
+    pub(crate) fn had_given(self, given: BTreeMap<String, Given>) -> Self {
+        self.set(|inner| inner.given = Some(given))
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -136,6 +145,28 @@ impl Runtime for Fake {
 
     fn remember(&self, found: BTreeMap<String, Found>) {
         self.inner.lock().unwrap().found = found;
+    }
+
+    async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {
+        self.inner.lock().unwrap().given.clone()
+    }
+
+    fn fits(&self, pod: &Pod) -> Result<(), String> {
+        let is_large = pod.spec.containers.iter().any(|c| c.resources.cpu_request_millis > Some(NODE_MILLIS));
+        if is_large { Err("too large".into()) } else { Ok(()) }
+    }
+
+    fn adopt(&self, pod: Arc<Pod>) {
+        let millis = pod.spec.containers[0].resources.cpu_request_millis.unwrap_or_default();
+        self.ask(format!("adopt {millis}"));
+    }
+
+    async fn resize(&self, running: Vec<Resized>) -> Result<(), Error> {
+        let given = running
+            .iter()
+            .map(|one| format!(" {} {}", one.id, one.given.own.cpu_request_millis.unwrap_or_default()));
+        self.ask(format!("resize{}", given.collect::<String>()));
+        Ok(())
     }
 
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {

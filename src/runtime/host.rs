@@ -157,6 +157,12 @@ impl Host {
         warn_of(weighed);
     }
 
+    /// Likewise when what a pod requests has changed.
+    pub fn weigh_anew(&self, pod: &Pod) {
+        self.shares.forget(&pod.uid);
+        self.weigh(pod);
+    }
+
     /// All burstable pods together weigh what they request together, those of other agents in the same group too.
     fn weigh_burstable(&self) -> Result<(), cgroup::Error> {
         let group = self.kubepods.join(QOS_GROUPS[1]);

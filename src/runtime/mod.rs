@@ -12,6 +12,7 @@ pub mod oci;
 pub mod owner;
 pub mod pod_runtime;
 pub mod reaper;
+pub mod resize;
 pub mod resources;
 pub mod seccomp;
 pub mod shares;
@@ -28,14 +29,16 @@ pub(crate) mod fixture;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use exec::Captured;
+pub use resize::Resized;
 pub use shim_client::Notice;
 
-use crate::pod::ContainerName;
 use crate::pod::spec::Hook;
-use crate::state::record::Found;
+use crate::pod::{ContainerName, Pod};
+use crate::state::record::{Found, Given};
 
 /// An error with its causes, on one line, to be told to a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -99,6 +102,18 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Keeps what probes have found, for a later agent. Returns at once; what was told last is what stays.
     fn remember(&self, found: BTreeMap<String, Found>);
+
+    /// What the containers that run had been given before a change of resources that an earlier agent did not complete, by id.
+    fn recall_given(&self) -> impl Future<Output = Option<BTreeMap<String, Given>>> + Send;
+
+    /// Whether the node could ever give the pod what it requests; else why not, in the kubelet's words.
+    fn fits(&self, pod: &Pod) -> Result<(), String>;
+
+    /// From now on the pod is this one, of which only what may be changed while it runs is another.
+    fn adopt(&self, pod: Arc<Pod>);
+
+    /// Gives the pod's group and the containers that run what the pod asks for now.
+    fn resize(&self, running: Vec<Resized>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// Makes the shim, the sandbox and its network, as far as they are missing; returns the pod's address. All that a
     /// shim which died has left is killed first.

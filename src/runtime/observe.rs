@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::pod::{ContainerName, ContainerSpec};
 use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure, User};
+use crate::state::record::Given;
 use crate::sync::restart;
 
 /// All that is known of one pod.
@@ -34,7 +35,30 @@ pub struct Observed {
     pub began: Option<Timestamp>,
     /// The pod's address, once it has one.
     pub address: Option<Ipv4Addr>,
+    /// How far what runs has come to the resources that the pod asks for now.
+    pub resize: Resize,
+    /// Why the resources that the manifest asks for now are not even tried.
+    pub infeasible: Option<String>,
     containers: BTreeMap<ContainerName, Container>,
+}
+
+/// Where a change of resources stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Resize {
+    /// What runs has what the pod asks for.
+    #[default]
+    Done,
+    /// It is to be given that.
+    Due,
+    /// That is being done.
+    UnderWay,
+    /// It could not be done.
+    Failed {
+        /// In the kubelet's words.
+        message: String,
+        /// When it is tried again.
+        again_at: Timestamp,
+    },
 }
 
 /// The pod's namespaces, held by pause.
@@ -80,6 +104,8 @@ pub struct Container {
     pub stopping: Option<Stopping>,
     /// What its probes have found, while it runs.
     pub health: Health,
+    /// What its newest attempt was given, where that is not what the pod asks for now.
+    pub given: Option<Given>,
 }
 
 /// What the probes of a running container have found. What has no probe is as good as found.
@@ -260,6 +286,14 @@ impl Observed {
         self.creating || self.containers.values().any(|c| c.starting)
     }
 
+    /// An earlier agent did not complete a change of resources, before which these containers had been given that, by id.
+    pub fn recall_given(&mut self, mut given: BTreeMap<String, Given>) {
+        for container in self.containers.values_mut() {
+            container.given = container.running().and_then(|running| given.remove(&running.id));
+        }
+        self.resize = Resize::Due;
+    }
+
     /// Takes one record of the journal in. Records come in order; one that was taken in already changes nothing.
     pub fn fold(&mut self, record: Record) {
         if record.seq <= self.last_seq {
@@ -381,6 +415,7 @@ impl Container {
         post_start: PostStart::Due,
         stopping: None,
         health: Health { started: false, ready: false, unhealthy: None },
+        given: None,
     };
 
     /// The running attempt, once its postStart hook has succeeded: before that, a container is not told to run.

@@ -23,7 +23,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use pathrs::Root;
 use pathrs::flags::ResolverFlags;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::apparmor::AppArmor;
@@ -31,8 +31,8 @@ use super::host::{CGROUP_MOUNT, Host};
 use super::owner::make_private_directory;
 use super::shim_client::{self, Notice, ShimClient};
 use super::{
-    Captured, Error, NoSandbox, Refusal, Runtime, etc_files, exec, host_name, oci, resources, shim_process,
-    user_ids,
+    Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, resize,
+    resources, shim_process, user_ids,
 };
 use crate::cgroup;
 use crate::container::spec::PidNamespace;
@@ -45,7 +45,7 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
-use crate::state::record::{Found, PodRecord, ProbesRecord};
+use crate::state::record::{Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
 use crate::sys::tree;
 
@@ -58,6 +58,7 @@ const SHUTDOWN_TIME: Duration = Duration::from_secs(3);
 /// One pod on this node.
 #[derive(Debug)]
 pub struct PodRuntime {
+    /// As it was taken on; see [`Self::pod`].
     pub(super) pod: Arc<Pod>,
     pub(super) host: Arc<Host>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
@@ -82,6 +83,10 @@ struct Memory {
     saving: Option<JoinHandle<()>>,
     /// What probes have found, likewise.
     remembering: Option<JoinHandle<()>>,
+    /// The pod, once something of it has been changed while it runs.
+    changed: Option<Arc<Pod>>,
+    /// While a change of resources is not complete: what those that run were given before, by id.
+    given: Option<BTreeMap<String, Given>>,
 }
 
 impl PodRuntime {
@@ -137,6 +142,39 @@ impl Runtime for PodRuntime {
         }));
     }
 
+    async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {
+        let path = self.host.layout.pod_record(&self.pod.uid);
+        let record = blocking(move || store::read::<PodRecord>(&path)).await.ok().flatten();
+        let given = record.and_then(|record| record.given);
+        self.memory().given.clone_from(&given);
+        given
+    }
+
+    fn fits(&self, pod: &Pod) -> Result<(), String> {
+        resize::fits(pod, &self.host.allocatable())
+    }
+
+    fn adopt(&self, pod: Arc<Pod>) {
+        self.memory().changed = Some(pod);
+    }
+
+    async fn resize(&self, running: Vec<Resized>) -> Result<(), Error> {
+        let given = running.iter().map(|one| (one.id.clone(), one.given.clone())).collect();
+        self.keep_record(Some(given)).await?;
+        let (pod, host) = (self.pod(), Arc::clone(&self.host));
+        let carried_out = blocking(move || {
+            let carried_out = resize::carry_out(&pod, &running, &host);
+            host.weigh_anew(&pod);
+            carried_out
+        });
+        carried_out.await??;
+        if let Ok(shim) = self.connected().await {
+            // The downward API shows limits, too.
+            self.refresh_volumes(&shim).await;
+        }
+        self.keep_record(None).await
+    }
+
     async fn create_sandbox(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {
         // First of all: what this node cannot do must not be begun.
         let hostname = host_name::of_kernel(&self.pod, &self.host.facts).map_err(|e| Error::chain(&e))?;
@@ -177,7 +215,8 @@ impl Runtime for PodRuntime {
 
     async fn start(&self, name: &ContainerName, attempt: u32) -> Result<(), Refusal> {
         let internal = |error: Error| Refusal { reason: "RunContainerError", message: error.0 };
-        let spec = self.spec(name).map_err(internal)?;
+        let pod = self.pod();
+        let spec = spec_of(&pod, name).map_err(internal)?;
         let id = new_id().map_err(internal)?;
         let prefetched = if attempt == 0 { self.memory().images.get(&spec.image).cloned() } else { None };
         let image = match prefetched {
@@ -191,7 +230,7 @@ impl Runtime for PodRuntime {
         let volumes = self.prepare_volumes(&shim).await?;
         let env = self.environment(spec)?;
         self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
-        let (pod, host, spec) = (Arc::clone(&self.pod), Arc::clone(&self.host), spec.clone());
+        let (pod, host, spec) = (Arc::clone(&pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
             make_directories(&pod, &spec, attempt, &host)
                 .map_err(|error| Refusal { reason: "CreateContainerError", message: error.0 })?;
@@ -295,7 +334,7 @@ impl PodRuntime {
             return Ok(Arc::clone(client));
         }
         *shim = None;
-        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
+        let (pod, host) = (self.pod(), Arc::clone(&self.host));
         blocking(move || launch(&pod, &host)).await??;
         let layout = &self.host.layout;
         let socket = layout.shim_socket(&self.pod.uid);
@@ -398,7 +437,7 @@ impl PodRuntime {
             return signal;
         }
         // Started by an earlier agent: the image still says.
-        let Ok(spec) = self.spec(name) else { return libc::SIGTERM };
+        let Ok(spec) = spec_of(&self.pod, name) else { return libc::SIGTERM };
         match self.image(spec).await {
             Ok(image) => stop_signal(spec, &image),
             Err(_) => spec.lifecycle.stop_signal.as_deref().map_or(libc::SIGTERM, signal_number),
@@ -413,14 +452,44 @@ impl PodRuntime {
 
     /// Puts the pod's record on the disk for good, while the pod starts.
     fn save_record(&self) {
-        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
-        self.memory().saving.get_or_insert_with(|| {
+        let (pod, host) = (self.pod(), Arc::clone(&self.host));
+        let mut memory = self.memory();
+        let given = memory.given.clone();
+        memory.saving.get_or_insert_with(|| {
             spawn_blocking(move || {
-                if let Err(error) = write_record(&pod, &host, Survive::PowerLoss) {
+                let record = PodRecord::new(Pod::clone(&pod)).with_given(given);
+                if let Err(error) = write_record(&record, &host, Survive::PowerLoss) {
                     tracing::warn!(pod = %pod.key, %error, "the pod will not survive a loss of power");
                 }
             })
         });
+    }
+
+    /// Writes the record of the pod as it is now, with what those that run were given while that is another thing.
+    async fn keep_record(&self, given: Option<BTreeMap<String, Given>>) -> Result<(), Error> {
+        let (pod, host) = (self.pod(), Arc::clone(&self.host));
+        let record = PodRecord::new(Pod::clone(&pod)).with_given(given.clone());
+        let (done, written) = oneshot::channel();
+        {
+            let mut memory = self.memory();
+            memory.given = given;
+            let before = memory.saving.take();
+            // Removal waits for it, even if nobody waits here any more.
+            memory.saving = Some(tokio::spawn(async move {
+                if let Some(before) = before {
+                    // So that an older one never comes last.
+                    let _ = before.await;
+                }
+                let write = move || write_record(&record, &host, Survive::PowerLoss);
+                let _ = done.send(blocking(write).await.and_then(|written| written));
+            }));
+        }
+        written.await.map_err(|gone| Error::chain(&gone))?
+    }
+
+    /// The pod as it is now.
+    pub(super) fn pod(&self) -> Arc<Pod> {
+        self.memory().changed.clone().unwrap_or_else(|| Arc::clone(&self.pod))
     }
 
     /// Lets the shim end the pod, for a while. What it does not do is done through the cgroup.
@@ -437,10 +506,6 @@ impl PodRuntime {
         }
     }
 
-    fn spec(&self, name: &ContainerName) -> Result<&ContainerSpec, Error> {
-        self.pod.spec.container(name).ok_or_else(|| Error(format!("the pod has no container {name}")))
-    }
-
     fn memory(&self) -> MutexGuard<'_, Memory> {
         // Plain values, whole after every operation.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
@@ -455,6 +520,10 @@ fn no_network(step: &str) -> impl FnOnce(network::Error) -> NoSandbox {
     }
 }
 
+fn spec_of<'a>(pod: &'a Pod, name: &ContainerName) -> Result<&'a ContainerSpec, Error> {
+    pod.spec.container(name).ok_or_else(|| Error(format!("the pod has no container {name}")))
+}
+
 /// Everything on the way to a running shim. Blocks.
 fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
     let group = host.pod_group(pod);
@@ -464,7 +533,7 @@ fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
         // Of a boot before this one: nothing runs in them.
         remove_tree(&host.layout.pod(&pod.uid).join("containers"))?;
     }
-    write_record(pod, host, Survive::Crash)?;
+    write_record(&PodRecord::new(pod.clone()), host, Survive::Crash)?;
     make_pod_group(pod, host, &group).map_err(Error::in_step("make the pod's cgroup"))?;
     let spawned = host.program.spawn(&host.layout, &pod.uid, &group, Path::new(CGROUP_MOUNT));
     spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))?;
@@ -487,12 +556,12 @@ fn make_pod_group(pod: &Pod, host: &Host, group: &Path) -> Result<(), Error> {
 }
 
 /// Writes the record of a pod into its directory, which is made if it is missing.
-pub fn write_record(pod: &Pod, host: &Host, survive: Survive) -> Result<(), Error> {
-    let directory = host.layout.pod(&pod.uid);
+pub fn write_record(record: &PodRecord, host: &Host, survive: Survive) -> Result<(), Error> {
+    let uid = &record.pod.uid;
+    let directory = host.layout.pod(uid);
     make_private_directory(&directory)
         .map_err(|error| Error(format!("make the directory {}: {error}", directory.display())))?;
-    let record = PodRecord::new(pod.clone());
-    store::write(&host.layout.pod_record(&pod.uid), &record, survive).map_err(|e| Error::chain(&e))
+    store::write(&host.layout.pod_record(uid), record, survive).map_err(|e| Error::chain(&e))
 }
 
 /// The directories of an attempt's writable layer and log, and the file of its last message; those of attempts that nobody asks for any more go.

@@ -10,7 +10,7 @@ use crate::pod::spec::{QosClass, Resources};
 use crate::pod::{ContainerSpec, OOM_GROUP_ANNOTATION, Pod, resources as pod_resources};
 
 /// Length of a period of CPU time, microseconds.
-const CPU_PERIOD: u64 = 100_000;
+pub(super) const CPU_PERIOD: u64 = 100_000;
 
 /// The kernel takes no smaller share.
 const MIN_SHARES: u64 = 2;
@@ -53,9 +53,7 @@ pub struct NoGroupKill;
 /// otherwise (KEP-2570).
 pub fn of_container(pod: &Pod, spec: &ContainerSpec, node: &Node) -> Result<LinuxResources, NoGroupKill> {
     let (own, whole) = (&spec.resources, &pod.spec.resources);
-    let cpu = set(own.cpu_limit_millis).or(set(whole.cpu_limit_millis));
-    let memory = set(own.memory_limit).or(set(whole.memory_limit));
-    let mut limits = limits(own.cpu_request_millis, cpu, memory);
+    let mut limits = cpu_and_memory_of_container(own, whole);
     limits.set_devices(Some(devices(spec.security.privileged)));
     // Where the pod has none of them at all, its own group says so for every container.
     if !huge_pages_of(pod).is_empty() {
@@ -67,6 +65,13 @@ pub fn of_container(pod: &Pod, spec: &ContainerSpec, node: &Node) -> Result<Linu
         limits.set_unified(Some(HashMap::from([("memory.oom.group".to_owned(), "1".to_owned())])));
     }
     Ok(limits)
+}
+
+/// Limits of cpu and memory alone, of a container with its `own` resources in a pod that as a `whole` has those.
+pub fn cpu_and_memory_of_container(own: &Resources, whole: &Resources) -> LinuxResources {
+    let cpu = set(own.cpu_limit_millis).or(set(whole.cpu_limit_millis));
+    let memory = set(own.memory_limit).or(set(whole.memory_limit));
+    limits(own.cpu_request_millis, cpu, memory)
 }
 
 /// Whether a container dies as a whole when one of its processes is killed for want of memory: as the kubelet has it since
@@ -105,9 +110,7 @@ fn devices(privileged: bool) -> Vec<LinuxDeviceCgroup> {
 /// limit where every container has one. `pids` is how many processes and threads it may have, -1 for any number.
 pub fn of_pod(pod: &Pod, node: &Node, pids: i64) -> LinuxResources {
     let whole = &pod.spec.resources;
-    let cpu = set(whole.cpu_limit_millis).or_else(|| needed(pod, |r| set(r.cpu_limit_millis)));
-    let memory = set(whole.memory_limit).or_else(|| needed(pod, |r| set(r.memory_limit)));
-    let mut limits = limits(Some(cpu_request(pod)), cpu, memory);
+    let mut limits = cpu_and_memory_of_pod(pod);
     set_huge_pages(&mut limits, pod, node, |size| {
         let together = || needed(pod, |r| Some(r.hugepage_limits.get(&size).copied().unwrap_or(0)));
         whole.hugepage_limits.get(&size).copied().or_else(together).unwrap_or(0)
@@ -116,6 +119,14 @@ pub fn of_pod(pod: &Pod, node: &Node, pids: i64) -> LinuxResources {
     limit.set_limit(pids);
     limits.set_pids(Some(limit));
     limits
+}
+
+/// Likewise of cpu and memory alone.
+pub fn cpu_and_memory_of_pod(pod: &Pod) -> LinuxResources {
+    let whole = &pod.spec.resources;
+    let cpu = set(whole.cpu_limit_millis).or_else(|| needed(pod, |r| set(r.cpu_limit_millis)));
+    let memory = set(whole.memory_limit).or_else(|| needed(pod, |r| set(r.memory_limit)));
+    limits(Some(cpu_request(pod)), cpu, memory)
 }
 
 /// Limits of the group of all pods, on a node of so many processors.
@@ -132,6 +143,12 @@ pub fn of_class(millis: u64) -> LinuxResources {
 pub fn cpu_request(pod: &Pod) -> u64 {
     let together = || needed(pod, |r| Some(r.cpu_request_millis.unwrap_or(0)));
     set(pod.spec.resources.cpu_request_millis).or_else(together).unwrap_or(0)
+}
+
+/// What the pod requests of the memory, bytes.
+pub fn memory_request(pod: &Pod) -> u64 {
+    let together = || needed(pod, |r| Some(r.memory_request.unwrap_or(0)));
+    set(pod.spec.resources.memory_request).or_else(together).unwrap_or(0)
 }
 
 /// The sizes of huge pages that somebody in the pod may use.

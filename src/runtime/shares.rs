@@ -31,6 +31,11 @@ impl Shares {
         }
         known.values().fold(0, |sum, millis| sum.saturating_add(*millis))
     }
+
+    /// Looks at the pod's record anew the next time.
+    pub fn forget(&self, uid: &PodUid) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
 }
 
 fn recorded(uid: &PodUid, layout: &Layout) -> Option<u64> {
@@ -62,6 +67,11 @@ mod tests {
         std::fs::remove_file(layout.pod_record(&uids[0])).unwrap();
         assert_eq!(shares.total(&uids, &layout), 1750, "known already");
         assert_eq!(shares.total(&uids[1..], &layout), 1500);
+        let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
+        pod.uid = uids[1].clone();
+        store::write(&layout.pod_record(&uids[1]), &PodRecord::new(pod), Survive::Crash).unwrap();
+        shares.forget(&uids[1]);
+        assert_eq!(shares.total(&uids[1..], &layout), 0, "it requests nothing any more");
         assert_eq!(shares.total(&[], &layout), 0);
     }
 }

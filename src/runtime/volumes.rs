@@ -94,7 +94,7 @@ impl PodRuntime {
             }
             None => None,
         };
-        let (pod, host, objects) = (Arc::clone(&self.pod), Arc::clone(&self.host), Arc::clone(objects));
+        let (pod, host, objects) = (self.pod(), Arc::clone(&self.host), Arc::clone(objects));
         let own = volume.clone();
         let prepared = blocking(move || {
             let around = Surroundings { layout: &host.layout, pod: &pod, objects: &objects, facts: &facts };

@@ -1,8 +1,10 @@
-//! Follows manifests while their pods run: changes of ConfigMaps and Secrets reach the pods; changes of Pods are told.
+//! Follows manifests while their pods run: changes of ConfigMaps and Secrets reach the pods, and so does what may be changed of a
+//! Pod that runs; its other changes are told.
 //!
 //! Directories are watched, since editors replace files. What is wrong with a new state of the files is told, and the last
 //! good one stays.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use tokio::task::spawn_blocking;
 
 use super::manifests::Manifests;
 use crate::pod::objects::{ObjectKey, Objects};
-use crate::pod::{Manifest, Pod};
+use crate::pod::update::{self, Refusal, Written};
+use crate::pod::{Manifest, Pod, PodKey};
 
 /// A file is read when nothing has happened to it for so long: who saves one does several things to it.
 const QUIET: Duration = Duration::from_millis(100);
@@ -33,7 +36,10 @@ const CHANGES: WatchMask = WatchMask::CLOSE_WRITE
 #[derive(Debug)]
 pub struct Live {
     manifests: Manifests,
+    /// As they are wanted.
     pods: Vec<Pod>,
+    /// Their fields.
+    written: BTreeMap<PodKey, Written>,
     objects: watch::Sender<Arc<Objects>>,
 }
 
@@ -41,7 +47,7 @@ impl Live {
     /// Manifests in this state.
     pub fn new(manifests: Manifests, state: Manifest) -> Self {
         let objects = watch::Sender::new(Arc::new(state.objects));
-        Self { manifests, pods: state.pods, objects }
+        Self { manifests, pods: state.pods, written: state.written, objects }
     }
 
     /// The objects as they are at any time.
@@ -49,10 +55,11 @@ impl Live {
         self.objects.subscribe()
     }
 
-    /// Follows the files for ever, or until they cannot be watched; `say` gets a line for each thing a person should know.
+    /// Follows the files for ever, or until they cannot be watched; `say` gets a line for each thing a person should know,
+    /// `update` each pod that should go on as another than before.
     ///
     /// Standard input is read once: with it among the manifests nothing is followed.
-    pub async fn follow(mut self, say: impl Fn(&str) + Send) -> io::Result<()> {
+    pub async fn follow(mut self, say: impl Fn(&str) + Send, update: impl Fn(Pod) + Send) -> io::Result<()> {
         if self.manifests.paths().iter().any(|path| path == "-") {
             return Ok(());
         }
@@ -63,7 +70,7 @@ impl Live {
         let mut events = inotify.into_event_stream(vec![0; EVENTS])?;
         let mut seen = self.manifests.fingerprint();
         // What was read before the watch began may be old already.
-        self.read_again(&say).await;
+        self.read_again(&say, &update).await;
         while let Some(event) = events.next().await {
             event?;
             while let Ok(Some(event)) = tokio::time::timeout(QUIET, events.next()).await {
@@ -72,16 +79,16 @@ impl Live {
             let now = self.manifests.fingerprint();
             if now != seen {
                 seen = now;
-                self.read_again(&say).await;
+                self.read_again(&say, &update).await;
             }
         }
         Ok(())
     }
 
-    async fn read_again(&mut self, say: &(impl Fn(&str) + Send)) {
+    async fn read_again(&mut self, say: &(impl Fn(&str) + Send), update: &(impl Fn(Pod) + Send)) {
         let manifests = self.manifests.clone();
         match spawn_blocking(move || manifests.read()).await {
-            Ok(Ok(state)) => self.take(state, say),
+            Ok(Ok(state)) => self.take(state, say, update),
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                 say(&format!("{error}{}", cause.unwrap_or_default()));
@@ -91,10 +98,9 @@ impl Live {
     }
 
     /// Takes a new state of the files in.
-    fn take(&mut self, state: Manifest, say: &impl Fn(&str)) {
-        let Manifest { pods, mut objects } = state;
-        self.tell_of_pods(&pods, say);
-        self.pods = pods;
+    fn take(&mut self, state: Manifest, say: &impl Fn(&str), update: &impl Fn(Pod)) {
+        let Manifest { pods, mut objects, written } = state;
+        self.take_pods(&pods, &written, say, update);
         let before = Arc::clone(&self.objects.borrow());
         let refuse = |kind: &str, key: &ObjectKey| {
             say(&format!("{kind} {key}: field is immutable when `immutable` is set"));
@@ -116,22 +122,44 @@ impl Live {
         }
     }
 
-    /// Pods run as they were started.
-    fn tell_of_pods(&self, pods: &[Pod], say: &impl Fn(&str)) {
-        let find = |list: &[Pod], pod: &Pod| list.iter().find(|other| other.key == pod.key).cloned();
-        for old in &self.pods {
-            match find(pods, old) {
-                None => say(&format!("pod {}: it is no longer in the manifest, and runs on", old.key)),
-                Some(new) if new != *old => {
+    /// Takes the pods of a new state in. One whose edit cannot be carried out stays as it was.
+    fn take_pods(
+        &mut self,
+        pods: &[Pod],
+        written: &BTreeMap<PodKey, Written>,
+        say: &impl Fn(&str),
+        tell: &impl Fn(Pod),
+    ) {
+        for old in &mut self.pods {
+            let key = old.key.clone();
+            let (Some(new), Some(fields)) = (pods.iter().find(|new| new.key == key), written.get(&key))
+            else {
+                say(&format!("pod {key}: it is no longer in the manifest, and runs on"));
+                continue;
+            };
+            let before = self.written.entry(key.clone()).or_default();
+            match update::updated(old, new) {
+                // What has no effect need not be told of.
+                Ok(None) => before.clone_from(fields),
+                Ok(Some(updated)) => {
+                    before.clone_from(fields);
+                    *old = updated.clone();
+                    tell(updated);
+                }
+                Err(Refusal::Forbidden(why)) => {
+                    for why in why {
+                        say(&format!("pod {key}: {why}"));
+                    }
+                }
+                Err(Refusal::Replaces) => {
+                    let fields = before.changes(fields).join(", ");
                     say(&format!(
-                        "pod {}: its manifest has changed; run it again to replace the pod",
-                        old.key
+                        "pod {key}: its manifest has changed ({fields}); run it again to replace the pod"
                     ));
                 }
-                Some(_) => {}
             }
         }
-        for new in pods.iter().filter(|new| find(&self.pods, new).is_none()) {
+        for new in pods.iter().filter(|new| !self.pods.iter().any(|old| old.key == new.key)) {
             say(&format!("pod {}: it is new in the manifest; run it again to start the pod", new.key));
         }
     }
@@ -161,9 +189,15 @@ mod tests {
         let live = Live::new(manifests, state);
         let said = Arc::new(Mutex::new(Vec::new()));
         let (objects, lines) = (live.objects(), Arc::clone(&said));
-        tokio::spawn(live.follow(move |line| {
+        let say = move |line: &str| {
             lines.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
-        }));
+        };
+        let updated = Arc::clone(&said);
+        let update = move |pod: Pod| {
+            let millis = pod.spec.containers[0].resources.cpu_request_millis;
+            updated.lock().unwrap_or_else(PoisonError::into_inner).push(format!("cpu {millis:?}"));
+        };
+        tokio::spawn(live.follow(say, update));
         (objects, said)
     }
 
@@ -202,7 +236,32 @@ mod tests {
         says(&said, "invalid YAML: while parsing a node, did not find expected node content").await;
         assert_eq!(objects.borrow().config_map("default", "a").unwrap().data["k"], "three");
         std::fs::write(&path, text("three", "other", false)).unwrap();
-        says(&said, "pod default/p: its manifest has changed; run it again to replace the pod").await;
+        let replaces = "pod default/p: its manifest has changed (spec.containers[0].image); run it again to replace the pod";
+        says(&said, replaces).await;
+    }
+
+    #[tokio::test]
+    async fn a_pod_follows_its_manifest_as_far_as_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m.yaml");
+        let save = |image: &str, requests: &str| {
+            let resources = format!("resources: {{requests: {{{requests}}}}}");
+            std::fs::write(&path, text("one", &format!("{image}, {resources}"), false)).unwrap();
+        };
+        save("i", "cpu: 1");
+        let (_objects, said) = follow(&path);
+        save("i", "cpu: 2");
+        says(&said, "cpu Some(2000)").await;
+        // It is still the pod that is compared with.
+        save("i", "memory: 1Mi");
+        let why = "pod default/p: spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed";
+        says(&said, why).await;
+        save("other", "cpu: 2");
+        let replaces = "pod default/p: its manifest has changed (spec.containers[0].image); run it again to replace the pod";
+        says(&said, replaces).await;
+        save("i", "cpu: 3");
+        says(&said, "cpu Some(3000)").await;
+        assert_eq!(said.lock().unwrap().len(), 4);
     }
 
     #[tokio::test]

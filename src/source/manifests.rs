@@ -33,7 +33,7 @@ impl Manifests {
     pub fn read(&self) -> Result<Manifest, Error> {
         let mut whole = Manifest::default();
         for path in self.files()? {
-            let Manifest { pods, objects } = file::read(&path, &self.sysctls)?;
+            let Manifest { pods, objects, written } = file::read(&path, &self.sysctls)?;
             let twice = |kind: &'static str, key: String| Error::Twice { path: path.clone(), kind, key };
             for pod in pods {
                 if whole.pods.iter().any(|other| other.key == pod.key) {
@@ -41,6 +41,7 @@ impl Manifests {
                 }
                 whole.pods.push(pod);
             }
+            whole.written.extend(written);
             for (key, object) in objects.config_maps {
                 let text = key.to_string();
                 if whole.objects.config_maps.insert(key, object).is_some() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::pod::Pod;
+use crate::pod::spec::Resources;
 
 /// Version of the records that are written. Others are not understood.
 const VERSION: u32 = 1;
@@ -15,6 +16,18 @@ pub struct PodRecord {
     version: u32,
     /// The pod.
     pub pod: Pod,
+    /// While a change of its resources is not complete: what those that run were given before it, by container id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<BTreeMap<String, Given>>,
+}
+
+/// Resources that a container was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Its own requests and limits.
+    pub own: Resources,
+    /// The pod's at that time.
+    pub whole: Resources,
 }
 
 /// `probes.json`: what the probes of running containers have found, for the agent that comes after this one.
@@ -41,7 +54,13 @@ pub struct UnknownVersion(u32);
 impl PodRecord {
     /// The record of a pod.
     pub fn new(pod: Pod) -> Self {
-        Self { version: VERSION, pod }
+        Self { version: VERSION, pod, given: None }
+    }
+
+    /// The same, of a pod that is about to be given other resources.
+    #[must_use]
+    pub fn with_given(self, given: Option<BTreeMap<String, Given>>) -> Self {
+        Self { given, ..self }
     }
 
     /// The pod, if the record's version is known.
@@ -78,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_is_refused() {
-        let record = PodRecord { version: 2, pod: pod(RestartPolicy::Always, &[], &["a"]) };
+        let record = PodRecord { version: 2, given: None, pod: pod(RestartPolicy::Always, &[], &["a"]) };
         assert_eq!(record.into_pod(), Err(UnknownVersion(2)));
     }
 }

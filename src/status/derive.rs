@@ -14,11 +14,11 @@ use super::conditions::{self, Fact};
 use super::echo;
 use crate::pod::spec::QosClass;
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Sandbox, State};
+use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Resize, Sandbox, State};
 use crate::shim::protocol::User;
 use crate::sync::outcome::{self, Outcome, verdict};
 use crate::sync::plan::Intent;
-use crate::sync::{init, restart};
+use crate::sync::{init, resize, restart};
 
 /// Of all termination messages of a pod together, bytes: each container has an equal part (the kubelet's
 /// MaxPodTerminationMessageLogLength).
@@ -132,6 +132,25 @@ impl View<'_> {
             ready("ContainersReady"),
             Fact::yes("PodScheduled"),
         ]
+        .into_iter()
+        .chain(self.resizing())
+        .collect()
+    }
+
+    /// What is to be said of other resources: that they cannot be had, and that they are not there yet.
+    fn resizing(&self) -> impl Iterator<Item = Fact> {
+        let (pending, in_progress) = (Fact::yes("PodResizePending"), Fact::yes("PodResizeInProgress"));
+        let infeasible = self.observed.infeasible.clone();
+        let pending =
+            infeasible.map(|why| Fact { reason: Some("Infeasible"), message: Some(why), ..pending });
+        let in_progress = match &self.observed.resize {
+            Resize::Done => None,
+            Resize::Due | Resize::UnderWay => Some(in_progress),
+            Resize::Failed { message, .. } => {
+                Some(Fact { reason: Some("Error"), message: Some(message.clone()), ..in_progress })
+            }
+        };
+        pending.into_iter().chain(in_progress)
     }
 
     fn initialized(&self, phase: &str) -> Fact {
@@ -196,7 +215,10 @@ impl View<'_> {
             ready,
             started: Some(known.has_started(spec)),
             restart_count: i32::try_from(known.restarts()).unwrap_or(i32::MAX),
-            resources: echo::resources(&spec.resources),
+            resources: echo::resources(match &known.given {
+                Some(given) if running.is_some() => &given.own,
+                _ => &spec.resources,
+            }),
             allocated_resources: echo::requests(&spec.resources),
             user: known.user.as_ref().map(user),
             volume_mounts: echo::volume_mounts(&spec.volume_mounts),
@@ -275,6 +297,7 @@ impl View<'_> {
             true => ended.code() == 0,
             false => !restart::wanted(self.pod.spec.restart_policy, spec, ended.code()),
         };
+        let is_done = is_done || resize::restarts(self.pod, spec, self.observed);
         // In a new sandbox everything starts at once.
         let is_sandbox_lost = matches!(self.observed.sandbox, Sandbox::Lost { .. });
         if is_over || is_done || is_sandbox_lost {

@@ -56,6 +56,11 @@ impl Publisher {
         Self { pod, node, last: None, updates }
     }
 
+    /// From now on the pod is this one.
+    pub fn adopt(&mut self, pod: Arc<Pod>) {
+        self.pod = pod;
+    }
+
     /// Derives the status, and tells it if it changed.
     pub fn status(&mut self, observed: &Observed, intent: Intent, now: Timestamp) {
         let status = derive(&self.pod, observed, intent, self.node, self.last.as_ref(), now);

@@ -15,6 +15,8 @@ use crate::runtime::Error;
 pub enum Event {
     /// The person wants to go: the first time each pod gets its grace period, the second time none.
     Stop,
+    /// A pod's manifest was edited: it should go on as this one.
+    Update(Box<Pod>),
     /// A pod is gone from the node, or could not be looked after.
     Gone {
         /// Which.
@@ -66,7 +68,7 @@ impl EventLoop {
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
-        let (orders, receiver) = watch::channel(Order::Run);
+        let (orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
         let (uid, task, sender) = (pod.uid.clone(), tokio::spawn(look_after(receiver)), self.sender.clone());
         self.workers.insert(uid.clone(), Worker { pod, orders });
         tokio::spawn(async move {
@@ -84,6 +86,7 @@ impl EventLoop {
             let Some(event) = self.events.recv().await else { break };
             match event {
                 Event::Stop => self.stop(),
+                Event::Update(pod) => self.update(*pod),
                 Event::Gone { uid, result } => {
                     let worker = self.workers.remove(&uid);
                     if let (Err(error), Some(Worker { pod, .. })) = (result, worker) {
@@ -93,6 +96,17 @@ impl EventLoop {
             }
         }
         Ended { stops: self.stops, errors }
+    }
+
+    /// A pod that is on its way out stays as it is.
+    fn update(&mut self, pod: Pod) {
+        let mut workers = self.workers.values_mut();
+        let worker = workers.find(|worker| worker.pod.key == pod.key).filter(|_| self.stops == 0);
+        if let Some(worker) = worker {
+            // The uid of an edited manifest may be another one.
+            worker.pod = Arc::new(Pod { uid: worker.pod.uid.clone(), ..pod });
+            let _ = worker.orders.send(Order::Run(Arc::clone(&worker.pod)));
+        }
     }
 
     fn stop(&mut self) {
@@ -126,7 +140,7 @@ mod tests {
         events.add(pod, |mut receiver| async move {
             for _ in 0..2 {
                 receiver.changed().await.unwrap();
-                seen.send(*receiver.borrow_and_update()).unwrap();
+                seen.send(receiver.borrow_and_update().clone()).unwrap();
             }
             Err(Error("no luck".into()))
         });

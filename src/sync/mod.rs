@@ -5,5 +5,6 @@ pub mod init;
 pub mod outcome;
 pub mod plan;
 mod probing;
+pub mod resize;
 pub mod restart;
 pub mod worker;

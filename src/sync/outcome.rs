@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use super::restart;
+use super::{resize, restart};
 use crate::pod::spec::RestartPolicy;
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Ended, Observed, Sandbox};
@@ -69,7 +69,9 @@ pub fn failed_init<'a>(pod: &Pod, observed: &'a Observed) -> Option<&'a Ended> {
 /// The end of a container that is not to be followed by another start.
 fn ended_for_good<'a>(pod: &Pod, spec: &ContainerSpec, observed: &'a Observed) -> Option<&'a Ended> {
     let ended = observed.container(&spec.name).ended()?;
-    (!restart::wanted(pod.spec.restart_policy, spec, ended.code())).then_some(ended)
+    let comes_back =
+        restart::wanted(pod.spec.restart_policy, spec, ended.code()) || resize::restarts(pod, spec, observed);
+    (!comes_back).then_some(ended)
 }
 
 fn settled_by_containers(pod: &Pod, observed: &Observed) -> Option<Verdict> {

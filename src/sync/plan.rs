@@ -71,6 +71,8 @@ pub enum Action {
         /// SIGKILL follows then.
         kill_at: Timestamp,
     },
+    /// Give the pod's group and all containers that run the limits that the pod asks for now.
+    Resize,
     /// SIGKILL to all of a container.
     Kill {
         /// Which.

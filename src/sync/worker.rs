@@ -26,11 +26,11 @@ use tokio::sync::{mpsc, watch};
 use super::outcome::outcome;
 use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
-use super::restart;
+use super::{resize, restart};
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
-use crate::runtime::observe::{Held, Observed, PostStart, Sandbox, StopStep, Stopping};
+use crate::runtime::observe::{Held, Observed, PostStart, Resize, Sandbox, StopStep, Stopping};
 use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime};
 use crate::status::publish::Publisher;
 
@@ -38,10 +38,10 @@ use crate::status::publish::Publisher;
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is wanted of a pod. The latest order counts; from `Terminate` there is no way back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Order {
-    /// It should run.
-    Run,
+    /// It should run, as this one, of which only what may be changed in a running pod is another than before.
+    Run(Arc<Pod>),
     /// It should be gone, with that much time to end by itself.
     Terminate {
         /// Time to SIGKILL.
@@ -68,6 +68,8 @@ pub struct Worker<R> {
     publisher: Publisher,
     observed: Observed,
     intent: Intent,
+    /// The pod as it is to be when the change of resources that is under way has come to its end.
+    next: Option<Arc<Pod>>,
     /// Why the pod could not be started at all.
     failure: Option<Error>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -90,6 +92,7 @@ enum Done {
     PostStart(ContainerName, String, Result<(), Error>),
     PreStop(ContainerName, String, Result<(), Error>),
     Stop(ContainerName, Result<(), Error>),
+    Resize(Result<(), Error>),
     Kill(ContainerName, Result<(), Error>),
 }
 
@@ -113,6 +116,7 @@ impl<R: Runtime> Worker<R> {
             publisher,
             observed: Observed::default(),
             intent: Intent::Run,
+            next: None,
             failure: None,
             under_way: FuturesUnordered::new(),
             probes: Probes::new(prober),
@@ -125,7 +129,7 @@ impl<R: Runtime> Worker<R> {
             self.take_over().await;
         }
         self.observed.began.get_or_insert_with(Timestamp::now);
-        let order = *self.orders.borrow_and_update();
+        let order = self.orders.borrow_and_update().clone();
         self.obey(order);
         loop {
             self.take_notices();
@@ -171,6 +175,9 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 self.observed.taken_over();
+                if let Some(given) = self.runtime.recall_given().await {
+                    self.observed.recall_given(given);
+                }
                 self.probes.resumed(&mut self.observed, self.runtime.recall().await);
             }
             // Whatever ran is gone, or will be killed before anything is started.
@@ -184,7 +191,9 @@ impl<R: Runtime> Worker<R> {
             biased;
             Some(notice) = self.notices.recv() => Event::Noticed(notice),
             // Who gives orders may be gone: then the last one stands.
-            Ok(()) = self.orders.changed() => Event::Ordered(*self.orders.borrow_and_update()),
+            Ok(()) = self.orders.changed() => {
+                Event::Ordered(self.orders.borrow_and_update().clone())
+            }
             Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Event::Done(done),
             verdict = self.probes.verdict() => Event::Probed(verdict),
             () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Event::Time,
@@ -213,11 +222,35 @@ impl<R: Runtime> Worker<R> {
     }
 
     fn obey(&mut self, order: Order) {
-        let Order::Terminate { grace } = order else { return };
+        let grace = match order {
+            Order::Run(pod) if self.intent == Intent::Run => return self.follow(pod),
+            Order::Run(_) => return,
+            Order::Terminate { grace } => grace,
+        };
         let (before, now) = (self.intent, Timestamp::now());
         self.intent = terminate(before, &self.pod, &self.observed, now, grace);
         if self.intent != before {
             self.publisher.terminating(grace);
+        }
+    }
+
+    /// Goes on as this pod, as far as the node can.
+    fn follow(&mut self, pod: Arc<Pod>) {
+        if self.observed.resize == Resize::UnderWay {
+            self.next = Some(pod);
+            return;
+        }
+        let fits = if pod == self.pod { Ok(()) } else { self.runtime.fits(&pod) };
+        let pod = match &fits {
+            Ok(()) => pod,
+            Err(_) => Arc::new(resize::without_resources_of(&pod, &self.pod)),
+        };
+        self.observed.infeasible = fits.err();
+        if pod != self.pod {
+            resize::begin(&self.pod, &pod, &mut self.observed);
+            self.runtime.adopt(Arc::clone(&pod));
+            self.publisher.adopt(Arc::clone(&pod));
+            self.pod = pod;
         }
     }
 
@@ -231,7 +264,9 @@ impl<R: Runtime> Worker<R> {
                 Box::pin(async move { Done::Sandbox(runtime.create_sandbox().await) })
             }
             Action::Start { container, attempt } => {
-                self.observed.container_mut(&container).starting = true;
+                let known = self.observed.container_mut(&container);
+                // It is given what the pod asks for now.
+                (known.starting, known.given) = (true, None);
                 Box::pin(async move {
                     let started = runtime.start(&container, attempt).await;
                     Done::Start(container, started)
@@ -259,6 +294,11 @@ impl<R: Runtime> Worker<R> {
                     let stopped = runtime.stop(&container, &id).await;
                     Done::Stop(container, stopped)
                 })
+            }
+            Action::Resize => {
+                self.observed.resize = Resize::UnderWay;
+                let running = resize::running(&self.pod, &self.observed);
+                Box::pin(async move { Done::Resize(runtime.resize(running).await) })
             }
             Action::Kill { container, id } => {
                 self.stopping(&container, Stopping { deadline: now, step: StopStep::Killed });
@@ -332,6 +372,15 @@ impl<R: Runtime> Worker<R> {
                 let again_at = restart::after(now, KILL_AGAIN);
                 if let Some(stopping) = &mut self.observed.container_mut(&name).stopping {
                     stopping.step = StopStep::KillFailed { again_at };
+                }
+            }
+            Done::Resize(result) => {
+                if let Err(error) = &result {
+                    tracing::warn!(pod = %self.pod.key, %error, "ResizeError");
+                }
+                resize::end(&self.pod, result.map_err(|error| error.0), now, &mut self.observed);
+                if let Some(next) = self.next.take() {
+                    self.follow(next);
                 }
             }
             Done::Stop(_, Ok(())) | Done::Kill(_, Ok(())) => {}

@@ -30,6 +30,7 @@ mod objects;
 mod output;
 mod probe_accuracy;
 mod probes;
+mod resize;
 mod restart;
 mod seccomp;
 mod security;

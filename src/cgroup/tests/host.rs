@@ -188,6 +188,32 @@ fn a_process_beyond_the_memory_limit_is_killed_and_counted() {
 }
 
 #[test]
+fn limits_of_a_group_in_use_grow_and_shrink() {
+    let limits = |limits| -> LinuxResources { serde_json::from_value(limits).unwrap() };
+    let Some(mut scratch) = Scratch::new(json!({"memory": {"limit": 16 << 20}})) else { return };
+    let group = scratch.group.clone();
+    scratch.run(&group, "sleep 1000");
+    eventually("a process", || scratch.cgroups.is_populated(&group).unwrap());
+    let found = || {
+        let memory = scratch.cgroups.stats(&group).unwrap().memory.unwrap();
+        (memory.limit, scratch.cgroups.cpu_quota(&group, 100_000).unwrap())
+    };
+    assert_eq!(found(), (Some(16 << 20), None));
+    for (memory, quota, expected) in [
+        (64 << 20, 50_000, (Some(64 << 20), Some(50_000))),
+        (32 << 20, 150_000, (Some(32 << 20), Some(150_000))),
+        (-1, -1, (None, None)),
+        (16 << 20, 20_000, (Some(16 << 20), Some(20_000))),
+    ] {
+        let memory = json!({"memory": {"limit": memory}});
+        scratch.cgroups.update(&group, &limits(memory)).unwrap();
+        let cpu = json!({"cpu": {"quota": quota, "period": 100_000}});
+        scratch.cgroups.update(&group, &limits(cpu)).unwrap();
+        assert_eq!(found(), expected);
+    }
+}
+
+#[test]
 fn what_a_group_uses_is_counted() {
     let limits = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 9}});
     let Some(mut scratch) = Scratch::new(limits) else { return };

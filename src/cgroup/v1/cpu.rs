@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use oci_spec::runtime::LinuxResources;
 
-use crate::cgroup::Result;
 use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::stats::{Stats, Throttling, counters};
+use crate::cgroup::{Result, file};
 
 /// The controller.
 pub(crate) const CONTROLLER: Controller = Controller { name: "cpu", settings, count, on_demand: false };
@@ -19,6 +19,15 @@ fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
         time: Duration::from_nanos(stat.get("throttled_time")),
     });
     Ok(())
+}
+
+/// Microseconds, and of how many. `None` is no limit, or no such group.
+pub(crate) fn quota(directory: &Path) -> Result<Option<(u64, u64)>> {
+    let of = |file: &str| -> Result<Option<u64>> {
+        Ok(file::read_if_there(&directory.join(file))?.and_then(|text| text.trim().parse().ok()))
+    };
+    // Without a limit the quota is -1.
+    Ok(of("cpu.cfs_quota_us")?.zip(of("cpu.cfs_period_us")?))
 }
 
 fn settings(limits: &LinuxResources) -> Vec<Setting> {

@@ -19,6 +19,15 @@ pub(crate) fn oom_kills(directory: &Path) -> Result<u64> {
     Ok(below.into_iter().fold(own, u64::saturating_add))
 }
 
+/// Lets a group whose limits are there already have more: the kernel keeps memory and swap together from being less than memory
+/// alone, so that of the two limits the former grows first, and shrinks last.
+pub(crate) fn make_room(directory: &Path, limits: &LinuxResources) -> Result<()> {
+    let Some(Setting { file: name, value, .. }) = limit(limits).into_iter().nth(1) else { return Ok(()) };
+    let together = number(directory, &name)?;
+    let grows = value.parse().map_or(true, |wanted: u64| together.is_some_and(|now| now < wanted));
+    if together.is_some() && grows { file::write(&directory.join(name.as_ref()), &value) } else { Ok(()) }
+}
+
 /// A limit that is none is the largest number of whole pages.
 const NO_LIMIT: u64 = 1 << 62;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use oci_spec::runtime::LinuxResources;
 
-use crate::cgroup::Result;
 use crate::cgroup::controller::{Controller, Setting};
 use crate::cgroup::stats::{Cpu, Stats, Throttling, counters};
+use crate::cgroup::{Result, file};
 
 /// The controller.
 pub(crate) const CONTROLLER: Controller =
@@ -24,6 +24,16 @@ pub(crate) fn time(directory: &Path, stats: &mut Stats) -> Result<()> {
         system: Duration::from_micros(stat.get("system_usec")),
     });
     Ok(())
+}
+
+/// Microseconds, and of how many. `None` is no limit, or no such group.
+pub(crate) fn quota(directory: &Path) -> Result<Option<(u64, u64)>> {
+    let text = file::read_if_there(&directory.join("cpu.max"))?;
+    Ok(text.and_then(|text| {
+        let (quota, period) = text.trim().split_once(' ')?;
+        // Without a limit the quota is `max`.
+        quota.parse().ok().zip(period.parse().ok())
+    }))
 }
 
 fn throttling(directory: &Path, stats: &mut Stats) -> Result<()> {

@@ -1,19 +1,21 @@
 //! From the bytes of a manifest to pods: parse, read into Kubernetes' types, fill in defaults, validate.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use k8s_openapi::api::core::v1 as k8s;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::json;
 
 use super::objects::Objects;
 use super::path::Path;
 use super::problem::Position;
 use super::report::{Document, Report};
 use super::sysctl::Allowed;
+use super::update::Written;
 use super::yaml::{self, Node, Value};
-use super::{Pod, Problems, defaults, supported, typed, validate};
+use super::{Pod, PodKey, Problems, defaults, supported, typed, validate};
 
 mod objects;
 
@@ -24,6 +26,8 @@ pub struct Manifest {
     pub pods: Vec<Pod>,
     /// What they may refer to.
     pub objects: Objects,
+    /// The pods' fields, by namespace and name.
+    pub written: BTreeMap<PodKey, Written>,
 }
 
 /// Decodes a manifest, YAML or JSON, or says everything that is wrong with it.
@@ -78,7 +82,7 @@ const LISTS: [(&str, Option<&str>); 4] = [
 /// A Pod as it is written. The status is of the cluster that it came from.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Written {
+struct Whole {
     #[serde(rename = "apiVersion")]
     _api_version: IgnoredAny,
     #[serde(rename = "kind")]
@@ -190,12 +194,17 @@ impl Reading<'_, '_, '_> {
     }
 
     fn pod(&mut self, node: &Node, path: &Path<'_>) -> Option<Pod> {
-        let Written { metadata, spec, .. } = typed::read(Some(node), path, &mut self.document);
+        let Whole { metadata, spec, .. } = typed::read(Some(node), path, &mut self.document);
         supported::check(node, path, &mut self.document);
         let (mut metadata, mut spec) = (metadata.unwrap_or_default(), spec.unwrap_or_default());
         defaults::apply(&mut metadata, &mut spec);
         self.check_unique("Pod", &metadata, path);
-        validate::pod(&metadata, &spec, self.sysctls, path, &mut self.document)
+        let pod = validate::pod(&metadata, &spec, self.sysctls, path, &mut self.document)?;
+        let ObjectMeta { labels, annotations, uid, .. } = metadata;
+        let metadata = json!({"labels": labels, "annotations": annotations, "uid": uid});
+        let fields = json!({"metadata": metadata, "spec": spec});
+        self.manifest.written.insert(pod.key.clone(), Written::new(fields));
+        Some(pod)
     }
 
     fn check_unique(&mut self, kind: &'static str, metadata: &ObjectMeta, path: &Path<'_>) {

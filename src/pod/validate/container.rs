@@ -6,8 +6,8 @@ use std::path::Path as FilePath;
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::{
-    all_invalid, env, lifecycle, names, one_of, ports, probe, resources, restart, security, volumes,
-    without_nul,
+    all_invalid, env, lifecycle, names, one_of, ports, probe, resize_policy, resources, restart, security,
+    volumes, without_nul,
 };
 use crate::pod::path::Path;
 use crate::pod::report::Document;
@@ -18,6 +18,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) volumes: &'a volumes::Declared<'a>,
     pub(super) security: &'a security::PodSecurity,
     pub(super) host_network: bool,
+    /// `restartPolicy` as written.
+    pub(super) restart_policy: &'a str,
     /// `terminationGracePeriodSeconds` as written.
     pub(super) grace_seconds: i64,
     /// `spec.os` is given.
@@ -44,6 +46,9 @@ pub(super) fn check_all(
     let init_containers = spec.init_containers.as_deref().unwrap_or_default();
     for (index, container) in init_containers.iter().enumerate() {
         let is_sidecar = container.restart_policy.as_deref() == Some("Always");
+        if !is_sidecar {
+            resize_policy::check_init(container, &init_path.index(index), document);
+        }
         let only_of_sidecars = [
             ("lifecycle", container.lifecycle.is_some()),
             ("livenessProbe", container.liveness_probe.is_some()),
@@ -124,6 +129,7 @@ fn check(
     let readiness_probe = probe(&container.readiness_probe, probe::Purpose::Readiness, "readinessProbe");
     let startup_probe = probe(&container.startup_probe, probe::Purpose::LivenessOrStartup, "startupProbe");
     let (restart_policy, restart_rules) = restart::check(container, path, document);
+    let resize_policy = resize_policy::check(container, pod.restart_policy, path, document);
     let lifecycle = container
         .lifecycle
         .as_ref()
@@ -140,6 +146,7 @@ fn check(
         ports,
         volume_mounts,
         resources,
+        resize_policy,
         security,
         liveness_probe,
         readiness_probe,

@@ -18,6 +18,7 @@ mod probe;
 mod probe_period;
 pub(super) mod profiles;
 mod projected;
+mod resize_policy;
 mod resources;
 mod restart;
 mod security;
@@ -106,6 +107,7 @@ fn pod_spec(
             volumes: &declared,
             security: &security,
             host_network,
+            restart_policy: spec.restart_policy.as_deref().unwrap_or_default(),
             grace_seconds: spec.termination_grace_period_seconds.unwrap_or_default(),
             has_os: spec.os.is_some(),
         },

@@ -1,5 +1,9 @@
 //! What a person is told about a pod, situation by situation.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
 use super::*;
 use crate::pod::spec::Hook;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
@@ -333,4 +337,45 @@ fn addresses_users_and_generations_are_told() {
     h.observed.address = None;
     let told = derive(&pod, &h.observed, Intent::Run, node, None, at(1));
     assert_eq!(told.pod_ip.as_deref(), Some("192.0.2.7"));
+}
+
+#[test]
+fn resources_that_are_not_there_yet_show_as_conditions_and_not_as_resources() {
+    let old = {
+        let mut pod = pod(Always, &[], &["a"]);
+        pod.spec.containers[0].resources.cpu_request_millis = Some(100);
+        pod
+    };
+    let mut new = Pod { generation: Some(2), ..old.clone() };
+    new.spec.containers[0].resources.cpu_request_millis = Some(200);
+    let mut h = History::ready();
+    h.start(0, "a");
+    crate::sync::resize::begin(&old, &new, &mut h.observed);
+    let shown = |h: &History| {
+        let status = status(&new, h, 5);
+        let container = &status.container_statuses.as_ref().unwrap()[0];
+        let cpu = |list: &BTreeMap<String, Quantity>| list["cpu"].0.clone();
+        let has = container.resources.as_ref().and_then(|has| has.requests.as_ref()).map(cpu).unwrap();
+        let allocated = container.allocated_resources.as_ref().map(cpu).unwrap();
+        let conditions = status.conditions.iter().flatten().filter(|c| c.type_.starts_with("PodResize"));
+        let conditions: Vec<_> = conditions
+            .map(|c| {
+                assert_eq!((c.status.as_str(), c.observed_generation), ("True", Some(2)));
+                let text = |text: &Option<String>| text.clone().unwrap_or_default();
+                format!("{} {} {}", c.type_, text(&c.reason), text(&c.message)).trim_end().to_owned()
+            })
+            .collect();
+        (has, allocated, conditions)
+    };
+    let (one, two) = ("100m".to_owned(), "200m".to_owned());
+    let in_progress = |rest: &str| vec![format!("PodResizeInProgress{rest}")];
+    assert_eq!(shown(&h), (one.clone(), two.clone(), in_progress("")));
+    crate::sync::resize::end(&new, Err("no".into()), at(5), &mut h.observed);
+    assert_eq!(shown(&h), (one, two.clone(), in_progress(" Error no")));
+    h.observed.infeasible = Some("never".into());
+    h.observed.resize = Resize::Done;
+    assert_eq!(shown(&h).2, ["PodResizePending Infeasible never"]);
+    h.observed.infeasible = None;
+    crate::sync::resize::end(&new, Ok(()), at(6), &mut h.observed);
+    assert_eq!(shown(&h), (two.clone(), two, Vec::new()));
 }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::{Action, Plan};
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Observed, PostStart, Running, State};
-use crate::sync::{init, restart};
+use crate::runtime::observe::{Observed, PostStart, Resize, Running, State};
+use crate::sync::{init, resize, restart};
 
 impl Plan {
     /// What a pod with a sandbox needs, whose end is not settled.
@@ -19,6 +19,22 @@ impl Plan {
             Some(turn) => self.keep(pod, &inits[turn], observed, now),
             None => self.keep_containers(pod, observed, now),
         }
+        self.resize(pod, observed, now);
+    }
+
+    /// Gives what runs the resources that the pod asks for now, once those are gone that are to be restarted for it.
+    fn resize(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
+        let due = match observed.resize {
+            Resize::Done | Resize::UnderWay => return,
+            Resize::Due => None,
+            Resize::Failed { again_at, .. } => Some(again_at),
+        };
+        let mut all = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+        let is_in_the_way =
+            |spec: &ContainerSpec| observed.is_alive(&spec.name) && resize::restarts(pod, spec, observed);
+        if !observed.is_starting() && !all.any(is_in_the_way) {
+            self.at(due, now, Action::Resize);
+        }
     }
 
     /// Containers are started together, but none before the postStart hooks of those before it have ended.
@@ -26,7 +42,10 @@ impl Plan {
         let mut is_held_up = false;
         for spec in &pod.spec.containers {
             let known = observed.container(&spec.name);
-            let is_over = |code| !restart::wanted(pod.spec.restart_policy, spec, code);
+            let is_over = |code| {
+                !restart::wanted(pod.spec.restart_policy, spec, code)
+                    && !resize::restarts(pod, spec, observed)
+            };
             if known.ended().is_some_and(|ended| is_over(ended.code())) {
                 continue;
             }
@@ -46,8 +65,13 @@ impl Plan {
         let known = observed.container(&spec.name);
         match &known.state {
             _ if known.starting => {}
+            State::Absent | State::Ended(_) if matches!(observed.resize, Resize::Due | Resize::UnderWay) => {}
             State::Absent | State::Ended(_) => {
-                let due = known.due(observed.sandboxes).map(|(due, _)| due);
+                // Who was ended for other resources has done nothing to be made to wait for.
+                let due = match resize::restarts(pod, spec, observed) {
+                    true => known.held.as_ref().map(|held| held.due()),
+                    false => known.due(observed.sandboxes).map(|(due, _)| due),
+                };
                 self.at(due, now, Action::Start { container: spec.name.clone(), attempt: known.attempts });
             }
             State::Running(running) => self.tend(pod, spec, observed, running, now),
@@ -67,6 +91,9 @@ impl Plan {
             self.stop(spec, running, Some(stopping), stopping.deadline, true, now);
         } else if let Some(grace) = known.to_end_within(pod.spec.termination_grace_period) {
             self.stop(spec, running, None, restart::after(now, grace), true, now);
+        } else if resize::restarts(pod, spec, observed) {
+            let deadline = restart::after(now, pod.spec.termination_grace_period);
+            self.stop(spec, running, None, deadline, true, now);
         } else if known.post_start == PostStart::Due && spec.lifecycle.post_start.is_some() {
             self.actions.push(Action::PostStart { container: spec.name.clone(), id: running.id.clone() });
         }

@@ -19,7 +19,7 @@ fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> 
     let pod = Arc::new(fixture::pod(policy, &[], &["a", "b"]));
     let (sender, notices) = mpsc::unbounded_channel();
     let fake = Arc::new(play(Fake::new(sender)));
-    let (orders, receiver) = watch::channel(Order::Run);
+    let (orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
     let (updates, mut told) = mpsc::unbounded_channel();
     // Whoever reads the updates lets the pod go.
     tokio::spawn(async move { while told.recv().await.is_some() {} });
@@ -160,4 +160,60 @@ async fn nothing_starts_for_a_pod_that_was_told_to_go_before_it_began() {
     worker.terminate(Duration::from_secs(30));
     let (_, asked) = worker.ended().await;
     assert_eq!(asked, ["remove"]);
+}
+
+/// The pod of [`run`], whose containers have all these requests of cpu, thousandths of one.
+fn requesting(policy: RestartPolicy, millis: u64) -> Order {
+    let mut pod = fixture::pod(policy, &[], &["a", "b"]);
+    for container in &mut pod.spec.containers {
+        container.resources.cpu_request_millis = Some(millis);
+    }
+    Order::Run(Arc::new(pod))
+}
+
+#[tokio::test]
+async fn a_pod_that_runs_is_given_other_resources_once_for_each_edit() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    for (millis, resized) in [(100, "resize a-0 0 b-0 0"), (300, "resize a-0 100 b-0 100")] {
+        worker.orders.send(requesting(Always, millis)).unwrap();
+        worker.until(resized).await;
+    }
+    // The same again is nothing new.
+    worker.orders.send(requesting(Always, 300)).unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    worker.terminate(Duration::ZERO);
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    let resizes: Vec<_> =
+        asked.iter().filter(|asked| asked.contains("adopt") || asked.contains("resize")).collect();
+    assert_eq!(resizes, ["adopt 100", "resize a-0 0 b-0 0", "adopt 300", "resize a-0 100 b-0 100"]);
+}
+
+#[tokio::test]
+async fn resources_that_the_node_does_not_have_are_not_tried() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    worker.orders.send(requesting(Always, 9000)).unwrap();
+    worker.orders.send(requesting(Always, 8000)).unwrap();
+    worker.until("resize a-0 0 b-0 0").await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    assert!(!asked.iter().any(|asked| asked == "adopt 9000"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_later_agent_completes_a_change_of_resources() {
+    let given = crate::state::record::Given {
+        own: crate::pod::spec::Resources { cpu_request_millis: Some(70), ..Default::default() },
+        ..Default::default()
+    };
+    let given = std::collections::BTreeMap::from([("a-0".to_owned(), given)]);
+    let worker = run(Always, true, |fake| fake.left_running("a").had_given(given));
+    worker.until("resize a-0 70").await;
+    worker.until("start b 0").await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    let at = |what: &str| asked.iter().position(|asked| asked == what);
+    assert!(at("resize a-0 70") < at("start b 0"), "{asked:?}");
 }

@@ -152,6 +152,7 @@ fn every_supported_field_reaches_the_model() {
         image: "docker.io/library/nginx".to_owned(),
         restart_policy: Some(RestartPolicy::Never),
         restart_rules: vec![RestartRule::In(vec![42, 43]), RestartRule::NotIn(vec![0])],
+        resize_policy: ResizePolicy { cpu_restarts: false, memory_restarts: true },
         image_pull_policy: PullPolicy::Always,
         args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),
         working_dir: Some("/srv".to_owned()),
@@ -507,7 +508,7 @@ items:
 ---
 {apiVersion: v1, kind: SecretList, items: [{metadata: {name: more}, type: example.com/mine}]}
 ";
-    let Manifest { pods, objects } = manifest(text);
+    let Manifest { pods, objects, .. } = manifest(text);
     assert_eq!(pods.len(), 1);
     let settings = objects.config_map("shop", "settings").unwrap();
     let data = [("colour", "blue"), ("empty", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));

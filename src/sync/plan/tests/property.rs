@@ -17,6 +17,7 @@ enum Happening {
     PauseDies,
     ShimDies,
     AgentRestarts,
+    Resize { container: usize, is_fine: bool },
     Wait { seconds: i64 },
     Delete { grace: u64 },
 }
@@ -35,6 +36,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::PauseDies),
         1 => Just(Happening::ShimDies),
         1 => Just(Happening::AgentRestarts),
+        2 => (container(), proptest::bool::weighted(0.7))
+            .prop_map(|(container, is_fine)| Happening::Resize { container, is_fine }),
         4 => (0..700i64).prop_map(|seconds| Happening::Wait { seconds }),
         1 => (0..60u64).prop_map(|grace| Happening::Delete { grace }),
     ]
@@ -48,13 +51,15 @@ struct World {
     removed: bool,
     next_start_fails: bool,
     next_image_missing: bool,
+    next_resize_fails: bool,
 }
 
 impl World {
     /// Init containers and sidecars in their order, then the containers.
     const NAMES: [&'static str; 6] = ["i", "s", "j", "t", "a", "b"];
 
-    /// `i` and `j` are ordinary init containers, `s` and `t` sidecars; `s` and `a` have hooks.
+    /// `i` and `j` are ordinary init containers, `s` and `t` sidecars; `s` and `a` have hooks, `t` and
+    /// `a` are restarted when their resources change, unless nothing is restarted.
     fn new(policy: RestartPolicy, deadline: Option<u64>) -> Self {
         let mut pod = pod(policy, &["i", "s", "j", "t"], &["a", "b"]);
         pod.spec.active_deadline = deadline.map(Duration::from_secs);
@@ -64,6 +69,9 @@ impl World {
         for spec in [&mut pod.spec.init_containers[1], &mut pod.spec.containers[0]] {
             spec.lifecycle.post_start = Some(Hook::Sleep(Duration::ZERO));
             spec.lifecycle.pre_stop = Some(Hook::Sleep(Duration::ZERO));
+        }
+        for spec in [&mut pod.spec.init_containers[3], &mut pod.spec.containers[0]] {
+            spec.resize_policy.cpu_restarts = policy != Never;
         }
         let mut history = History::default();
         history.observed.began = Some(at(0));
@@ -75,6 +83,7 @@ impl World {
             removed: false,
             next_start_fails: false,
             next_image_missing: false,
+            next_resize_fails: false,
         }
     }
 
@@ -122,6 +131,16 @@ impl World {
                     (known.held, known.stopping, known.health) = (None, None, Health::default());
                 }
                 self.history.observed.taken_over();
+            }
+            Happening::Resize { container, is_fine } => {
+                let old = self.pod.clone();
+                let spec = &mut self.pod.spec;
+                let mut all = spec.init_containers.iter_mut().chain(&mut spec.containers);
+                let resources = &mut all.nth(container).unwrap().resources;
+                resources.cpu_limit_millis = Some(resources.cpu_limit_millis.unwrap_or(0) + 1);
+                drop(all);
+                crate::sync::resize::begin(&old, &self.pod, &mut self.history.observed);
+                self.next_resize_fails = !is_fine;
             }
             Happening::StartFails => self.next_start_fails = true,
             Happening::ImageMissing => self.next_image_missing = true,
@@ -207,6 +226,17 @@ impl World {
                 *stopping = Some(Stopping { deadline, step: StopStep::Signalled { kill_at } });
                 self.check_turn(container.as_str(), deadline);
             }
+            Action::Resize => {
+                let is_fine = !std::mem::take(&mut self.next_resize_fails);
+                let result = if is_fine { Ok(()) } else { Err("no".into()) };
+                let observed = &mut self.history.observed;
+                crate::sync::resize::end(&self.pod, result, at(now), observed);
+                let restarts = |(name, _): &(&ContainerName, _)| {
+                    let spec = self.pod.spec.container(name).unwrap();
+                    crate::sync::resize::restarts(&self.pod, spec, observed)
+                };
+                assert!(!observed.running().any(|one| restarts(&one)), "one that runs on is to be restarted");
+            }
             Action::Kill { container, .. } => {
                 self.history.exit(now, container.as_str(), 137);
             }
@@ -234,6 +264,7 @@ impl World {
         } else if std::mem::take(&mut self.next_start_fails) {
             self.history.start_fails(now, container);
         } else {
+            self.history.observed.container_mut(&name(container)).given = None;
             self.history.start(now, container);
         }
     }

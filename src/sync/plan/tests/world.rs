@@ -7,9 +7,10 @@ use crate::pod::Pod;
 use crate::pod::spec::tests::probe;
 use crate::pod::spec::{Hook, Probe, ProbeHandler, RestartPolicy, RestartRule, TcpSocket};
 use crate::runtime::fixture::{self, History, at, name};
-use crate::runtime::observe::{Held, PostStart, StopStep, Stopping};
+use crate::runtime::observe::{Held, PostStart, Resize, StopStep, Stopping};
 use crate::status::derive::derive;
 use crate::sync::plan::{Action, Intent, plan, terminate};
+use crate::sync::resize;
 
 /// A pod, and what its containers do.
 #[derive(Debug, Default)]
@@ -34,6 +35,9 @@ struct Behaviour {
     image_missing: bool,
 }
 
+/// A limit of cpu that every container has at first, thousandths of one; each change gives it so much more.
+const LIMIT: u64 = 100;
+
 /// Something that takes a while, and then is fine or is not. Without a time it never ends.
 #[derive(Debug, Clone, Copy)]
 struct Takes {
@@ -47,6 +51,7 @@ enum Happening {
     PostStart { id: String, is_fine: bool },
     PreStop { id: String },
     Started { id: String },
+    Resized { is_fine: bool },
     Sick { id: String },
     Event(String),
 }
@@ -54,13 +59,15 @@ enum Happening {
 /// The world at one moment.
 struct World<'a> {
     script: &'a Script,
-    pod: &'a Pod,
+    pod: Pod,
     history: History,
     intent: Intent,
     now: i64,
     agenda: BTreeMap<i64, VecDeque<Happening>>,
     phase: String,
     removed: bool,
+    /// The next change of resources cannot be made.
+    memory_in_use: bool,
     trace: Vec<(i64, Vec<String>)>,
 }
 
@@ -84,6 +91,7 @@ impl Script {
 
     fn container(&mut self, kind: &str, container: &str, words: &str) {
         let mut spec = fixture::container(container);
+        spec.resources.cpu_limit_millis = Some(LIMIT);
         let mut behaviour = Behaviour { term: Some((0, 143)), ..Behaviour::default() };
         let sleep = Some(Hook::Sleep(Duration::from_secs(1)));
         for word in words.split(' ') {
@@ -104,6 +112,7 @@ impl Script {
                 "restart" => spec.restart_policy = Some(policy(value)),
                 "in" => spec.restart_rules.push(RestartRule::In(codes(value))),
                 "notin" => spec.restart_rules.push(RestartRule::NotIn(codes(value))),
+                "restarts-to-resize" => spec.resize_policy.cpu_restarts = true,
                 "image-missing" => behaviour.image_missing = true,
                 other => panic!("no such option: {other}"),
             }
@@ -125,13 +134,14 @@ impl Script {
     pub(super) fn play(&self) -> String {
         let mut world = World {
             script: self,
-            pod: self.pod.as_ref().unwrap(),
+            pod: self.pod.clone().unwrap(),
             history: History::default(),
             intent: Intent::Run,
             now: 0,
             agenda: BTreeMap::new(),
             phase: String::new(),
             removed: false,
+            memory_in_use: false,
             trace: Vec::new(),
         };
         world.history.observed.began = Some(at(0));
@@ -225,7 +235,7 @@ impl World<'_> {
                 return None;
             }
             self.look();
-            let plan = plan(self.pod, &self.history.observed, self.intent, at(self.now));
+            let plan = plan(&self.pod, &self.history.observed, self.intent, at(self.now));
             if plan.actions.is_empty() {
                 return plan.wake_at.map(|wake| wake.as_second());
             }
@@ -237,7 +247,7 @@ impl World<'_> {
 
     /// Notes a change of phase.
     fn look(&mut self) {
-        let status = derive(self.pod, &self.history.observed, self.intent, None, None, at(self.now));
+        let status = derive(&self.pod, &self.history.observed, self.intent, None, None, at(self.now));
         let phase = status.phase.unwrap();
         if phase != self.phase {
             self.note(format!("({phase}{})", status.reason.map(|why| format!(" {why}")).unwrap_or_default()));
@@ -288,6 +298,12 @@ impl World<'_> {
                     self.later(seconds, Happening::Exit { id, code });
                 }
             }
+            Action::Resize => {
+                self.note("resize");
+                self.history.observed.resize = Resize::UnderWay;
+                let is_fine = !std::mem::take(&mut self.memory_in_use);
+                self.later(0, Happening::Resized { is_fine });
+            }
             Action::Kill { container, id } => {
                 self.note(format!("kill:{container}"));
                 self.history.observed.container_mut(&container).stopping =
@@ -311,6 +327,7 @@ impl World<'_> {
             return;
         }
         self.note(format!("+{container}"));
+        self.history.observed.container_mut(&name(container)).given = None;
         self.history.start(now, container);
         let id = || format!("{container}-{attempt}");
         if let Some((seconds, code)) = nth(&behaviour.runs, attempt).flatten() {
@@ -362,6 +379,11 @@ impl World<'_> {
                 self.note(format!("sick:{container}"));
                 self.history.sick(&container, None);
             }
+            Happening::Resized { is_fine } => {
+                self.note(if is_fine { "resized" } else { "not-resized" });
+                let result = if is_fine { Ok(()) } else { Err("no".to_owned()) };
+                resize::end(&self.pod, result, at(self.now), &mut self.history.observed);
+            }
             Happening::Event(event) => self.event(&event),
         }
     }
@@ -371,7 +393,19 @@ impl World<'_> {
         match event.split_once(' ').unwrap() {
             ("delete", grace) => {
                 let grace = Duration::from_secs(grace.parse().unwrap());
-                self.intent = terminate(self.intent, self.pod, &self.history.observed, at(self.now), grace);
+                self.intent = terminate(self.intent, &self.pod, &self.history.observed, at(self.now), grace);
+            }
+            ("resize" | "fails-to-resize", containers) => {
+                self.memory_in_use = event.starts_with("fails");
+                let old = self.pod.clone();
+                let spec = &mut self.pod.spec;
+                for spec in spec.init_containers.iter_mut().chain(&mut spec.containers) {
+                    if containers.split(',').any(|named| named == spec.name.as_str()) {
+                        spec.resources.cpu_limit_millis =
+                            spec.resources.cpu_limit_millis.map(|limit| limit + LIMIT);
+                    }
+                }
+                resize::begin(&old, &self.pod, &mut self.history.observed);
             }
             ("shim", "dies") => self.history.observed.shim_lost(at(self.now)),
             ("agent", "restarts") => {
