@@ -3,6 +3,7 @@
 pub mod user_id_pool;
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
@@ -187,6 +188,8 @@ pub struct Config {
     pub user_ids: UserIdPool,
     /// The domain of the cluster's services, such as `cluster.local`.
     pub cluster_domain: String,
+    /// Addresses of the cluster's name service; empty without one.
+    pub cluster_dns: Vec<IpAddr>,
 }
 
 /// Processes and threads of a pod when nobody says otherwise.
@@ -299,6 +302,7 @@ impl Config {
             pod_max_pids: POD_MAX_PIDS,
             user_ids: UserIdPool::default(),
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
+            cluster_dns: Vec::new(),
         })
     }
 }

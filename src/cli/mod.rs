@@ -8,6 +8,7 @@ mod run;
 mod stats;
 
 use std::io::{self, IsTerminal, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -127,6 +128,15 @@ struct Flags {
         value_parser = config::cluster_domain
     )]
     cluster_domain: String,
+    /// Addresses of the cluster's name service, for pods whose dnsPolicy asks for it; without any, such pods have the node's.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_CLUSTER_DNS",
+        value_name = "ADDRESS,...",
+        value_delimiter = ','
+    )]
+    cluster_dns: Vec<IpAddr>,
 }
 
 impl Flags {
@@ -140,6 +150,7 @@ impl Flags {
             pod_max_pids: self.pod_max_pids,
             user_ids: self.user_ids,
             cluster_domain: self.cluster_domain,
+            cluster_dns: self.cluster_dns,
             ..config
         })
     }

@@ -64,6 +64,11 @@ fn pod(pod: &Pod) {
         assert!(alias.ip.parse::<IpAddr>().is_ok(), "{alias:?}");
         assert!(alias.hostnames.iter().all(|name| name.split('.').all(is_label)), "{alias:?}");
     }
+    if let Some(config) = &spec.dns_config {
+        let is_word = |text: &String| !text.is_empty() && !text.contains(char::is_whitespace);
+        assert!(config.nameservers.iter().all(|ip| ip.parse::<IpAddr>().is_ok()), "{config:?}");
+        assert!(config.searches.iter().all(is_word), "{config:?}");
+    }
     assert!(!spec.containers.is_empty());
     for sysctl in &spec.sysctls {
         let words = sysctl.name.split(['.', '/']);

@@ -82,6 +82,7 @@ impl World {
             pod_max_pids: -1,
             user_ids: Default::default(),
             cluster_domain: "cluster.local".to_owned(),
+            cluster_dns: Vec::new(),
         }
     }
 

@@ -57,6 +57,12 @@ pub struct PodSpec {
     /// Further lines of /etc/hosts.
     #[serde(default)]
     pub host_aliases: Vec<HostAlias>,
+    /// Whose name service the pod uses.
+    #[serde(default)]
+    pub dns_policy: DnsPolicy,
+    /// What the pod adds to it.
+    #[serde(default)]
+    pub dns_config: Option<DnsConfig>,
     /// Share the node's network and UTS namespaces.
     pub host_network: bool,
     /// Share the node's PID namespace. Not together with `share_process_namespace`.
@@ -401,6 +407,8 @@ pub(crate) mod tests {
             subdomain: None,
             set_hostname_as_fqdn: false,
             host_aliases: Vec::new(),
+            dns_policy: DnsPolicy::ClusterFirst,
+            dns_config: None,
             host_network: false,
             host_pid: false,
             host_ipc: false,

@@ -33,6 +33,15 @@ const POD: &Table =
 const SPEC: &Table = &[
     ("activeDeadlineSeconds", Any),
     ("containers", List(CONTAINER)),
+    (
+        "dnsConfig",
+        Object(&[
+            ("nameservers", Any),
+            ("options", List(&[("name", Any), ("value", Any)])),
+            ("searches", Any),
+        ]),
+    ),
+    ("dnsPolicy", Any),
     ("hostIPC", Any),
     ("hostNetwork", Any),
     ("hostPID", Any),
@@ -62,10 +71,8 @@ const SPEC: &Table = &[
     ("topologySpreadConstraints", NoEffect),
     // There are no Services whose variables could be set.
     ("enableServiceLinks", NoEffect),
-    // What happens anyway. Without a cluster's DNS, ClusterFirst means Default, to a kubelet too.
+    // What happens anyway.
     ("automountServiceAccountToken", Only(&["false"])),
-    ("dnsConfig", Empty),
-    ("dnsPolicy", Only(&["ClusterFirst", "ClusterFirstWithHostNet", "Default"])),
     ("ephemeralContainers", Empty),
     ("evictionResponders", Empty),
     ("imagePullSecrets", Empty),

@@ -1,12 +1,15 @@
 //! The three files of /etc that the pod's containers share: hosts, hostname, resolv.conf.
 
 mod hosts;
+mod resolv_conf;
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+
+use resolv_conf::{Cluster, Resolver};
 
 use super::host_name;
 use super::oci::NodeFacts;
@@ -22,13 +25,21 @@ const STUB: &str = "127.0.0.53";
 /// Read of a file of the host at most, bytes.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Why a file could not be written.
+/// Why the files could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("write {path}")]
-pub struct Error {
-    path: PathBuf,
-    #[source]
-    source: io::Error,
+pub enum Error {
+    /// A system call failed.
+    #[error("write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The host's resolv.conf does not say what it should.
+    #[error("read the host's resolv.conf: {0}")]
+    Resolvers(String),
 }
 
 /// Writes the files; `hostname` is what the kernel tells in the pod. The pod's directory exists.
@@ -49,7 +60,24 @@ pub fn write(
     };
     write_file(&layout.etc_hosts(&pod.uid), &hosts)?;
     write_file(&layout.etc_hostname(&pod.uid), format!("{hostname}\n").as_bytes())?;
-    write_file(&layout.resolv_conf(&pod.uid), &resolv_conf(&RESOLVERS.map(PathBuf::from)))
+    write_file(&layout.resolv_conf(&pod.uid), resolver(pod, node)?.to_text().as_bytes())
+}
+
+/// The pod's resolver. Tells what was left out of it.
+fn resolver(pod: &Pod, node: &NodeFacts) -> Result<Resolver, Error> {
+    let host = resolv_conf(&RESOLVERS.map(PathBuf::from));
+    let host = Resolver::parse(&String::from_utf8_lossy(&host));
+    let host = host.map_err(|error| Error::Resolvers(error.to_string()))?;
+    let cluster = Cluster { dns: &node.cluster_dns, domain: &node.cluster_domain };
+    if resolv_conf::wants_cluster(pod) && node.cluster_dns.is_empty() {
+        // As common here as it is odd in a cluster, where a kubelet warns.
+        tracing::info!(pod = %pod.key, "MissingClusterDNS: falling back to the Default policy");
+    }
+    let (resolver, warnings) = resolv_conf::of_pod(pod, host, cluster);
+    for warning in warnings {
+        tracing::warn!(pod = %pod.key, "DNSConfigForming: {warning}");
+    }
+    Ok(resolver)
 }
 
 /// The first of the files that does not send the pod to the node's loopback; nothing if there is none.
@@ -71,7 +99,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Writes in place: the file is bind-mounted into containers, so it must stay the same file.
 fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let failed = |source| Error { path: path.to_owned(), source };
+    let failed = |source| Error::Write { path: path.to_owned(), source };
     if is_same(path, bytes) {
         return Ok(());
     }

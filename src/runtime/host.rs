@@ -226,6 +226,7 @@ fn facts(cgroups: &Cgroups, config: &Config) -> NodeFacts {
     NodeFacts {
         hostname: hostname.unwrap_or_else(|| "localhost".to_owned()),
         cluster_domain: config.cluster_domain.clone(),
+        cluster_dns: config.cluster_dns.clone(),
         address: address(),
         memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0),
         resources: resources::Node {

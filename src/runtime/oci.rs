@@ -96,6 +96,8 @@ pub struct NodeFacts {
     pub hostname: String,
     /// The domain of the cluster's services.
     pub cluster_domain: String,
+    /// Addresses of the cluster's name service; empty without one.
+    pub cluster_dns: Vec<IpAddr>,
     /// The address by which it reaches the world.
     pub address: Option<IpAddr>,
     /// Its memory, bytes.

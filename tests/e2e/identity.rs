@@ -126,3 +126,81 @@ fn what_a_container_writes_into_the_hosts_file_its_siblings_read() {
         run.stop();
     });
 }
+
+const RESOLV_CONF: &str = "read=/etc/resolv.conf";
+
+/// The words after a keyword, in all lines of a resolv.conf.
+fn words<'a>(resolv_conf: &'a str, keyword: &str) -> Vec<&'a str> {
+    let lines = resolv_conf.lines().filter_map(|line| line.strip_prefix(keyword)?.strip_prefix(' '));
+    lines.flat_map(str::split_whitespace).collect()
+}
+
+#[test]
+fn a_pod_can_say_itself_whom_to_ask() {
+    world(|world| {
+        let pod = two(world).spec("dnsPolicy", json!("None")).spec(
+            "dnsConfig",
+            json!({
+                "nameservers": ["192.0.2.53", "2001:db8::53"],
+                "searches": ["a.test", "b.test."],
+                "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+            }),
+        );
+        let run = world.run(&pod);
+        for container in ["a", "b"] {
+            assert_eq!(
+                text(world, container, RESOLV_CONF),
+                "search a.test b.test.\nnameserver 192.0.2.53\nnameserver 2001:db8::53\noptions ndots:2 edns0\n"
+            );
+        }
+        run.stop();
+    });
+}
+
+#[test]
+fn where_there_is_a_cluster_its_name_service_is_asked() {
+    world(|world| {
+        let pod = two(world).spec("dnsConfig", json!({"options": [{"name": "ndots", "value": "3"}]}));
+        let flags = ["--cluster-dns", "192.0.2.10,2001:db8::10", "--cluster-domain", "example.org"];
+        let run = world.run_with(&pod, &flags);
+        let resolv_conf = text(world, "a", RESOLV_CONF);
+        assert_eq!(words(&resolv_conf, "nameserver"), ["192.0.2.10", "2001:db8::10"]);
+        let own = ["default.svc.example.org", "svc.example.org", "example.org"];
+        assert_eq!(words(&resolv_conf, "search")[..3], own);
+        assert_eq!(words(&resolv_conf, "options"), ["ndots:3"]);
+        run.stop();
+    });
+}
+
+#[test]
+fn without_a_cluster_and_by_default_the_nodes_name_service_is_asked() {
+    world(|world| {
+        for (name, policy, flags) in
+            [("none", "ClusterFirst", &[][..]), ("default", "Default", &["--cluster-dns", "192.0.2.10"])]
+        {
+            let container = world.container(name, &[RESOLV_CONF]);
+            let pod = world.pod(name, [container]).spec("dnsPolicy", json!(policy)).restart_policy("Never");
+            world.run_with(&pod, flags).wait().success();
+            let resolv_conf = text(world, name, RESOLV_CONF);
+            assert!(!resolv_conf.contains("192.0.2.10"), "{policy}: {resolv_conf}");
+            let own = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+            // Where it is systemd's stub, pods have what is behind it.
+            if !own.contains("127.0.0.53") {
+                let first = words(&own, "nameserver").into_iter().take(3).collect::<Vec<_>>();
+                assert_eq!(words(&resolv_conf, "nameserver"), first, "{policy}");
+            }
+        }
+    });
+}
+
+#[test]
+fn resolvers_beyond_the_third_are_left_out_and_told() {
+    world(|world| {
+        let flags = ["--cluster-dns", "192.0.2.1,192.0.2.2,192.0.2.3,192.0.2.4"];
+        let run = world.run_with(&two(world), &flags);
+        let resolv_conf = text(world, "a", RESOLV_CONF);
+        assert_eq!(words(&resolv_conf, "nameserver"), ["192.0.2.1", "192.0.2.2", "192.0.2.3"]);
+        run.expect_error("DNSConfigForming: Nameserver limits were exceeded");
+        run.stop();
+    });
+}

@@ -4,6 +4,7 @@
 //! is wrong it reports, and then returns something smaller or nothing: a Pod is used only when nothing was reported.
 
 mod container;
+mod dns;
 mod downward;
 mod env;
 mod handler;
@@ -115,6 +116,7 @@ fn pod_spec(
         document,
     );
     let identity = identity::check(spec, pod_name, path, document);
+    let (dns_policy, dns_config) = dns::check(spec, path, document);
     let node_name = spec.node_name.as_deref().unwrap_or_default();
     if !node_name.is_empty() {
         all_invalid(&path.field("nodeName"), node_name, names::dns_subdomain(node_name), document);
@@ -134,6 +136,8 @@ fn pod_spec(
         subdomain: identity.subdomain,
         set_hostname_as_fqdn: identity.set_hostname_as_fqdn,
         host_aliases: identity.host_aliases,
+        dns_policy,
+        dns_config,
         host_network,
         host_pid: spec.host_pid == Some(true),
         host_ipc: spec.host_ipc == Some(true),

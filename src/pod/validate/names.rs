@@ -32,6 +32,28 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
+/// A domain in which names are looked for: a DNS subdomain, whose labels may have underscores too.
+pub(super) fn search_domain(text: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    limit(text, 253, &mut wrong);
+    let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let label = label.strip_prefix('_').unwrap_or(label).as_bytes();
+        let ends = [label.first(), label.last()];
+        ends.iter().all(|end| end.is_some_and(|end| is_end(*end)))
+            && label.iter().all(|byte| is_end(*byte) || matches!(byte, b'-' | b'_'))
+    };
+    if !text.split('.').all(is_label) {
+        wrong.push(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and \
+             must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+             '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
+                .to_owned(),
+        );
+    }
+    wrong
+}
+
 /// An IP address, not necessarily in its shortest form. What is wrong with it, if anything.
 pub(super) fn ip(text: &str) -> Option<&'static str> {
     match text.parse::<IpAddr>() {

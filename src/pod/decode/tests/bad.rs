@@ -38,6 +38,27 @@ fn long_values_are_cut_and_long_names_refused() {
 }
 
 #[test]
+fn a_list_of_search_domains_has_its_bounds() {
+    let searches = |count: usize, length: usize| {
+        let domains: Vec<String> = (0..count).map(|number| format!("x{number:x>0$}x", length - 2)).collect();
+        manifest("spec", &format!("dnsConfig: {{searches: [{}]}}", domains.join(", ")))
+    };
+    let said = |manifest: &str| match decode(manifest.as_bytes(), "f") {
+        Ok(_) => String::new(),
+        Err(problems) => problems.to_string(),
+    };
+    for (count, length, expected) in [
+        (32, 63, ""),
+        (33, 4, "must not have more than 32 search paths"),
+        // Of 63 characters and a space, one more than there may be.
+        (32, 64, "must not have more than 2048 characters (including spaces) in the search list"),
+    ] {
+        let said = said(&searches(count, length));
+        assert!(said.ends_with(expected) && said.is_empty() == expected.is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn objects_hold_at_most_a_mebibyte() {
     let value = "x".repeat(1 << 20);
     let object =
@@ -94,7 +115,13 @@ fn check(title: &str, manifest: &str, expected: &str) {
     assert_eq!(said.join("\n"), expected.trim_end(), "{title}\n{manifest}");
 }
 
-const SENTENCES: [(&str, &str); 7] = [
+const SENTENCES: [(&str, &str); 8] = [
+    (
+        "<SEARCH>",
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and \
+         must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+         '_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?(\\._?[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')",
+    ),
     (
         "<SIGNALS>",
         r#""SIGABRT", "SIGALRM", "SIGBUS", "SIGCHLD", "SIGCLD", "SIGCONT", "SIGFPE", "SIGHUP", "SIGILL", "SIGINT", "SIGIO", "SIGIOT", "SIGKILL", "SIGPIPE", "SIGPOLL", "SIGPROF", "SIGPWR", "SIGQUIT", "SIGRTMAX", "SIGRTMAX-1", "SIGRTMAX-10", "SIGRTMAX-11", "SIGRTMAX-12", "SIGRTMAX-13", "SIGRTMAX-14", "SIGRTMAX-2", "SIGRTMAX-3", "SIGRTMAX-4", "SIGRTMAX-5", "SIGRTMAX-6", "SIGRTMAX-7", "SIGRTMAX-8", "SIGRTMAX-9", "SIGRTMIN", "SIGRTMIN+1", "SIGRTMIN+10", "SIGRTMIN+11", "SIGRTMIN+12", "SIGRTMIN+13", "SIGRTMIN+14", "SIGRTMIN+15", "SIGRTMIN+2", "SIGRTMIN+3", "SIGRTMIN+4", "SIGRTMIN+5", "SIGRTMIN+6", "SIGRTMIN+7", "SIGRTMIN+8", "SIGRTMIN+9", "SIGSEGV", "SIGSTKFLT", "SIGSTOP", "SIGSYS", "SIGTERM", "SIGTRAP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGUSR1", "SIGUSR2", "SIGVTALRM", "SIGWINCH", "SIGXCPU", "SIGXFSZ""#,

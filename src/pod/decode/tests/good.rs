@@ -68,6 +68,16 @@ fn every_supported_field_reaches_the_model() {
         ip: ip.to_owned(),
         hostnames: names.iter().map(|name| (*name).to_owned()).collect(),
     };
+    let option = |name: &str, value: Option<&str>| DnsOption {
+        name: name.to_owned(),
+        value: value.map(str::to_owned),
+    };
+    let dns_config = DnsConfig {
+        nameservers: vec!["192.0.2.1".to_owned()],
+        searches: vec!["a.test".to_owned(), ".".to_owned()],
+        options: vec![option("ndots", Some("2")), option("edns0", None)],
+    };
+    assert_eq!((spec.dns_policy, &spec.dns_config), (DnsPolicy::None, &Some(dns_config)));
     assert_eq!(spec.host_aliases, [alias("10.1.2.3", &["a.remote", "b"]), alias("FE80::1", &[])]);
     assert_eq!((spec.host_pid, spec.host_ipc, spec.share_process_namespace), (true, false, false));
     assert_eq!(spec.supplemental_groups, [10, 20]);
