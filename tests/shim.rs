@@ -476,3 +476,17 @@ fn killing_pause_ends_the_containers_and_a_new_sandbox_can_follow() {
     assert_eq!(agent.run(world.container("b", &["true"])), Ok((0, None)));
     assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
 }
+
+#[test]
+fn containers_begin_anew_only_when_none_runs() {
+    let Some(world) = World::new("anew") else { return };
+    let mut agent = world.connect(1);
+    agent.call(world.sandbox()).unwrap();
+    agent.call(Call::StartContainer(world.container("a", &["sleep", "1000"]))).unwrap();
+    assert_eq!(agent.call(Call::Reset), Err("containers still run".to_owned()));
+    agent.call(Call::Kill { id: "a".to_owned() }).unwrap();
+    assert_eq!(agent.end_of("a"), Ok((137, Some(9))));
+    assert_eq!(agent.call(Call::Reset), Ok(Reply::Done));
+    assert_eq!(agent.record().event, Event::ContainersReset);
+    assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
+}

@@ -201,7 +201,7 @@ pub struct ContainerSpec {
     /// When it is started again, where that differs from the pod's policy. `Always` makes an init container a sidecar.
     #[serde(default)]
     pub restart_policy: Option<RestartPolicy>,
-    /// Exit codes after which it is started again whatever the policy (KEP-5307).
+    /// Exit codes after which it, or all of the pod, is started again whatever the policy (KEP-5307).
     #[serde(default)]
     pub restart_rules: Vec<RestartRule>,
     /// What happens after its start and before its end. On init containers only sidecars have one.
@@ -236,13 +236,43 @@ pub enum TerminationMessagePolicy {
     FallbackToLogsOnError,
 }
 
-/// An entry of `restartPolicyRules`, whose action is `Restart`. The rules are looked at in order; the first one that
-/// matches decides.
+/// An entry of `restartPolicyRules`. The rules are looked at in order; the first one that matches decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RestartRule {
-    /// Start the container again after one of these exit codes.
+pub struct RestartRule {
+    /// What follows.
+    #[serde(default)]
+    pub action: RestartAction,
+    /// When.
+    #[serde(flatten)]
+    pub exit_codes: ExitCodes,
+}
+
+impl RestartRule {
+    /// True if it says what follows that exit code.
+    pub fn matches(&self, exit_code: i32) -> bool {
+        match &self.exit_codes {
+            ExitCodes::In(codes) => codes.contains(&exit_code),
+            ExitCodes::NotIn(codes) => !codes.contains(&exit_code),
+        }
+    }
+}
+
+/// What follows the end of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartAction {
+    /// It is started again.
+    #[default]
+    Restart,
+    /// All containers of the pod are killed and started again, init containers first (KEP-5532).
+    RestartAllContainers,
+}
+
+/// Exit codes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ExitCodes {
+    /// One of these.
     In(Vec<i32>),
-    /// Likewise after any other than these.
+    /// Any other than these.
     NotIn(Vec<i32>),
 }
 

@@ -236,6 +236,12 @@ impl Runtime for Fake {
         Ok(())
     }
 
+    async fn reset(&self) -> Result<(), Error> {
+        self.ask("reset".into());
+        self.record(Event::ContainersReset);
+        Ok(())
+    }
+
     async fn exec(
         &self,
         id: &str,

@@ -105,6 +105,10 @@ impl History {
         self.event(second, Event::ContainerExited { container: attempt, exit, message })
     }
 
+    pub(crate) fn reset(&mut self, second: i64) -> &mut Self {
+        self.event(second, Event::ContainersReset)
+    }
+
     fn attempts(&self, container: &str) -> u32 {
         self.observed.container(&name(container)).attempts
     }

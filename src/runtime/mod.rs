@@ -140,6 +140,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// Kills a container and all its processes. Fine when it has ended.
     fn kill(&self, id: &str) -> impl Future<Output = Result<(), Error>> + Send;
 
+    /// Has it written down that all containers begin anew, none of which runs.
+    fn reset(&self) -> impl Future<Output = Result<(), Error>> + Send;
+
     /// Runs a program in a running container, to its end; it and all that it has started are killed after `timeout`. Dropped
     /// before its end, this leaves the program to its timeout.
     fn exec(

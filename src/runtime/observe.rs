@@ -39,6 +39,10 @@ pub struct Observed {
     pub resize: Resize,
     /// Why the resources that the manifest asks for now are not even tried.
     pub infeasible: Option<String>,
+    /// That all containers begin anew is being written down.
+    pub resetting: bool,
+    /// They do so not before then.
+    pub next_round: Option<Timestamp>,
     containers: BTreeMap<ContainerName, Container>,
 }
 
@@ -168,6 +172,8 @@ pub struct Ended {
     pub how: Ending,
     /// Its termination message.
     pub message: Option<String>,
+    /// Number of the record that told of it: says what came first of two ends.
+    pub seq: u64,
 }
 
 /// How a container ended.
@@ -315,6 +321,7 @@ impl Observed {
             Event::ContainerExited { container, exit, message } => {
                 self.container_ended(container, Ending::Exit(exit), message, at);
             }
+            Event::ContainersReset => self.reset(at),
         }
     }
 
@@ -332,7 +339,8 @@ impl Observed {
         for container in self.containers.values_mut() {
             if let State::Running(running) = &container.state {
                 let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
-                container.state = State::Ended(running.ended(Ending::Exit(exit), None, at));
+                container.state =
+                    State::Ended(running.ended(Ending::Exit(exit), None, at, self.last_seq + 1));
                 container.stopping = None;
                 container.health = Health::default();
             }
@@ -366,16 +374,28 @@ impl Observed {
     }
 
     fn container_ended(&mut self, attempt: Attempt, how: Ending, message: Option<String>, at: Timestamp) {
-        let sandbox = self.sandboxes;
+        let (sandbox, seq) = (self.sandboxes, self.last_seq);
         let Some(container) = self.begin(&attempt) else { return };
         container.state = State::Ended(match &container.state {
-            State::Running(running) if running.id == attempt.id => running.ended(how, message, at),
+            State::Running(running) if running.id == attempt.id => running.ended(how, message, at, seq),
             // The end had been concluded from the loss of the shim: the journal knows no better moment.
             State::Ended(ended) if ended.id == attempt.id => return,
-            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how, message },
+            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how, message, seq },
         });
         container.stopping = None;
         container.health = Health::default();
+    }
+
+    /// All containers begin anew: how they ended is the past.
+    fn reset(&mut self, at: Timestamp) {
+        self.next_round = Some(restart::next_round(at));
+        for container in self.containers.values_mut() {
+            if let State::Ended(ended) = &container.state {
+                container.previous = Some(ended.clone());
+                container.state = State::Absent;
+            }
+            container.held = None;
+        }
     }
 
     /// The container of that attempt, moved on to it if it is a new one.
@@ -489,7 +509,7 @@ impl Container {
 }
 
 impl Running {
-    fn ended(&self, how: Ending, message: Option<String>, at: Timestamp) -> Ended {
+    fn ended(&self, how: Ending, message: Option<String>, at: Timestamp, seq: u64) -> Ended {
         Ended {
             id: self.id.clone(),
             started_at: self.started_at,
@@ -497,6 +517,7 @@ impl Running {
             sandbox: self.sandbox,
             how,
             message,
+            seq,
         }
     }
 }

@@ -284,6 +284,11 @@ impl Runtime for PodRuntime {
         shim.tell(Call::Kill { id: id.to_owned() }).await.map_err(|e| Error::chain(&e))
     }
 
+    async fn reset(&self) -> Result<(), Error> {
+        let shim = self.connected().await?;
+        shim.tell(Call::Reset).await.map_err(|e| Error::chain(&e))
+    }
+
     async fn exec(
         &self,
         id: &str,

@@ -6,6 +6,7 @@
 //!                                      ├─ Exec ───────────> container::enter ───> ExecReport, ExecTimeout, ExecExit
 //!                                      ├─ Signal, Kill ───> pidfd, cgroup
 //!                                      ├─ MountTmpfs ─────> its root
+//!                                      ├─ Reset ──────────> journal
 //!                                      └─ Shutdown ───────> kill all; the last exit ends the loop
 //!   child ── exit, output ──> journal, log ── Record ──> every subscribed agent
 //! ```
@@ -247,6 +248,11 @@ impl Shim {
                 Ok(root) => self.reply(caller, Ok(Reply::Tmpfs), vec![root]),
                 Err(failure) => self.reply(caller, Err(failure.to_string()), Vec::new()),
             },
+            Call::Reset if self.containers.is_empty() => {
+                self.record(Event::ContainersReset)?;
+                self.reply(caller, Ok(Reply::Done), Vec::new());
+            }
+            Call::Reset => self.reply(caller, Err("containers still run".to_owned()), Vec::new()),
             Call::Shutdown => self.shut_down(caller),
         }
         Ok(())

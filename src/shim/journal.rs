@@ -154,7 +154,7 @@ impl Unfinished {
     /// Takes note of the next event.
     pub(crate) fn fold(&mut self, event: &Event) {
         match event {
-            Event::ShimStarted { .. } => {}
+            Event::ShimStarted { .. } | Event::ContainersReset => {}
             Event::SandboxStarted { .. } => self.sandbox = true,
             Event::SandboxExited { .. } => self.sandbox = false,
             Event::ContainerStarted { container, .. } => self.containers.push(container.clone()),

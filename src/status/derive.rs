@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ContainerUser, HostIP, LinuxContainerUser, PodIP, PodStatus,
+    ContainerUser, HostIP, LinuxContainerUser, PodCondition, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{self, Fact};
 use super::echo;
-use crate::pod::spec::QosClass;
+use crate::pod::spec::{QosClass, RestartAction};
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Resize, Sandbox, State};
 use crate::shim::protocol::User;
@@ -42,7 +42,7 @@ pub fn derive(
     let exceeded = view.has_exceeded_deadline();
     let old_conditions = before.and_then(|before| before.conditions.as_deref()).unwrap_or_default();
     let start_time = before.and_then(|before| before.start_time.clone());
-    let mut conditions = conditions::dated(view.facts(phase), old_conditions, now);
+    let mut conditions = conditions::dated(view.facts(phase, old_conditions), old_conditions, now);
     for condition in &mut conditions {
         condition.observed_generation = pod.generation;
     }
@@ -93,7 +93,7 @@ impl View<'_> {
             None => {}
         }
         // Said at once, while what still runs is ended.
-        if self.has_exceeded_deadline() || outcome::failed_init(self.pod, self.observed).is_some() {
+        if self.has_exceeded_deadline() || outcome::has_failed_init(self.pod, self.observed) {
             return "Failed";
         }
         let mut containers = self.pod.spec.containers.iter();
@@ -114,7 +114,7 @@ impl View<'_> {
         verdict.is_some_and(|verdict| verdict.outcome == Outcome::DeadlineExceeded)
     }
 
-    fn facts(&self, phase: &str) -> Vec<Fact> {
+    fn facts(&self, phase: &str, old: &[PodCondition]) -> Vec<Fact> {
         let sidecars = self.pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
         let unready = sidecars.chain(&self.pod.spec.containers).filter(|c| !self.is_ready(c));
         let unready: Vec<_> = unready.map(|c| c.name.as_str()).collect();
@@ -125,16 +125,14 @@ impl View<'_> {
             _ => Fact::because(kind, "ContainersNotReady", "unready", &unready),
         };
         let sandbox = if self.observed.connected { Fact::yes } else { Fact::no };
-        vec![
+        let facts = [
             sandbox("PodReadyToStartContainers"),
-            self.initialized(phase),
+            self.initialized(phase, old),
             ready("Ready"),
             ready("ContainersReady"),
             Fact::yes("PodScheduled"),
-        ]
-        .into_iter()
-        .chain(self.resizing())
-        .collect()
+        ];
+        facts.into_iter().chain(self.resizing()).chain(self.all_restarting(phase)).collect()
     }
 
     /// What is to be said of other resources: that they cannot be had, and that they are not there yet.
@@ -153,10 +151,30 @@ impl View<'_> {
         pending.into_iter().chain(in_progress)
     }
 
-    fn initialized(&self, phase: &str) -> Fact {
+    /// Of pods only whose rules know that action (KEP-5532).
+    fn all_restarting(&self, phase: &str) -> Option<Fact> {
+        const KIND: &str = "AllContainersRestarting";
+        let containers = self.pod.spec.init_containers.iter().chain(&self.pod.spec.containers);
+        let mut rules = containers.flat_map(|spec| &spec.restart_rules);
+        rules.find(|rule| rule.action == RestartAction::RestartAllContainers)?;
+        Some(match phase {
+            "Succeeded" => Fact { reason: Some("PodCompleted"), ..Fact::no(KIND) },
+            "Failed" => Fact { reason: Some("PodFailed"), ..Fact::no(KIND) },
+            _ if self.intent == Intent::Run && outcome::restarts_all(self.pod, self.observed) => Fact {
+                reason: Some("RestartAllContainersStarted"),
+                message: Some("container exited with restart policy rule".to_owned()),
+                ..Fact::yes(KIND)
+            },
+            _ => Fact::no(KIND),
+        })
+    }
+
+    /// Once a pod was initialized it stays so, even if its init containers run again.
+    fn initialized(&self, phase: &str, old: &[PodCondition]) -> Fact {
+        let was_initialized = || old.iter().any(|old| old.type_ == "Initialized" && old.status == "True");
         match phase {
             "Succeeded" => return Fact { reason: Some("PodCompleted"), ..Fact::yes("Initialized") },
-            _ if self.is_initialized() => return Fact::yes("Initialized"),
+            _ if self.is_initialized() || was_initialized() => return Fact::yes("Initialized"),
             _ => {}
         }
         let inits = self.pod.spec.init_containers.iter();
@@ -291,7 +309,9 @@ impl View<'_> {
 
     /// The wait that a container is in before it is started again.
     fn back_off(&self, spec: &ContainerSpec, known: &Container, ended: &Ended) -> Option<Duration> {
-        let is_over = self.intent != Intent::Run || verdict(self.pod, self.observed, self.now).is_some();
+        let is_over = self.intent != Intent::Run
+            || verdict(self.pod, self.observed, self.now).is_some()
+            || outcome::restarts_all(self.pod, self.observed);
         let is_init = self.pod.spec.init_containers.iter().any(|c| c.name == spec.name);
         let is_done = match is_init && !spec.is_sidecar() {
             true => ended.code() == 0,

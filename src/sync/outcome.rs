@@ -59,11 +59,35 @@ pub fn deadline(pod: &Pod, observed: &Observed) -> Option<Timestamp> {
     Some(restart::after(observed.began?, pod.spec.active_deadline?))
 }
 
+/// True if all containers are to be killed and started again, init containers first (KEP-5532): one of them has ended as its
+/// rules have it, and not after the pod's end was settled.
+pub fn restarts_all(pod: &Pod, observed: &Observed) -> bool {
+    let containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+    let triggers = containers.filter_map(|spec| {
+        let ended = observed.container(&spec.name).ended()?;
+        restart::wants_all(spec, ended.code()).then_some(ended.seq)
+    });
+    let Some(first) = triggers.min() else { return false };
+    settled(pod, observed).is_none_or(|settled| first < settled.seq)
+}
+
+/// True if an init container failed for good.
+pub fn has_failed_init(pod: &Pod, observed: &Observed) -> bool {
+    failed_init(pod, observed).is_some() && !restarts_all(pod, observed)
+}
+
+/// A pod's end as its containers settle it.
+struct Settled {
+    verdict: Verdict,
+    /// The record that did.
+    seq: u64,
+}
+
 /// The end of the init container that failed for good, if one did.
-pub fn failed_init<'a>(pod: &Pod, observed: &'a Observed) -> Option<&'a Ended> {
+fn failed_init<'a>(pod: &Pod, observed: &'a Observed) -> Option<&'a Ended> {
     let ordinary = pod.spec.init_containers.iter().filter(|spec| !spec.is_sidecar());
-    let mut ends = ordinary.filter_map(|spec| ended_for_good(pod, spec, observed));
-    ends.find(|ended| ended.code() != 0)
+    let ends = ordinary.filter_map(|spec| ended_for_good(pod, spec, observed));
+    ends.filter(|ended| ended.code() != 0).min_by_key(|ended| ended.seq)
 }
 
 /// The end of a container that is not to be followed by another start.
@@ -75,8 +99,13 @@ fn ended_for_good<'a>(pod: &Pod, spec: &ContainerSpec, observed: &'a Observed) -
 }
 
 fn settled_by_containers(pod: &Pod, observed: &Observed) -> Option<Verdict> {
+    settled(pod, observed).filter(|_| !restarts_all(pod, observed)).map(|settled| settled.verdict)
+}
+
+fn settled(pod: &Pod, observed: &Observed) -> Option<Settled> {
     if let Some(failed) = failed_init(pod, observed) {
-        return Some(Verdict { outcome: Outcome::Failed, since: failed.finished_at });
+        let verdict = Verdict { outcome: Outcome::Failed, since: failed.finished_at };
+        return Some(Settled { verdict, seq: failed.seq });
     }
     let containers = || pod.spec.containers.iter();
     // Init containers need no look: while one has not succeeded, no container has run.
@@ -84,8 +113,9 @@ fn settled_by_containers(pod: &Pod, observed: &Observed) -> Option<Verdict> {
         |spec: &ContainerSpec| observed.container(&spec.name).ended().is_some_and(|end| end.code() == 0);
     let outcome = if containers().all(has_succeeded) { Outcome::Succeeded } else { Outcome::Failed };
     let ends: Option<Vec<_>> = containers().map(|spec| ended_for_good(pod, spec, observed)).collect();
-    if let Some(last) = ends.and_then(|ends| ends.iter().map(|ended| ended.finished_at).max()) {
-        return Some(Verdict { outcome, since: last });
+    if let Some(last) = ends.and_then(|ends| ends.into_iter().max_by_key(|ended| ended.seq)) {
+        let verdict = Verdict { outcome, since: last.finished_at };
+        return Some(Settled { verdict, seq: last.seq });
     }
     // A pod that is never restarted does not outlive its sandbox, unless one of its containers asks for that.
     let comes_back = |spec: &ContainerSpec| {
@@ -98,7 +128,7 @@ fn settled_by_containers(pod: &Pod, observed: &Observed) -> Option<Verdict> {
                 && observed.running().next().is_none()
                 && !containers().any(comes_back) =>
         {
-            Some(Verdict { outcome, since: at })
+            Some(Settled { verdict: Verdict { outcome, since: at }, seq: u64::MAX })
         }
         _ => None,
     }

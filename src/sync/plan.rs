@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::outcome::{deadline, ends_by};
+use super::outcome::{deadline, ends_by, restarts_all};
 use super::restart;
 use crate::pod::{ContainerName, Pod};
 use crate::runtime::observe::{Observed, Sandbox};
@@ -80,6 +80,8 @@ pub enum Action {
         /// Its running attempt.
         id: String,
     },
+    /// Write down that all containers begin anew.
+    Reset,
     /// Remove the pod and all it had from the node. Nothing follows.
     Remove,
 }
@@ -128,6 +130,7 @@ pub fn plan(pod: &Pod, observed: &Observed, intent: Intent, now: Timestamp) -> P
         (Intent::Run, Some(grace_ends)) => plan.end(pod, observed, grace_ends, now),
         (Intent::Run, None) => {
             match observed.sandbox {
+                _ if restarts_all(pod, observed) => plan.begin_again(observed, now),
                 Sandbox::Ready { .. } if observed.connected => plan.run(pod, observed, now),
                 _ => plan.make_sandbox(observed, now),
             }
@@ -155,6 +158,19 @@ impl Plan {
         };
         let retry = observed.sandbox_failure.as_ref().map(|held| held.due());
         self.at(restart.max(retry), now, Action::CreateSandbox);
+    }
+
+    /// Kills all containers, and has them begin anew when none is left. As with the kubelet there is no grace and no hook.
+    fn begin_again(&mut self, observed: &Observed, now: Timestamp) {
+        if observed.running().next().is_some() {
+            self.kill_all(observed, now);
+        } else if matches!(observed.sandbox, Sandbox::Ready { .. }) && observed.connected {
+            if !observed.is_starting() && !observed.resetting {
+                self.at(observed.next_round, now, Action::Reset);
+            }
+        } else {
+            self.make_sandbox(observed, now);
+        }
     }
 
     /// Does `action` if it is due, else sees to it that it is thought of then. Without a time it is due at once.

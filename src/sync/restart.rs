@@ -8,13 +8,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::pod::ContainerSpec;
-use crate::pod::spec::{RestartPolicy, RestartRule};
+use crate::pod::spec::{RestartAction, RestartPolicy};
 
 /// Wait before the second restart of a container.
 const CONTAINER_BASE: Duration = Duration::from_secs(10);
 
 /// Wait before a second new sandbox. Losing a sandbox is no fault of the pod's programs, so they are not made to wait long.
 const SANDBOX_BASE: Duration = Duration::from_secs(1);
+
+/// There is no back-off for a restart of all containers, as with the kubelet; but nobody goes round faster than this, which
+/// is about what a kubelet needs.
+const ROUND: Duration = Duration::from_secs(1);
 
 /// No wait is longer.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -25,11 +29,7 @@ const GOOD_RUN: SignedDuration = SignedDuration::from_secs(600);
 /// True if a container that ended with `exit_code` is to be started again: by its own rules, else its own policy, else
 /// `policy`, the pod's (KEP-5307).
 pub fn wanted(policy: RestartPolicy, spec: &ContainerSpec, exit_code: i32) -> bool {
-    let matches = |rule: &RestartRule| match rule {
-        RestartRule::In(codes) => codes.contains(&exit_code),
-        RestartRule::NotIn(codes) => !codes.contains(&exit_code),
-    };
-    if spec.restart_rules.iter().any(matches) {
+    if spec.restart_rules.iter().any(|rule| rule.matches(exit_code)) {
         return true;
     }
     match spec.restart_policy.unwrap_or(policy) {
@@ -37,6 +37,17 @@ pub fn wanted(policy: RestartPolicy, spec: &ContainerSpec, exit_code: i32) -> bo
         RestartPolicy::OnFailure => exit_code != 0,
         RestartPolicy::Never => false,
     }
+}
+
+/// True if all containers of its pod are to be started again with a container that ended with `exit_code` (KEP-5532).
+pub fn wants_all(spec: &ContainerSpec, exit_code: i32) -> bool {
+    let rule = spec.restart_rules.iter().find(|rule| rule.matches(exit_code));
+    rule.is_some_and(|rule| rule.action == RestartAction::RestartAllContainers)
+}
+
+/// When all containers of a pod may begin anew that did so at `last`.
+pub fn next_round(last: Timestamp) -> Timestamp {
+    after(last, ROUND)
 }
 
 /// True if a run from `started` to `finished` clears the record of restarts.
@@ -69,6 +80,7 @@ fn doubled(base: Duration, times: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::spec::{ExitCodes, RestartRule};
 
     #[test]
     fn back_off_starts_at_ten_seconds_after_an_immediate_restart_and_ends_at_five_minutes() {
@@ -81,9 +93,9 @@ mod tests {
 
     #[test]
     fn rules_decide_by_exit_code_then_the_containers_policy_then_the_pods() {
+        use ExitCodes::{In, NotIn};
         use RestartPolicy::*;
-        use RestartRule::{In, NotIn};
-        let none: &[RestartRule] = &[];
+        let none: &[ExitCodes] = &[];
         for (pod, own, rules, code, want) in [
             (Always, None, none, 0, true),
             (Always, None, none, 1, true),
@@ -104,9 +116,26 @@ mod tests {
             (Never, Some(Never), &[NotIn(vec![])], 0, true),
         ] {
             let mut spec = crate::runtime::fixture::container("a");
-            (spec.restart_policy, spec.restart_rules) = (own, rules.to_vec());
-            assert_eq!(wanted(pod, &spec, code), want, "{pod:?} {own:?} {rules:?} {code}");
+            for action in [RestartAction::Restart, RestartAction::RestartAllContainers] {
+                let rule = |codes: &ExitCodes| RestartRule { action, exit_codes: codes.clone() };
+                (spec.restart_policy, spec.restart_rules) = (own, rules.iter().map(rule).collect());
+                assert_eq!(wanted(pod, &spec, code), want, "{pod:?} {own:?} {rules:?} {code}");
+            }
         }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_says_who_is_started_again() {
+        use RestartAction::{Restart, RestartAllContainers};
+        let rule = |action, code| RestartRule { action, exit_codes: ExitCodes::In(vec![code]) };
+        let mut spec = crate::runtime::fixture::container("a");
+        spec.restart_rules = vec![
+            rule(Restart, 1),
+            rule(RestartAllContainers, 1),
+            rule(RestartAllContainers, 2),
+            rule(Restart, 2),
+        ];
+        assert_eq!([0, 1, 2].map(|code| wants_all(&spec, code)), [false, false, true]);
     }
 
     #[test]

@@ -94,6 +94,7 @@ enum Done {
     Stop(ContainerName, Result<(), Error>),
     Resize(Result<(), Error>),
     Kill(ContainerName, Result<(), Error>),
+    Reset(Result<(), Error>),
 }
 
 impl<R: Runtime> Worker<R> {
@@ -307,6 +308,10 @@ impl<R: Runtime> Worker<R> {
                     Done::Kill(container, killed)
                 })
             }
+            Action::Reset => {
+                self.observed.resetting = true;
+                Box::pin(async move { Done::Reset(runtime.reset().await) })
+            }
             // The loop ends with it instead.
             Action::Remove => return,
         };
@@ -381,6 +386,13 @@ impl<R: Runtime> Worker<R> {
                 resize::end(&self.pod, result.map_err(|error| error.0), now, &mut self.observed);
                 if let Some(next) = self.next.take() {
                     self.follow(next);
+                }
+            }
+            Done::Reset(result) => {
+                self.observed.resetting = false;
+                if let Err(error) = result {
+                    tracing::warn!(pod = %self.pod.key, %error, "cannot begin anew");
+                    self.observed.next_round = Some(restart::next_round(now));
                 }
             }
             Done::Stop(_, Ok(())) | Done::Kill(_, Ok(())) => {}

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::world::{http_get, kill, patient, world};
+use serde_json::json;
+
+use crate::world::{http_get, kill, patient, until, world};
 
 #[test]
 fn a_container_killed_from_the_host_comes_back_with_the_same_ip() {
@@ -113,5 +115,52 @@ fn each_attempt_starts_from_the_image_and_not_from_what_the_last_one_wrote() {
         });
         assert_eq!(world.answer("a", "list=/tmp").unwrap(), serde_json::json!([]));
         run.stop();
+    });
+}
+
+#[test]
+fn one_container_can_have_all_of_the_pod_begin_anew_in_its_place() {
+    world(|world| {
+        let rules =
+            json!([{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]);
+        let trigger = world
+            .container("trigger", &["once=/data/again", "until=/ledger/go", "exit=42"])
+            .with("restartPolicy", json!("Never"))
+            .with("restartPolicyRules", rules)
+            .mount("data", "/data");
+        let deaf = world.container("deaf", &["term=ignore", "serve=80", "wait"]);
+        let done = world.container("done", &["exit=0"]);
+        let sidecar =
+            world.container("side", &["term=ignore", "wait"]).with("restartPolicy", json!("Always"));
+        let pod = world
+            .pod("anew", [trigger, deaf, done])
+            .init([world.container("init", &["exit=0"]), sidecar])
+            .volume(json!({"name": "data", "emptyDir": {}}))
+            .restart_policy("Never")
+            .grace(1);
+        let run = world.run(&pod);
+        let ip = run.ip("anew");
+        for name in ["side", "trigger", "deaf"] {
+            run.expect_running("anew", name, 0);
+        }
+        run.expect("container default/anew/done: Terminated (Completed)");
+        world.touch("go");
+        run.expect("container default/anew/trigger: Terminated (Error, exit code 42)");
+        for name in ["side", "trigger", "deaf"] {
+            run.expect_running("anew", name, 1);
+        }
+        until("what was done for good to run again", || (world.ledger().starts("done") == 2).then_some(()));
+        assert_eq!(http_get(ip, 80, "/").1, "deaf");
+        assert_eq!(run.lines().iter().filter(|line| line.contains(": IP ")).count(), 1);
+        run.kill();
+
+        // The next agent knows that it has been done.
+        let run = world.run(&pod);
+        run.expect("pod default/anew: Running");
+        assert_eq!(run.ip("anew"), ip);
+        run.stop();
+        for name in ["init", "side", "trigger", "deaf", "done"] {
+            assert_eq!(world.ledger().starts(name), 2, "{name}");
+        }
     });
 }

@@ -1,11 +1,11 @@
-//! `restartPolicy` and `restartPolicyRules` of a container (KEP-753, KEP-5307).
+//! `restartPolicy` and `restartPolicyRules` of a container (KEP-753, KEP-5307, KEP-5532).
 
 use k8s_openapi::api::core::v1 as k8s;
 
 use super::one_of;
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{RestartPolicy, RestartRule};
+use crate::pod::spec::{ExitCodes, RestartAction, RestartPolicy, RestartRule};
 
 /// In the order in which the API server names them.
 const POLICIES: [(&str, RestartPolicy); 3] = [
@@ -13,6 +13,9 @@ const POLICIES: [(&str, RestartPolicy); 3] = [
     ("Never", RestartPolicy::Never),
     ("OnFailure", RestartPolicy::OnFailure),
 ];
+
+const ACTIONS: [(&str, RestartAction); 2] =
+    [("Restart", RestartAction::Restart), ("RestartAllContainers", RestartAction::RestartAllContainers)];
 
 const MAX_RULES: usize = 20;
 const MAX_EXIT_CODES: usize = 255;
@@ -47,13 +50,7 @@ fn check_rule(
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Option<RestartRule> {
-    let action_path = path.field("action");
-    match rule.action.as_str() {
-        "Restart" => {}
-        // KEP-5532.
-        "RestartAllContainers" => document.not_yet(document.tree().locate(&action_path), &action_path),
-        other => document.unsupported(&action_path, other, &["Restart", "RestartAllContainers"]),
-    }
+    let action = one_of(&rule.action, &ACTIONS, &path.field("action"), document);
     let path = path.field("exitCodes");
     let Some(exit_codes) = &rule.exit_codes else {
         document.required_for(&path, "must be specified");
@@ -65,5 +62,6 @@ fn check_rule(
     }
     let is_in =
         one_of(&exit_codes.operator, &[("In", true), ("NotIn", false)], &path.field("operator"), document)?;
-    Some(if is_in { RestartRule::In(values) } else { RestartRule::NotIn(values) })
+    let exit_codes = if is_in { ExitCodes::In(values) } else { ExitCodes::NotIn(values) };
+    Some(RestartRule { action: action?, exit_codes })
 }

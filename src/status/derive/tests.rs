@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::*;
-use crate::pod::spec::Hook;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
+use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
 use crate::runtime::fixture::{History, at, exit, name, pod};
 use crate::runtime::observe::{Held, PostStart};
 use crate::shim::protocol::{Exit, User};
@@ -170,6 +170,50 @@ fn the_messages_of_a_pod_are_twelve_kibibytes_together_at_most() {
         let told = state.terminated.unwrap().message.unwrap();
         assert!(long.starts_with(&told) && told.len() <= part && told.len() >= part - 1, "{}", told.len());
     }
+}
+
+#[test]
+fn a_restart_of_all_containers_is_a_condition_until_all_have_ended() {
+    let mut pod = pod(Never, &["i"], &["a", "b"]);
+    let kinds = |status: &PodStatus| -> Vec<String> {
+        status.conditions.iter().flatten().map(|condition| condition.type_.clone()).collect()
+    };
+    let mut h = History::ready();
+    h.start(0, "i").exit(1, "i", 0).start(1, "a").start(1, "b");
+    assert!(!kinds(&status(&pod, &h, 1)).contains(&"AllContainersRestarting".to_owned()));
+
+    let exit_codes = ExitCodes::In(vec![42]);
+    let rule = RestartRule { action: RestartAction::RestartAllContainers, exit_codes };
+    pod.spec.containers[0].restart_rules.push(rule);
+    let mut before: Option<PodStatus> = None;
+    let mut told = |h: &History, now| {
+        let status = derive(&pod, &h.observed, Intent::Run, None, before.as_ref(), at(now));
+        let said = |kind: &str| {
+            let condition = status.conditions.iter().flatten().find(|condition| condition.type_ == kind);
+            let condition = condition.unwrap();
+            [Some(condition.status.as_str()), condition.reason.as_deref(), condition.message.as_deref()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let told = [said("AllContainersRestarting"), said("Initialized"), status.phase.clone().unwrap()];
+        before = Some(status);
+        told
+    };
+    let restarting = "True RestartAllContainersStarted container exited with restart policy rule";
+    assert_eq!(told(&h, 1), ["False", "True", "Running"]);
+    h.exit(2, "a", 42);
+    assert_eq!(told(&h, 2), [restarting, "True", "Running"]);
+    h.exit(2, "b", 137);
+    assert_eq!(told(&h, 2), [restarting, "True", "Running"]);
+    // It was initialized once; its phase begins anew.
+    h.reset(2);
+    assert_eq!(told(&h, 2), ["False", "True", "Pending"]);
+    h.start(2, "i").exit(3, "i", 0).start(3, "a").start(3, "b");
+    assert_eq!(told(&h, 3), ["False", "True", "Running"]);
+    h.exit(4, "b", 0).exit(4, "a", 1);
+    assert_eq!(told(&h, 4), ["False PodFailed", "True", "Failed"]);
 }
 
 #[test]

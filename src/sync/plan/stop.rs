@@ -48,6 +48,11 @@ impl Plan {
             return;
         }
         self.wake(give_up);
+        self.kill_all(observed, now);
+    }
+
+    /// SIGKILL to all that runs and has not had it.
+    pub(super) fn kill_all(&mut self, observed: &Observed, now: Timestamp) {
         for (name, running) in observed.running() {
             let kill = Action::Kill { container: name.clone(), id: running.id.clone() };
             match observed.container(name).stopping.map(|stopping| stopping.step) {

@@ -4,6 +4,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
+use crate::pod::spec::{ExitCodes, RestartAction, RestartRule};
 use crate::runtime::fake::Fake;
 use crate::runtime::fixture;
 
@@ -16,7 +17,11 @@ struct Running {
 
 /// Runs a worker for a pod with the containers `a` and `b`, which is removed when it is over.
 fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> Running {
-    let pod = Arc::new(fixture::pod(policy, &[], &["a", "b"]));
+    run_pod(fixture::pod(policy, &[], &["a", "b"]), resume, play)
+}
+
+fn run_pod(pod: Pod, resume: bool, play: impl FnOnce(Fake) -> Fake) -> Running {
+    let pod = Arc::new(pod);
     let (sender, notices) = mpsc::unbounded_channel();
     let fake = Arc::new(play(Fake::new(sender)));
     let (orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
@@ -72,6 +77,23 @@ async fn an_attempt_is_started_once_even_if_it_ends_before_its_start_is_answered
     for once in ["start a 0", "start a 1", "start b 0"] {
         assert_eq!(asked.iter().filter(|asked| *asked == once).count(), 1, "{once}: {asked:?}");
     }
+}
+
+#[tokio::test]
+async fn all_begin_anew_when_all_have_ended_and_that_is_written_down() {
+    let mut pod = fixture::pod(Never, &["i"], &["a", "b"]);
+    pod.spec.containers[0].restart_rules.push(RestartRule {
+        action: RestartAction::RestartAllContainers,
+        exit_codes: ExitCodes::In(vec![42]),
+    });
+    let worker =
+        run_pod(pod, false, |fake| fake.exits("i", &[0, 0]).exits("a", &[42, 0]).exits("b", &[0, 3]));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    let round = |attempt: u32| ["i", "a", "b"].map(|container| format!("start {container} {attempt}"));
+    let expected =
+        [&["sandbox".to_owned()][..], &round(0), &["reset".to_owned()], &round(1), &["remove".to_owned()]];
+    assert_eq!(asked, expected.concat());
 }
 
 #[tokio::test]

@@ -161,7 +161,13 @@ fn every_supported_field_reaches_the_model() {
     let nginx = ContainerSpec {
         image: "docker.io/library/nginx".to_owned(),
         restart_policy: Some(RestartPolicy::Never),
-        restart_rules: vec![RestartRule::In(vec![42, 43]), RestartRule::NotIn(vec![0])],
+        restart_rules: vec![
+            RestartRule { action: RestartAction::Restart, exit_codes: ExitCodes::In(vec![42, 43]) },
+            RestartRule {
+                action: RestartAction::RestartAllContainers,
+                exit_codes: ExitCodes::NotIn(vec![0]),
+            },
+        ],
         resize_policy: ResizePolicy { cpu_restarts: false, memory_restarts: true },
         image_pull_policy: PullPolicy::Always,
         args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::pod::spec::Hook;
+use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
 use crate::runtime::observe::{Health, PostStart};
 
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ enum Happening {
 fn happening() -> impl Strategy<Value = Happening> {
     let container = || 0..World::NAMES.len();
     prop_oneof![
-        6 => (container(), prop_oneof![Just(0), Just(1), Just(137)])
+        6 => (container(), prop_oneof![Just(0), Just(1), Just(42), Just(137)])
             .prop_map(|(container, code)| Happening::Exit { container, code }),
         1 => Just(Happening::StartFails),
         1 => Just(Happening::ImageMissing),
@@ -59,7 +59,8 @@ impl World {
     const NAMES: [&'static str; 6] = ["i", "s", "j", "t", "a", "b"];
 
     /// `i` and `j` are ordinary init containers, `s` and `t` sidecars; `s` and `a` have hooks, `t` and
-    /// `a` are restarted when their resources change, unless nothing is restarted.
+    /// `a` are restarted when their resources change, unless nothing is restarted. The code 42 of `j`, `t` and `b` has all of
+    /// them begin anew.
     fn new(policy: RestartPolicy, deadline: Option<u64>) -> Self {
         let mut pod = pod(policy, &["i", "s", "j", "t"], &["a", "b"]);
         pod.spec.active_deadline = deadline.map(Duration::from_secs);
@@ -73,6 +74,11 @@ impl World {
         for spec in [&mut pod.spec.init_containers[3], &mut pod.spec.containers[0]] {
             spec.resize_policy.cpu_restarts = policy != Never;
         }
+        let all =
+            RestartRule { action: RestartAction::RestartAllContainers, exit_codes: ExitCodes::In(vec![42]) };
+        pod.spec.init_containers[2].restart_rules.push(all.clone());
+        pod.spec.init_containers[3].restart_rules.push(all.clone());
+        pod.spec.containers[1].restart_rules.push(all);
         let mut history = History::default();
         history.observed.began = Some(at(0));
         Self {
@@ -240,6 +246,12 @@ impl World {
             Action::Kill { container, .. } => {
                 self.history.exit(now, container.as_str(), 137);
             }
+            Action::Reset => {
+                assert_eq!(self.intent, Intent::Run);
+                assert_eq!(self.history.observed.running().count(), 0, "anew with something running");
+                assert_eq!(self.outcome(), None, "a pod that is over begins anew");
+                self.history.reset(now);
+            }
             Action::Remove => {
                 assert_ne!(self.intent, Intent::Run);
                 assert_eq!(self.history.observed.running().count(), 0, "removed with something running");
@@ -254,6 +266,7 @@ impl World {
         assert_eq!(verdict(&self.pod, &self.history.observed, at(now)), None, "a start after the verdict");
         assert!(matches!(self.history.observed.sandbox, Sandbox::Ready { .. }));
         assert!(!self.is_running(container), "two of one container");
+        assert!(!restarts_all(&self.pod, &self.history.observed), "a start before all have ended");
         assert_eq!(attempt, self.history.observed.container(&name(container)).attempts);
         if ["a", "b"].contains(&container) {
             assert!(!self.is_running("i") && !self.is_running("j"), "a container beside an init container");

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::pod::Pod;
 use crate::pod::spec::tests::probe;
-use crate::pod::spec::{Hook, Probe, ProbeHandler, RestartPolicy, RestartRule, TcpSocket};
+use crate::pod::spec::{
+    ExitCodes, Hook, Probe, ProbeHandler, RestartAction, RestartPolicy, RestartRule, TcpSocket,
+};
 use crate::runtime::fixture::{self, History, at, name};
 use crate::runtime::observe::{Held, PostStart, Resize, StopStep, Stopping};
 use crate::status::derive::derive;
@@ -96,6 +98,7 @@ impl Script {
         let sleep = Some(Hook::Sleep(Duration::from_secs(1)));
         for word in words.split(' ') {
             let (option, value) = word.split_once('=').unwrap_or((word, ""));
+            let mut rule = |action, exit_codes| spec.restart_rules.push(RestartRule { action, exit_codes });
             match option {
                 "runs" => behaviour.runs = value.split(',').map(time_and_code).collect(),
                 "term" => behaviour.term = time_and_code(value),
@@ -110,8 +113,10 @@ impl Script {
                     behaviour.liveness = value.split(',').map(takes).collect();
                 }
                 "restart" => spec.restart_policy = Some(policy(value)),
-                "in" => spec.restart_rules.push(RestartRule::In(codes(value))),
-                "notin" => spec.restart_rules.push(RestartRule::NotIn(codes(value))),
+                "in" => rule(RestartAction::Restart, ExitCodes::In(codes(value))),
+                "notin" => rule(RestartAction::Restart, ExitCodes::NotIn(codes(value))),
+                "all-in" => rule(RestartAction::RestartAllContainers, ExitCodes::In(codes(value))),
+                "all-notin" => rule(RestartAction::RestartAllContainers, ExitCodes::NotIn(codes(value))),
                 "restarts-to-resize" => spec.resize_policy.cpu_restarts = true,
                 "image-missing" => behaviour.image_missing = true,
                 other => panic!("no such option: {other}"),
@@ -309,6 +314,10 @@ impl World<'_> {
                 self.history.observed.container_mut(&container).stopping =
                     Some(Stopping { deadline: at(now), step: StopStep::Killed });
                 self.later(0, Happening::Exit { id, code: 137 });
+            }
+            Action::Reset => {
+                self.note("reset");
+                self.history.reset(now);
             }
             Action::Remove => {
                 self.note("removed");
