@@ -184,6 +184,11 @@ fn admit_one(host: &Host, left: &[Left], pod: Pod) -> Result<Admitted, Error> {
         let ownership = own(&old.uid)?;
         return Ok(Admitted { pod: old.clone(), edited, ownership, predecessor: None, resume: true });
     }
+    if !pod.spec.ephemeral_containers.is_empty() {
+        // They are added to a pod that runs.
+        let why = "spec.ephemeralContainers: Forbidden: cannot be set on create";
+        return Err(Error(format!("pod {}: {why}", pod.key)));
+    }
     let ownership = own(&pod.uid)?;
     let mut predecessor = None;
     match of_same_uid.map(|one| one.pod.as_ref()) {

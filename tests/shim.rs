@@ -159,6 +159,8 @@ impl World {
             name: id.to_owned(),
             attempt: 0,
             image_id: None,
+            target: None,
+            stays: false,
             log_path: self.directory.path().join(format!("{id}.log")),
             termination_message: None,
             root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },

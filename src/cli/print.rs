@@ -113,7 +113,9 @@ impl Printer {
         if !ip.is_empty() && ip != seen.ip {
             lines.push((Mood::Plain, format!("pod {}: IP {ip}", pod.key)));
         }
-        for container in containers() {
+        // How they end says nothing about the pod.
+        let ephemeral = status.ephemeral_container_statuses.iter().flatten();
+        for container in containers().chain(ephemeral) {
             let known = seen.containers.entry(container.name.clone()).or_default();
             let mut said = known.tell(container);
             if is_probed_for_readiness(pod, &container.name) {

@@ -189,7 +189,8 @@ impl Screen {
     fn update(&mut self, update: Update) {
         if let (Some(logs), Change::Status(status)) = (&mut self.logs, &update.change) {
             let containers = status.init_container_statuses.iter().flatten();
-            for container in containers.chain(status.container_statuses.iter().flatten()) {
+            let containers = containers.chain(status.container_statuses.iter().flatten());
+            for container in containers.chain(status.ephemeral_container_statuses.iter().flatten()) {
                 if container.container_id.is_some() {
                     logs.follow(&update.pod, &container.name, container.restart_count);
                 }

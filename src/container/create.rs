@@ -45,6 +45,8 @@ pub struct Sandbox<'a> {
     pub shared: CloneFlags,
     /// Where its processes have their numbers.
     pub pids: PidNamespace,
+    /// The first process of the container, as a pidfd, in whose PID namespace this one is to be, rather than in one of its own.
+    pub target: Option<BorrowedFd<'a>>,
     /// The pod's own user namespace; `None`: the host's.
     pub user_namespace: Option<&'a UserNamespace>,
 }
@@ -86,10 +88,11 @@ pub fn create(
         1
     };
     let flags = CloneFlags::CLONE_NEWNS;
-    let child = match sandbox.pids {
-        PidNamespace::Container => spawn(flags | CloneFlags::CLONE_NEWPID, into, become_container),
-        PidNamespace::Pod => spawn_beside(sandbox.pause, flags, into, become_container),
-        PidNamespace::Host => spawn(flags, into, become_container),
+    let child = match (sandbox.pids, sandbox.target) {
+        (PidNamespace::Container, None) => spawn(flags | CloneFlags::CLONE_NEWPID, into, become_container),
+        (PidNamespace::Container, Some(target)) => spawn_beside(target, flags, into, become_container),
+        (PidNamespace::Pod, _) => spawn_beside(sandbox.pause, flags, into, become_container),
+        (PidNamespace::Host, _) => spawn(flags, into, become_container),
     };
     let child = child.step(|| "clone3")?;
     let user_namespace = sandbox.user_namespace.map(|namespace| namespace.ids);

@@ -23,6 +23,13 @@ pub struct ContainerConfig {
     /// The image that the root is made of: nothing is done with it but to tell it again.
     #[serde(default)]
     pub image_id: Option<String>,
+    /// The name of a container that runs, in whose PID namespace this one is, rather than in one of its own. Means nothing where containers
+    /// have none of their own.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// It runs on when the other containers of its pod begin anew.
+    #[serde(default)]
+    pub stays: bool,
     /// The log file, in the CRI format. Its directory exists.
     pub log_path: PathBuf,
     /// What it may say as it ends.

@@ -91,7 +91,8 @@ fn app_armor(metadata: &ObjectMeta, spec: &mut k8s::PodSpec) {
     }
 }
 
-fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
+/// Likewise of one container.
+pub(super) fn apply_to_container(container: &mut k8s::Container, host_network: bool) {
     let image = container.image.as_deref().unwrap_or_default();
     text(&mut container.image_pull_policy, pull_policy(image));
     text(&mut container.termination_message_path, "/dev/termination-log");

@@ -78,6 +78,9 @@ pub struct PodSpec {
     pub init_containers: Vec<ContainerSpec>,
     /// Run together; at least one.
     pub containers: Vec<ContainerSpec>,
+    /// Added while the pod runs, to look into it: started at once, never started again, and nothing depends on them (KEP-277).
+    #[serde(default)]
+    pub ephemeral_containers: Vec<ContainerSpec>,
     /// Referred to by name from `ContainerSpec::volume_mounts`.
     pub volumes: Vec<Volume>,
     /// Kernel parameters of the pod's namespaces, in the manifest's order. Names are written with dots, and allowed here.
@@ -106,9 +109,19 @@ impl ContainerSpec {
 }
 
 impl PodSpec {
-    /// The init container or container of that name.
+    /// Init containers, containers and ephemeral containers.
+    pub fn every_container(&self) -> impl Iterator<Item = &ContainerSpec> {
+        self.init_containers.iter().chain(&self.containers).chain(&self.ephemeral_containers)
+    }
+
+    /// True of an ephemeral container's name.
+    pub fn is_ephemeral(&self, name: &ContainerName) -> bool {
+        self.ephemeral_containers.iter().any(|container| container.name == *name)
+    }
+
+    /// The one of them with that name.
     pub fn container(&self, name: &ContainerName) -> Option<&ContainerSpec> {
-        self.init_containers.iter().chain(&self.containers).find(|c| c.name == *name)
+        self.every_container().find(|c| c.name == *name)
     }
 }
 
@@ -204,6 +217,9 @@ pub struct ContainerSpec {
     /// Exit codes after which it, or all of the pod, is started again whatever the policy (KEP-5307).
     #[serde(default)]
     pub restart_rules: Vec<RestartRule>,
+    /// The container whose processes an ephemeral container sees, being in its PID namespace.
+    #[serde(default)]
+    pub target: Option<ContainerName>,
     /// What happens after its start and before its end. On init containers only sidecars have one.
     #[serde(default)]
     pub lifecycle: Lifecycle,
@@ -445,6 +461,7 @@ pub(crate) mod tests {
             share_process_namespace: false,
             init_containers: Vec::new(),
             containers: Vec::new(),
+            ephemeral_containers: Vec::new(),
             volumes: Vec::new(),
             sysctls: Vec::new(),
             host_users: true,
@@ -520,6 +537,7 @@ pub(crate) mod tests {
             startup_probe: None,
             restart_policy: None,
             restart_rules: Vec::new(),
+            target: None,
             lifecycle: Lifecycle::default(),
             termination_message: TerminationMessage::default(),
         }

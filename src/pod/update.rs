@@ -1,7 +1,7 @@
 //! What an edit of a manifest means for the pod that runs: what the API server lets be changed, in its words. Pure.
 //!
-//! Requests and limits of cpu and memory (KEP-1287, KEP-5419) and `activeDeadlineSeconds` are changed in the running pod. All else
-//! makes another pod, which takes this one's place when it is run.
+//! Requests and limits of cpu and memory (KEP-1287, KEP-5419) and `activeDeadlineSeconds` are changed in the running pod, and ephemeral
+//! containers are added to it (KEP-277). All else makes another pod, which takes this one's place when it is run.
 
 use serde_json::{Map, Value};
 
@@ -19,21 +19,44 @@ pub enum Refusal {
 
 /// What `old`, which runs, becomes by the edit that made `new` of its manifest. `None`: it stays as it is.
 ///
-/// A pod whose uid was made from its manifest keeps the one that it has.
+/// A pod whose uid was made from its manifest keeps the one that it has, and every pod its ephemeral containers: see
+/// [`removed_ephemeral_containers`].
 pub fn updated(old: &Pod, new: &Pod) -> Result<Option<Pod>, Refusal> {
     let is_same_pod = old.uid == new.uid || old.uid.is_made() && new.uid.is_made();
     if old.key != new.key || !is_same_pod {
         return Err(Refusal::Replaces);
     }
-    let updated = Pod { uid: old.uid.clone(), ..new.clone() };
+    let mut updated = Pod { uid: old.uid.clone(), ..new.clone() };
+    updated.spec.ephemeral_containers = with_those_that_are_there(old, new);
     if updated == *old {
         return Ok(None);
     }
-    if with_changes_of(old, new) != updated {
+    if with_changes_of(old, &updated) != updated {
         return Err(Refusal::Replaces);
     }
-    let why = forbidden(old, new);
+    let why = forbidden(old, &updated);
     if why.is_empty() { Ok(Some(updated)) } else { Err(Refusal::Forbidden(why)) }
+}
+
+/// What is said of the ephemeral containers of `old` that are not in `new`: they stay as long as their pod.
+pub fn removed_ephemeral_containers(old: &Pod, new: &Pod) -> Vec<String> {
+    let gone = old.spec.ephemeral_containers.iter().filter(|c| new.spec.container(&c.name).is_none());
+    gone.map(|container| {
+        let name = &container.name;
+        format!(
+            "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"{name}\" may not be removed"
+        )
+    })
+    .collect()
+}
+
+/// The ephemeral containers of `old`, as `new` has them where it does, then those that are new.
+fn with_those_that_are_there(old: &Pod, new: &Pod) -> Vec<ContainerSpec> {
+    let find =
+        |list: &[ContainerSpec], one: &ContainerSpec| list.iter().find(|c| c.name == one.name).cloned();
+    let (before, now) = (&old.spec.ephemeral_containers, &new.spec.ephemeral_containers);
+    let known = before.iter().map(|one| find(now, one).unwrap_or_else(|| one.clone()));
+    known.chain(now.iter().filter(|one| find(before, one).is_none()).cloned()).collect()
 }
 
 /// `old` with everything of `new` that may be another.
@@ -41,6 +64,7 @@ fn with_changes_of(old: &Pod, new: &Pod) -> Pod {
     let mut changed = Pod { generation: new.generation, ..old.clone() };
     let (spec, wanted) = (&mut changed.spec, &new.spec);
     spec.active_deadline = wanted.active_deadline;
+    spec.ephemeral_containers.clone_from(&wanted.ephemeral_containers);
     spec.resources = wanted.resources.clone();
     spec.qos_class = wanted.qos_class;
     let lists =
@@ -83,6 +107,14 @@ fn forbidden(old: &Pod, new: &Pod) -> Vec<String> {
     }
     if !is_same_beside_cpu_and_memory(&old.resources, &new.resources) {
         why.push("spec: Forbidden: only cpu and memory resources are mutable at pod-level".to_owned());
+    }
+    for (old, _) in
+        old.ephemeral_containers.iter().zip(&new.ephemeral_containers).filter(|(old, new)| old != new)
+    {
+        let name = &old.name;
+        why.push(format!(
+            "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"{name}\" may not be changed"
+        ));
     }
     let lists = [
         ("initContainers", &old.init_containers, &new.init_containers),
@@ -326,6 +358,24 @@ mod tests {
         assert_eq!(updated(&with_uid(one), &with_uid(two)), Err(Refusal::Replaces));
         assert_eq!(updated(&old, &with_uid(one)), Err(Refusal::Replaces));
         assert!(old.uid.is_made());
+    }
+
+    #[test]
+    fn ephemeral_containers_are_added_and_stay_as_they_are() {
+        let with = |containers: &str| pod(&format!("ephemeralContainers: [{containers}],"), LIMITS).0;
+        let (none, one) = (with(""), with("{name: x, image: i}"));
+        let (two, other) = (with("{name: z, image: i}, {name: x, image: i}"), with("{name: x, image: j}"));
+        let names = |pod: &Pod| -> String {
+            pod.spec.ephemeral_containers.iter().map(|container| container.name.as_str()).collect()
+        };
+        let to = |old: &Pod, new: &Pod| updated(old, new).map(|updated| updated.map(|pod| names(&pod)));
+        let why = "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"x\" may not be";
+        assert_eq!(to(&none, &one), Ok(Some("x".to_owned())));
+        assert_eq!(to(&one, &two), Ok(Some("xz".to_owned())));
+        assert_eq!(to(&one, &other), Err(Refusal::Forbidden(vec![format!("{why} changed")])));
+        assert_eq!(to(&one, &none), Ok(None));
+        assert_eq!(removed_ephemeral_containers(&one, &none), [format!("{why} removed")]);
+        assert_eq!(removed_ephemeral_containers(&one, &two), [""; 0]);
     }
 
     #[test]

@@ -6,7 +6,11 @@ use crate::pod::Pod;
 
 /// The first thing that the pod asks for in vain, with its field.
 pub fn check(pod: &Pod, node: &NodeFacts, app_armor: &AppArmor) -> Result<(), String> {
-    let lists = [("initContainers", &pod.spec.init_containers), ("containers", &pod.spec.containers)];
+    let lists = [
+        ("initContainers", &pod.spec.init_containers),
+        ("containers", &pod.spec.containers),
+        ("ephemeralContainers", &pod.spec.ephemeral_containers),
+    ];
     for (list, containers) in lists {
         for (index, container) in containers.iter().enumerate() {
             let field = format!("spec.{list}[{index}].securityContext");

@@ -143,6 +143,8 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         name: spec.name.to_string(),
         attempt,
         image_id: Some(image.id.clone()),
+        stays: pod.spec.is_ephemeral(&spec.name),
+        target: spec.target.as_ref().map(ToString::to_string),
         log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
         termination_message: Some(TerminationMessage {
             file: layout.termination_log(&pod.uid, &spec.name, attempt),

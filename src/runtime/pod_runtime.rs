@@ -156,6 +156,9 @@ impl Runtime for PodRuntime {
 
     fn adopt(&self, pod: Arc<Pod>) {
         self.memory().changed = Some(pod);
+        let given = self.memory().given.clone();
+        // A change of resources writes it once more, and waits.
+        drop(self.write_record_later(given));
     }
 
     async fn resize(&self, running: Vec<Resized>) -> Result<(), Error> {
@@ -442,7 +445,8 @@ impl PodRuntime {
             return signal;
         }
         // Started by an earlier agent: the image still says.
-        let Ok(spec) = spec_of(&self.pod, name) else { return libc::SIGTERM };
+        let pod = self.pod();
+        let Ok(spec) = spec_of(&pod, name) else { return libc::SIGTERM };
         match self.image(spec).await {
             Ok(image) => stop_signal(spec, &image),
             Err(_) => spec.lifecycle.stop_signal.as_deref().map_or(libc::SIGTERM, signal_number),
@@ -472,6 +476,13 @@ impl PodRuntime {
 
     /// Writes the record of the pod as it is now, with what those that run were given while that is another thing.
     async fn keep_record(&self, given: Option<BTreeMap<String, Given>>) -> Result<(), Error> {
+        self.write_record_later(given).await.map_err(|gone| Error::chain(&gone))?
+    }
+
+    fn write_record_later(
+        &self,
+        given: Option<BTreeMap<String, Given>>,
+    ) -> oneshot::Receiver<Result<(), Error>> {
         let (pod, host) = (self.pod(), Arc::clone(&self.host));
         let record = PodRecord::new(Pod::clone(&pod)).with_given(given.clone());
         let (done, written) = oneshot::channel();
@@ -489,7 +500,7 @@ impl PodRuntime {
                 let _ = done.send(blocking(write).await.and_then(|written| written));
             }));
         }
-        written.await.map_err(|gone| Error::chain(&gone))?
+        written
     }
 
     /// The pod as it is now.

@@ -55,7 +55,7 @@ impl PodRuntime {
     /// Brings the files of all volumes up to date.
     pub(super) async fn refresh_volumes(&self, shim: &ShimClient) {
         let objects = Arc::clone(&self.objects.borrow());
-        for volume in self.used().filter(|volume| is_alive(volume)) {
+        for volume in Self::used(&self.pod()).filter(|volume| is_alive(volume)) {
             if let Err(Refusal { message, .. }) = self.prepare_volume(volume, shim, &objects).await {
                 tracing::debug!(pod = %self.pod.key, message, "a volume stays as it is");
             }
@@ -64,7 +64,7 @@ impl PodRuntime {
 
     async fn try_volumes(&self, shim: &ShimClient, objects: &Arc<Objects>) -> Result<Volumes, Refusal> {
         let mut volumes = Volumes::new();
-        for volume in self.used() {
+        for volume in Self::used(&self.pod()) {
             volumes.insert(volume.name.clone(), self.prepare_volume(volume, shim, objects).await?);
         }
         Ok(volumes)
@@ -152,12 +152,11 @@ impl PodRuntime {
     }
 
     /// The volumes that a container mounts.
-    fn used(&self) -> impl Iterator<Item = &Volume> {
-        let Pod { spec, .. } = &*self.pod;
-        spec.volumes.iter().filter(|volume| {
-            let containers = spec.init_containers.iter().chain(&spec.containers);
-            containers.flat_map(|container| &container.volume_mounts).any(|mount| mount.volume == volume.name)
-        })
+    fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
+        let mounts = |volume: &str| {
+            pod.spec.every_container().flat_map(|c| &c.volume_mounts).any(|mount| mount.volume == volume)
+        };
+        pod.spec.volumes.iter().filter(move |volume| mounts(&volume.name))
     }
 }
 

@@ -37,6 +37,10 @@ pub struct Container {
     pub process: Process,
     /// The ids of its user namespace, unless that is the host's.
     pub user_namespace: Option<IdRange>,
+    /// Its processes end with its first one: it has a PID namespace of its own.
+    pub owns_pids: bool,
+    /// It runs on when the others begin anew.
+    pub stays: bool,
     /// How far it is.
     pub phase: Phase,
     /// Where its output goes.

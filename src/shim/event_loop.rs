@@ -248,7 +248,7 @@ impl Shim {
                 Ok(root) => self.reply(caller, Ok(Reply::Tmpfs), vec![root]),
                 Err(failure) => self.reply(caller, Err(failure.to_string()), Vec::new()),
             },
-            Call::Reset if self.containers.is_empty() => {
+            Call::Reset if self.containers.values().all(|container| container.stays) => {
                 self.record(Event::ContainersReset)?;
                 self.reply(caller, Ok(Reply::Done), Vec::new());
             }
@@ -475,18 +475,32 @@ impl Shim {
             }
             return Ok(());
         }
+        let target = match (&config.target, pause.pids) {
+            (Some(name), PidNamespace::Container) => {
+                let mut running =
+                    self.containers.values().filter(|c| matches!(c.phase, ContainerPhase::Running(_)));
+                let Some(found) = running.find(|c| c.attempt.name == *name) else {
+                    self.reply(caller, Err(format!("unable to find target container {name:?}")), Vec::new());
+                    return Ok(());
+                };
+                Some(found.child.pidfd.as_fd())
+            }
+            _ => None,
+        };
         self.begun.insert(attempt.name.clone(), attempt.attempt);
 
+        let owns_pids = pause.pids == PidNamespace::Container && target.is_none();
         let sandbox = create::Sandbox {
             pause: pause.child.pidfd.as_fd(),
             shared: pause.shared,
             pids: pause.pids,
+            target,
             user_namespace: pause.user_namespace.as_ref(),
         };
         let started = open_files(&config)
             .and_then(|files| Ok((files, create::create(&config, &self.cgroups, sandbox)?)));
         match started {
-            Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting),
+            Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
             Err(failure) => {
                 self.remove_group(&config.cgroups_path);
                 self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
@@ -503,6 +517,7 @@ impl Shim {
         config: ContainerConfig,
         (log, message): (Log, Option<MessageFile>),
         starting: create::Starting,
+        owns_pids: bool,
     ) -> Result<(), Error> {
         let key = self.new_key();
         let mut outputs = Vec::with_capacity(2);
@@ -524,6 +539,8 @@ impl Shim {
                 oom_kills: starting.oom_kills,
                 process: config.process,
                 user_namespace: starting.user_namespace,
+                owns_pids,
+                stays: config.stays,
                 phase: ContainerPhase::Starting {
                     report: starting.report,
                     token,
@@ -583,8 +600,9 @@ impl Shim {
         let Some(mut container) = self.containers.remove(&key) else { return Ok(()) };
         self.poll.remove(&container.child.pidfd, container.exit)?;
         // Its PID namespace has taken all of it along, if it had one of its own.
-        let is_alone = self.sandbox.as_ref().is_none_or(|sandbox| sandbox.pids == PidNamespace::Container);
-        if !is_alone && let Err(text) = self.kill_group(&container.group) {
+        if !container.owns_pids
+            && let Err(text) = self.kill_group(&container.group)
+        {
             say(text);
         }
         for output in &mut container.outputs {

@@ -14,7 +14,7 @@ use crate::container::user_namespace::IdRange;
 /// and ends what they run, and asks them to start nothing.
 ///
 /// It rises with every field that a shim must not pass over.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A longer body ends the connection, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
@@ -64,7 +64,7 @@ pub enum Call {
     /// Mount a filesystem in memory for the pod, if it is not there yet. Answered with [`Reply::Tmpfs`] and its root as file
     /// descriptor. It goes with the shim.
     MountTmpfs(TmpfsConfig),
-    /// Write down that all containers begin anew, none of which runs: [`Event::ContainersReset`].
+    /// Write down that all containers begin anew, none of which runs, but for those that stay: [`Event::ContainersReset`].
     Reset,
     /// Kill what still runs, remove the cgroups below the pod's, answer, and end.
     Shutdown,

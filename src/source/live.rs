@@ -138,6 +138,11 @@ impl Live {
                 continue;
             };
             let before = self.written.entry(key.clone()).or_default();
+            if before != fields {
+                for why in update::removed_ephemeral_containers(old, new) {
+                    say(&format!("pod {key}: {why}"));
+                }
+            }
             match update::updated(old, new) {
                 // What has no effect need not be told of.
                 Ok(None) => before.clone_from(fields),

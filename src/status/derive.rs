@@ -58,6 +58,8 @@ pub fn derive(
         container_statuses: Some(pod.spec.containers.iter().map(|c| view.container(c, false)).collect()),
         init_container_statuses: (!init.is_empty())
             .then(|| init.iter().map(|c| view.container(c, true)).collect()),
+        ephemeral_container_statuses: (!pod.spec.ephemeral_containers.is_empty())
+            .then(|| pod.spec.ephemeral_containers.iter().map(|c| view.ephemeral_container(c)).collect()),
         host_ips: host_ip.clone().map(|ip| vec![HostIP { ip }]),
         host_ip,
         pod_ips: pod_ip.clone().map(|ip| vec![PodIP { ip }]),
@@ -277,6 +279,18 @@ impl View<'_> {
             message.truncate((0..=part).rfind(|at| message.is_char_boundary(*at)).unwrap_or(0));
         }
         message
+    }
+
+    /// Nothing asks whether it is ready, and how it ended stays how it is, even when the others begin anew.
+    fn ephemeral_container(&self, spec: &ContainerSpec) -> ContainerStatus {
+        let status = ContainerStatus { ready: false, started: None, ..self.container(spec, false) };
+        match (&self.known(spec).state, status.last_state.clone()) {
+            (State::Absent, Some(ended)) => {
+                let id = ended.terminated.as_ref().and_then(|ended| ended.container_id.clone());
+                ContainerStatus { state: Some(ended), last_state: None, container_id: id, ..status }
+            }
+            _ => status,
+        }
     }
 
     /// What a container that does not run waits for; `None` when it runs, or has ended and that is it.

@@ -130,7 +130,7 @@ pub fn plan(pod: &Pod, observed: &Observed, intent: Intent, now: Timestamp) -> P
         (Intent::Run, Some(grace_ends)) => plan.end(pod, observed, grace_ends, now),
         (Intent::Run, None) => {
             match observed.sandbox {
-                _ if restarts_all(pod, observed) => plan.begin_again(observed, now),
+                _ if restarts_all(pod, observed) => plan.begin_again(pod, observed, now),
                 Sandbox::Ready { .. } if observed.connected => plan.run(pod, observed, now),
                 _ => plan.make_sandbox(observed, now),
             }
@@ -160,10 +160,12 @@ impl Plan {
         self.at(restart.max(retry), now, Action::CreateSandbox);
     }
 
-    /// Kills all containers, and has them begin anew when none is left. As with the kubelet there is no grace and no hook.
-    fn begin_again(&mut self, observed: &Observed, now: Timestamp) {
-        if observed.running().next().is_some() {
-            self.kill_all(observed, now);
+    /// Kills all containers, and has them begin anew when none is left. As with the kubelet there is no grace and no hook, and ephemeral
+    /// containers are left alone.
+    fn begin_again(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
+        let begins_anew = |name: &ContainerName| !pod.spec.is_ephemeral(name);
+        if observed.running().any(|(name, _)| begins_anew(name)) {
+            self.kill_all(observed, begins_anew, now);
         } else if matches!(observed.sandbox, Sandbox::Ready { .. }) && observed.connected {
             if !observed.is_starting() && !observed.resetting {
                 self.at(observed.next_round, now, Action::Reset);

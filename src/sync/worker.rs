@@ -268,8 +268,12 @@ impl<R: Runtime> Worker<R> {
                 let known = self.observed.container_mut(&container);
                 // It is given what the pod asks for now.
                 (known.starting, known.given) = (true, None);
+                let missing = self.missing_target(&container);
                 Box::pin(async move {
-                    let started = runtime.start(&container, attempt).await;
+                    let started = match missing {
+                        Some(refusal) => Err(refusal),
+                        None => runtime.start(&container, attempt).await,
+                    };
                     Done::Start(container, started)
                 })
             }
@@ -316,6 +320,19 @@ impl<R: Runtime> Worker<R> {
             Action::Remove => return,
         };
         self.under_way.push(done);
+    }
+
+    /// Why an ephemeral container cannot be where it can see the processes of another.
+    fn missing_target(&self, container: &ContainerName) -> Option<Refusal> {
+        let spec = &self.pod.spec;
+        let target = spec.container(container)?.target.as_ref()?;
+        let is_there = spec.share_process_namespace
+            || spec.host_pid
+            || self.observed.container(target).running().is_some();
+        (!is_there).then(|| Refusal {
+            reason: "CreateContainerConfigError",
+            message: format!("unable to find target container \"{target}\""),
+        })
     }
 
     fn stopping(&mut self, container: &ContainerName, stopping: Stopping) {

@@ -54,7 +54,7 @@ impl Running {
             Ok(Sample { stats: cgroups.stats(group)?, at: Timestamp::now(), clock: Instant::now() })
         };
         let whole = sample(&self.group)?;
-        let specs = self.pod.spec.init_containers.iter().chain(&self.pod.spec.containers);
+        let specs = self.pod.spec.every_container();
         let mut containers = Vec::new();
         for name in specs.map(|spec| &spec.name) {
             let Some(running) = self.observed.container(name).running() else { continue };

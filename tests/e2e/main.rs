@@ -11,6 +11,7 @@ mod apparmor;
 mod crash;
 mod deadline;
 mod environment;
+mod ephemeral;
 mod escapes;
 mod exit_status;
 mod hooks;

@@ -398,3 +398,23 @@ fn a_user_of_the_image_beyond_the_namespace_is_refused_by_its_id() {
         assert!(told.contains(expected), "{told}");
     });
 }
+
+#[test]
+fn an_ephemeral_container_is_in_the_pods_user_namespace_and_sees_its_target() {
+    world(|world| {
+        let base = pod(world, "p", [world.container("main", &["wait"])]);
+        let path = world.write("m.json", &base.to_json());
+        let run = world.run_manifest(&path);
+        run.expect_running("p", "main", 0);
+        let step = "read=/proc/1/cmdline";
+        let debug = world.container("debug", &[step, "wait"]).with("targetContainerName", json!("main"));
+        crate::objects::save(&path, &base.ephemeral([debug]).to_json());
+        run.expect_running("p", "debug", 0);
+        let first = world.answer("debug", step).unwrap();
+        assert!(first.as_str().unwrap().contains("\0main\0"), "{first}");
+        let (main, debug) = (world.pid_of("main"), world.pid_of("debug"));
+        assert_eq!((first_id(debug), ids_outside(debug, "Uid")), (first_id(main), ids_outside(main, "Uid")));
+        assert_eq!(namespace(debug, "user"), namespace(main, "user"));
+        run.stop();
+    });
+}

@@ -84,7 +84,7 @@ fn check_list<'a>(
     checked
 }
 
-fn check(
+pub(super) fn check(
     container: &k8s::Container,
     pod: &Surroundings<'_>,
     path: &Path<'_>,
@@ -153,6 +153,7 @@ fn check(
         startup_probe,
         restart_policy,
         restart_rules,
+        target: None,
         lifecycle: lifecycle.unwrap_or_default(),
         termination_message: termination_message?,
     })

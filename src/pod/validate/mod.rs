@@ -7,6 +7,7 @@ mod container;
 mod dns;
 mod downward;
 mod env;
+mod ephemeral;
 mod handler;
 mod identity;
 mod lifecycle;
@@ -102,19 +103,16 @@ fn pod_spec(
         document.invalid(&security_path.field("shareProcessNamespace"), true, why);
     }
     let security = security::check_pod(&pod_security, host_users, surroundings, &security_path, document);
-    let (init_containers, containers) = container::check_all(
-        spec,
-        &container::Surroundings {
-            volumes: &declared,
-            security: &security,
-            host_network,
-            restart_policy: spec.restart_policy.as_deref().unwrap_or_default(),
-            grace_seconds: spec.termination_grace_period_seconds.unwrap_or_default(),
-            has_os: spec.os.is_some(),
-        },
-        path,
-        document,
-    );
+    let around = container::Surroundings {
+        volumes: &declared,
+        security: &security,
+        host_network,
+        restart_policy: spec.restart_policy.as_deref().unwrap_or_default(),
+        grace_seconds: spec.termination_grace_period_seconds.unwrap_or_default(),
+        has_os: spec.os.is_some(),
+    };
+    let (init_containers, containers) = container::check_all(spec, &around, path, document);
+    let ephemeral_containers = ephemeral::check(spec, &around, path, document);
     let identity = identity::check(spec, pod_name, path, document);
     let (dns_policy, dns_config) = dns::check(spec, path, document);
     let node_name = spec.node_name.as_deref().unwrap_or_default();
@@ -145,6 +143,7 @@ fn pod_spec(
         qos_class: qos::qos_class(&resources, init_containers.iter().chain(&containers)),
         init_containers,
         containers,
+        ephemeral_containers,
         volumes,
         sysctls: security.sysctls,
         host_users,

@@ -90,6 +90,8 @@ fn a_plain_container_is_told_in_full() {
             "name": "a",
             "attempt": 2,
             "imageId": "sha256:1",
+            "target": null,
+            "stays": false,
             "logPath": "/log/default_web_uid-1/a/2.log",
             "terminationMessage": {"file": "/root/pods/uid-1/containers/a/2/termination-log", "orLog": false},
             "root": {

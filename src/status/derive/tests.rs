@@ -423,3 +423,27 @@ fn resources_that_are_not_there_yet_show_as_conditions_and_not_as_resources() {
     crate::sync::resize::end(&new, Ok(()), at(6), &mut h.observed);
     assert_eq!(shown(&h), (two.clone(), two, Vec::new()));
 }
+
+#[test]
+fn ephemeral_containers_have_a_status_of_their_own_and_count_for_nothing() {
+    let mut pod = pod(Always, &["i"], &["a"]);
+    let debug =
+        crate::pod::ContainerSpec { restart_policy: Some(Never), ..crate::runtime::fixture::container("d") };
+    pod.spec.ephemeral_containers = vec![debug];
+    let mut h = History::ready();
+    let shown = |h: &History| {
+        let status = status(&pod, h, 9);
+        let debug = &status.ephemeral_container_statuses.as_ref().unwrap()[0];
+        assert_eq!((debug.ready, debug.started, debug.restart_count), (false, None, 0));
+        let ready = status.conditions.iter().flatten().find(|c| c.type_ == "Ready").unwrap().status.clone();
+        (status.phase.clone().unwrap(), ready, said(debug))
+    };
+    let expected = |phase: &str, ready: &str, state: &str| (phase.into(), ready.into(), state.into());
+    assert_eq!(shown(&h), expected("Pending", "False", "Waiting PodInitializing"));
+    h.start(0, "d");
+    assert_eq!(shown(&h), expected("Pending", "False", "Running"));
+    h.start(0, "i").exit(1, "i", 0).start(1, "a");
+    assert_eq!(shown(&h), expected("Running", "True", "Running"));
+    h.exit(2, "d", 1);
+    assert_eq!(shown(&h), expected("Running", "True", "Terminated Error 1"));
+}

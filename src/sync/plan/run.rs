@@ -10,6 +10,13 @@ use crate::sync::{init, resize, restart};
 impl Plan {
     /// What a pod with a sandbox needs, whose end is not settled.
     pub(super) fn run(&mut self, pod: &Pod, observed: &Observed, now: Timestamp) {
+        // Whatever keeps the others from starting: that is what they are for.
+        for spec in &pod.spec.ephemeral_containers {
+            let known = observed.container(&spec.name);
+            if known.attempts == 0 || known.running().is_some() {
+                self.keep(pod, spec, observed, now);
+            }
+        }
         let inits = &pod.spec.init_containers;
         let turn = init::turn(pod, observed);
         for sidecar in inits[..turn.unwrap_or(inits.len())].iter().filter(|spec| spec.is_sidecar()) {

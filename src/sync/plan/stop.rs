@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Action, Plan};
-use crate::pod::{ContainerSpec, Pod};
+use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::runtime::observe::{Observed, Running, StopStep, Stopping};
 use crate::sync::restart;
 
@@ -48,12 +48,17 @@ impl Plan {
             return;
         }
         self.wake(give_up);
-        self.kill_all(observed, now);
+        self.kill_all(observed, |_| true, now);
     }
 
-    /// SIGKILL to all that runs and has not had it.
-    pub(super) fn kill_all(&mut self, observed: &Observed, now: Timestamp) {
-        for (name, running) in observed.running() {
+    /// SIGKILL to all of these that run and have not had it.
+    pub(super) fn kill_all(
+        &mut self,
+        observed: &Observed,
+        which: impl Fn(&ContainerName) -> bool,
+        now: Timestamp,
+    ) {
+        for (name, running) in observed.running().filter(|(name, _)| which(name)) {
             let kill = Action::Kill { container: name.clone(), id: running.id.clone() };
             match observed.container(name).stopping.map(|stopping| stopping.step) {
                 Some(StopStep::Killed) => {}
@@ -66,7 +71,7 @@ impl Plan {
     /// Ends every container of the pod until `deadline`, in the right order.
     pub(super) fn end(&mut self, pod: &Pod, observed: &Observed, deadline: Timestamp, now: Timestamp) {
         let is_alive = |spec: &ContainerSpec| observed.is_alive(&spec.name);
-        for spec in &pod.spec.containers {
+        for spec in pod.spec.containers.iter().chain(&pod.spec.ephemeral_containers) {
             self.end_one(spec, observed, deadline, true, now);
         }
         let mut is_turn = !pod.spec.containers.iter().any(is_alive);

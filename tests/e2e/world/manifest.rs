@@ -59,6 +59,12 @@ impl Pod {
         self.spec("initContainers", json!(containers))
     }
 
+    /// ephemeralContainers.
+    pub(crate) fn ephemeral(self, containers: impl IntoIterator<Item = Container>) -> Self {
+        let containers: Vec<Value> = containers.into_iter().map(|container| container.0).collect();
+        self.spec("ephemeralContainers", json!(containers))
+    }
+
     pub(crate) fn volume(mut self, volume: Value) -> Self {
         if self.0["spec"]["volumes"].is_null() {
             self.0["spec"]["volumes"] = json!([]);

@@ -126,6 +126,10 @@ impl Script {
         match kind {
             "main" => pod.containers.push(spec),
             "init" => pod.init_containers.push(spec),
+            "debug" => {
+                spec.restart_policy = Some(RestartPolicy::Never);
+                pod.ephemeral_containers.push(spec);
+            }
             "sidecar" => {
                 spec.restart_policy = Some(RestartPolicy::Always);
                 pod.init_containers.push(spec);
