@@ -4,9 +4,12 @@
 
 #[path = "shim/exec.rs"]
 mod exec;
+#[path = "shim/terminal.rs"]
+mod terminal;
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,7 @@ use mkubelet::shim::frame::{Decoder, encode};
 use mkubelet::shim::protocol::{
     Call, Event, ExecExit, Message, Record, Reply, Request, SandboxConfig, VERSION,
 };
+use mkubelet::sys::fd_passing;
 use oci_spec::runtime::{LinuxCapabilities, LinuxResources, MountBuilder};
 
 /// A hang, and nothing else, takes this long, or that many times as long: MKUBELET_TEST_PATIENCE is for emulated machines.
@@ -44,6 +48,8 @@ struct Agent {
     records: VecDeque<Record>,
     /// Ends of executed processes that came while something else was waited for, with the requests' numbers.
     exits: VecDeque<(u64, ExecExit)>,
+    /// Descriptors that came, and that nobody has asked for yet.
+    fds: Vec<OwnedFd>,
     next: u64,
 }
 
@@ -99,7 +105,8 @@ impl World {
         let socket = UnixStream::connect(self.directory.path().join("shim.sock")).unwrap();
         socket.set_read_timeout(Some(*HANG)).unwrap();
         let (records, exits) = (VecDeque::new(), VecDeque::new());
-        let mut agent = Agent { socket, decoder: Decoder::default(), records, exits, next: 0 };
+        let mut agent =
+            Agent { socket, decoder: Decoder::default(), records, exits, fds: Vec::new(), next: 0 };
         let reply = agent.call(Call::Subscribe { version: VERSION, from });
         assert!(matches!(reply, Ok(Reply::Subscribed { version: VERSION, .. })), "{reply:?}");
         agent
@@ -256,7 +263,8 @@ impl Agent {
             if let Some(message) = self.decoder.take().unwrap() {
                 return message;
             }
-            let count = self.socket.read(&mut buffer).expect("the shim answers in time");
+            let received = fd_passing::receive(self.socket.as_fd(), &mut buffer, &mut self.fds);
+            let count = received.expect("the shim answers in time");
             assert!(count > 0, "the shim hung up");
             self.decoder.push(&buffer[..count]);
         }

@@ -9,6 +9,7 @@
 use std::convert::Infallible;
 use std::io::{PipeReader, pipe};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
@@ -18,12 +19,14 @@ use pathrs::Root;
 
 use super::create::send_report;
 use super::failure::{Failure, Step};
-use super::spec::Process;
+use super::spec::{Process, TerminalSize};
+use super::terminal::{self, Terminal};
 use super::user::Identity;
 use super::user_namespace::{self, IdRange};
 use super::{apparmor, devices, limits, process, rootfs};
 use crate::cgroup::{Cgroups, Join};
 use crate::sys::clone::{Child, spawn_beside};
+use crate::sys::fd_passing;
 
 /// The container that is entered.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +52,15 @@ pub struct Streams {
     pub stderr: Option<OwnedFd>,
 }
 
+/// What the new process talks through.
+#[derive(Debug)]
+pub enum Stdio {
+    /// Pipes and the like, each on its own.
+    Streams(Streams),
+    /// A terminal of the container's own, which controls the process.
+    Terminal(TerminalSize),
+}
+
 /// A process between its clone and its execve.
 #[derive(Debug)]
 pub struct Starting {
@@ -56,6 +68,15 @@ pub struct Starting {
     pub child: Child,
     /// At its end the program runs; a [`Failure`] before that says why it does not. See [`super::create::read_report`].
     pub report: PipeReader,
+    /// Brings the master of its terminal, if it has one. It is there once the program runs; see [`take_terminal`].
+    pub terminal: Option<UnixStream>,
+}
+
+/// The master of the terminal of a process whose program runs.
+pub fn take_terminal(socket: &UnixStream) -> Result<OwnedFd, Failure> {
+    let mut fds = Vec::new();
+    fd_passing::receive(socket.as_fd(), &mut [0], &mut fds).step(|| "take the terminal over")?;
+    fds.pop().ok_or_else(|| Failure::new("take the terminal over", "the process ended before it had one"))
 }
 
 /// Clones a process into the container. It goes on by itself; nothing here waits.
@@ -68,18 +89,26 @@ pub fn start(
     process: &Process,
     target: Target<'_>,
     cgroups: &Cgroups,
-    streams: &Streams,
+    stdio: &Stdio,
 ) -> Result<Starting, Failure> {
     let failed = |error: crate::cgroup::Error| Failure::new("open the cgroup", error.to_string());
     let cgroup = cgroups.join(target.group).map_err(failed)?;
     let (report, mut child_report) = pipe().step(|| "pipe")?;
+    let (terminal, child_terminal) = match stdio {
+        Stdio::Streams(_) => (None, None),
+        Stdio::Terminal(_) => {
+            let (socket, childs) = UnixStream::pair().step(|| "socketpair")?;
+            socket.set_nonblocking(true).step(|| "socketpair")?;
+            (Some(socket), Some(childs))
+        }
+    };
     let into = cgroup.into.as_ref().map(AsFd::as_fd);
     let child = spawn_beside(target.main, CloneFlags::empty(), into, || {
-        let Err(failure) = run(process, target, &cgroup, streams);
+        let Err(failure) = run(process, target, &cgroup, stdio, child_terminal.as_ref());
         send_report(&mut child_report, &failure);
         1
     });
-    Ok(Starting { child: child.step(|| "clone into the container's PID namespace")?, report })
+    Ok(Starting { child: child.step(|| "clone into the container's PID namespace")?, report, terminal })
 }
 
 /// Becomes the program; returns only when a step failed.
@@ -87,7 +116,8 @@ fn run(
     process: &Process,
     target: Target<'_>,
     cgroup: &Join,
-    streams: &Streams,
+    stdio: &Stdio,
+    terminal: Option<&UnixStream>,
 ) -> Result<Infallible, Failure> {
     cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
 
@@ -96,8 +126,12 @@ fn run(
     limits::set_rlimits(&process.rlimits)?;
     let on_exec = apparmor::change_on_exec(process)?;
     let null = devices::open_null(OFlag::O_RDWR)?;
-    let [stdin, stdout, stderr] = [&streams.stdin, &streams.stdout, &streams.stderr]
-        .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
+    let [stdin, stdout, stderr] = match stdio {
+        Stdio::Streams(Streams { stdin, stdout, stderr }) => [stdin, stdout, stderr],
+        // Until it can be opened.
+        Stdio::Terminal(_) => [&None, &None, &None],
+    }
+    .map(|stream| stream.as_ref().map_or(null.as_fd(), AsFd::as_fd));
     let owner = user_namespace::owner(target.user_namespace, target.identity)?;
     process::standard_streams([stdin, stdout, stderr], owner)?;
 
@@ -116,6 +150,11 @@ fn run(
 
     // The root came with the mount namespace.
     let root = Root::open("/").step(|| "open the container's root")?;
+    if let (Stdio::Terminal(size), Some(socket)) = (stdio, terminal) {
+        let Terminal { master, slave } = Terminal::open(&root, *size)?;
+        fd_passing::send(socket.as_fd(), b"t", &[master.as_fd()]).step(|| "hand the terminal over")?;
+        terminal::control(slave.as_fd(), target.identity.uid)?;
+    }
     let directory = process::working_directory(&root, process)?;
     fchdir(&directory).step(|| "chdir to the working directory")?;
     rootfs::check_inside()?;

@@ -21,5 +21,6 @@ pub mod rootfs;
 pub mod seccomp;
 pub mod spec;
 pub mod sysctls;
+pub mod terminal;
 pub mod user;
 pub mod user_namespace;

@@ -43,7 +43,11 @@ pub fn standard_streams(streams: [BorrowedFd<'_>; 3], owner: (Uid, Gid)) -> Resu
             fchown(stream, Some(owner.0), Some(owner.1)).step(|| "chown a standard stream")?;
         }
     }
-    let [stdin, stdout, stderr] = streams;
+    set_standard_streams(streams)
+}
+
+/// Makes these the standard streams, as they are.
+pub fn set_standard_streams([stdin, stdout, stderr]: [BorrowedFd<'_>; 3]) -> Result<(), Failure> {
     dup2_stdin(stdin).step(|| "set standard input")?;
     dup2_stdout(stdout).step(|| "set standard output")?;
     dup2_stderr(stderr).step(|| "set standard error")

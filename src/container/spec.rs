@@ -71,6 +71,16 @@ pub struct TerminationMessage {
     pub or_log: bool,
 }
 
+/// The size of a terminal's window, in characters. Zero is "not known".
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TerminalSize {
+    /// Height.
+    pub rows: u16,
+    /// Width.
+    pub columns: u16,
+}
+
 /// An overlay, mounted in the container's own mount namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -15,11 +15,12 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::container::spec::TerminalSize;
 use crate::shim::frame::{self, Decoder, FrameError};
 use crate::shim::protocol::{
     Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
 };
-use crate::sys::fd_passing;
+use crate::sys::{fd_passing, terminal};
 
 /// A shim that does not answer within this time is stuck. As long as a kubelet waits for its runtime (`--runtime-request-timeout`):
 /// many pods that start at once on a slow machine take their time, and are not to be given up for that.
@@ -102,10 +103,20 @@ pub struct ShimClient {
 pub struct Executed {
     /// The process, as the host sees it.
     pub pid: i32,
+    /// The master of its terminal, if it was given one. When it is closed the process gets SIGHUP; reading fails with EIO once
+    /// nobody in the container has the terminal open.
+    pub terminal: Option<OwnedFd>,
     ended: oneshot::Receiver<ExecExit>,
 }
 
 impl Executed {
+    /// Gives its terminal's window another size, which the program in the foreground is told by SIGWINCH. Fine without one.
+    pub fn resize(&self, size: TerminalSize) -> io::Result<()> {
+        self.terminal
+            .as_ref()
+            .map_or(Ok(()), |master| terminal::set_size(master.as_fd(), size.rows, size.columns))
+    }
+
     /// Waits for its end.
     pub async fn wait(self) -> Result<ExecExit, Error> {
         self.ended.await.map_err(|_| Error::Gone)
@@ -181,13 +192,19 @@ impl ShimClient {
     /// Runs a further process in a container. `streams` are the ones that `config` announces, in its order; they can be
     /// closed once this has returned. The process is at most started then: [`Executed::wait`] tells how it ended.
     pub async fn exec(&self, config: ExecConfig, streams: &[BorrowedFd<'_>]) -> Result<Executed, Error> {
+        let wants_terminal = config.terminal.is_some();
+        if wants_terminal && self.version < VERSION {
+            return Err(Error::TooOld(self.version));
+        }
         let (answer, answered) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         let id = self.callers().add(answer).ok_or(Error::Gone)?;
         self.callers().execs.insert(id, end);
         let request = Request { id, call: Call::Exec(Box::new(config)) };
         let error = match self.exchange(request, streams, answered).await {
-            Ok((Reply::ExecStarted { pid }, _)) => return Ok(Executed { pid, ended }),
+            Ok((Reply::ExecStarted { pid, .. }, terminal)) if terminal.is_some() == wants_terminal => {
+                return Ok(Executed { pid, terminal, ended });
+            }
             Ok((Reply::ExecFailed(failure), _)) => Error::NotStarted(failure),
             Ok(_) => Error::Confused,
             Err(error) => error,
@@ -338,7 +355,9 @@ impl Reader {
             }
             Message::Reply { id, result } => {
                 let fd = match &result {
-                    Ok(Reply::Sandbox { .. } | Reply::Tmpfs) => self.fds.pop_front(),
+                    Ok(Reply::Sandbox { .. } | Reply::Tmpfs | Reply::ExecStarted { terminal: true, .. }) => {
+                        self.fds.pop_front()
+                    }
                     _ => None,
                 };
                 if let Some(caller) = lock(&self.callers).forget(id) {
@@ -554,7 +573,7 @@ mod tests {
         let (client, _notices) = connected(|mut shim| {
             let (request, mut fds) = shim.request_with_fds();
             assert_eq!(fds.len(), 2);
-            shim.reply(request.id, Reply::ExecStarted { pid: 7 });
+            shim.reply(request.id, Reply::ExecStarted { pid: 7, terminal: false });
             let mut stdout = std::fs::File::from(fds.remove(0));
             // More than any pipe holds; and its other end stays open, as by a process that was left behind.
             stdout.write_all(&b"0123456789".repeat(200_000)).unwrap();
@@ -574,7 +593,7 @@ mod tests {
             let id = shim.request().id;
             shim.reply(id, Reply::ExecFailed(failure));
             let id = shim.request().id;
-            shim.reply(id, Reply::ExecStarted { pid: 7 });
+            shim.reply(id, Reply::ExecStarted { pid: 7, terminal: false });
         })
         .await;
         assert_eq!(client.exec(exec(), &[]).await.unwrap_err().to_string(), "execve: no");
@@ -582,5 +601,32 @@ mod tests {
         assert_eq!(running.pid, 7);
         assert!(matches!(running.wait().await, Err(Error::Gone)));
         assert!(client.callers().execs.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_other_end_of_a_terminal_comes_with_the_answer_and_tells_of_a_new_size() {
+        let size = TerminalSize { rows: 24, columns: 80 };
+        let on_terminal = || ExecConfig { terminal: Some(size), ..exec() };
+        let (done, finished) = std::sync::mpsc::channel();
+        let (client, _notices) = connected(move |mut shim| {
+            let request = shim.request();
+            let Call::Exec(config) = request.call else { panic!("{request:?}") };
+            assert_eq!(config.terminal, Some(size));
+            let pty = nix::pty::openpty(None, None).unwrap();
+            shim.reply_with_fd(request.id, Reply::ExecStarted { pid: 7, terminal: true }, &pty.master);
+            // One without is no answer.
+            let id = shim.request().id;
+            shim.reply(id, Reply::ExecStarted { pid: 8, terminal: false });
+            done.send(pty.slave).unwrap();
+        })
+        .await;
+        let running = client.exec(on_terminal(), &[]).await.unwrap();
+        running.resize(TerminalSize { rows: 40, columns: 132 }).unwrap();
+        assert!(matches!(client.exec(on_terminal(), &[]).await, Err(Error::Confused)));
+        let slave = finished.recv().unwrap();
+        assert_eq!(terminal::size(slave.as_fd()).unwrap(), (40, 132));
+
+        let (client, _notices) = connected_to(VERSION - 1, drop).await;
+        assert!(matches!(client.exec(on_terminal(), &[]).await, Err(Error::TooOld(_))));
     }
 }

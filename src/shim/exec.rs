@@ -1,6 +1,7 @@
 //! A process that was executed in a container, as its shim keeps it until its end is told.
 
 use std::io::PipeReader;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::sys::time::TimeSpec;
@@ -23,6 +24,8 @@ pub struct Exec {
     pub child: Child,
     /// Its registration in the event loop, for its end.
     pub exit: Token,
+    /// Brings the other end of its terminal, until that is handed on.
+    pub terminal: Option<UnixStream>,
     /// The container's cgroup.
     pub group: PathBuf,
     /// How far it is.

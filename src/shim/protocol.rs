@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::container::spec::{ContainerConfig, PidNamespace};
+use crate::container::spec::{ContainerConfig, PidNamespace, TerminalSize};
 use crate::container::user_namespace::IdRange;
 
 /// Version of this protocol and of the journal. A shim lives as long as its pod, so an agent serves older ones too: it follows
@@ -123,6 +123,10 @@ pub struct ExecConfig {
     pub timeout_ms: Option<u64>,
     /// Which of its standard streams come along as file descriptors, in this order; the others are /dev/null.
     pub streams: ExecStreams,
+    /// Instead of them a terminal of the container's, which controls it, with a window of this size. Its other end comes with
+    /// the answer.
+    #[serde(default)]
+    pub terminal: Option<TerminalSize>,
 }
 
 /// The standard streams that are given to a process.
@@ -191,6 +195,9 @@ pub enum Reply {
     ExecStarted {
         /// The process, as the host sees it.
         pid: i32,
+        /// The other end of its terminal, the master, comes along as file descriptor.
+        #[serde(default)]
+        terminal: bool,
     },
     /// To `Exec`: the program could not be started.
     ExecFailed(StartFailure),

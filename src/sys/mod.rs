@@ -11,4 +11,5 @@ pub mod fd_passing;
 pub mod mount_api;
 pub mod process;
 pub mod seccomp;
+pub mod terminal;
 pub mod tree;

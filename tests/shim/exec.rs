@@ -17,7 +17,7 @@ use super::{Agent, HANG, World};
 
 impl Agent {
     /// Asks for an exec, with these standard streams.
-    fn ask_exec(&mut self, config: ExecConfig, fds: &[BorrowedFd<'_>]) -> u64 {
+    pub(super) fn ask_exec(&mut self, config: ExecConfig, fds: &[BorrowedFd<'_>]) -> u64 {
         self.next += 1;
         let frame = encode(&Request { id: self.next, call: Call::Exec(Box::new(config)) }).unwrap();
         assert_eq!(fd_passing::send(self.socket.as_fd(), &frame, fds).unwrap(), frame.len());
@@ -30,12 +30,12 @@ impl Agent {
         config.streams = ExecStreams { stdout: true, stderr: true, ..ExecStreams::default() };
         let id = self.ask_exec(config, &[writer.as_fd(), writer.as_fd()]);
         match self.reply(id) {
-            Ok(Reply::ExecStarted { pid }) => (id, pid, reader),
+            Ok(Reply::ExecStarted { pid, .. }) => (id, pid, reader),
             other => panic!("not started: {other:?}"),
         }
     }
 
-    fn exit_of(&mut self, asked: u64) -> ExecExit {
+    pub(super) fn exit_of(&mut self, asked: u64) -> ExecExit {
         loop {
             if let Some(index) = self.exits.iter().position(|(id, _)| *id == asked) {
                 return self.exits.remove(index).unwrap().1;
@@ -57,7 +57,7 @@ impl Agent {
     }
 
     /// Why one could not be started.
-    fn exec_failure(&mut self, config: ExecConfig) -> String {
+    pub(super) fn exec_failure(&mut self, config: ExecConfig) -> String {
         let id = self.ask_exec(config, &[]);
         match self.reply(id) {
             Ok(Reply::ExecFailed(failure)) => format!("{}: {}", failure.step, failure.text),
@@ -67,7 +67,7 @@ impl Agent {
     }
 }
 
-fn in_container(id: &str, args: &[&str]) -> ExecConfig {
+pub(super) fn in_container(id: &str, args: &[&str]) -> ExecConfig {
     ExecConfig {
         id: id.to_owned(),
         args: args.iter().map(|&word| word.to_owned()).collect(),
@@ -75,12 +75,12 @@ fn in_container(id: &str, args: &[&str]) -> ExecConfig {
     }
 }
 
-fn exited(code: i32) -> ExecExit {
+pub(super) fn exited(code: i32) -> ExecExit {
     ExecExit { code, signal: None, timed_out: false }
 }
 
 /// A world with one container, `a`, that does nothing; and a connection.
-fn idle_container(name: &str) -> Option<(World, Agent)> {
+pub(super) fn idle_container(name: &str) -> Option<(World, Agent)> {
     let world = World::new(name)?;
     let mut agent = world.connect(1);
     agent.call(world.sandbox()).unwrap();
@@ -88,7 +88,7 @@ fn idle_container(name: &str) -> Option<(World, Agent)> {
     Some((world, agent))
 }
 
-fn end(mut agent: Agent) {
+pub(super) fn end(mut agent: Agent) {
     assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
 }
 

@@ -11,7 +11,7 @@ use super::super::protocol::{ExecConfig, ExecExit, Message, Reply};
 use super::super::tree;
 use super::{Error, Shim, Wake, reap};
 use crate::container::create::read_report;
-use crate::container::enter::{self, Streams, Target};
+use crate::container::enter::{self, Stdio, Streams, Target};
 use crate::container::failure::Failure;
 
 /// At a time, in all containers of the pod: each costs the shim three descriptors.
@@ -51,8 +51,9 @@ impl Shim {
                 "{MAX_EXECS} processes are being executed in the pod's containers already"
             )));
         }
-        let Some(streams) = streams(config, fds) else {
-            return Ok(Err("the standard streams did not come with the request".to_owned()));
+        let stdio = match stdio(config, fds) {
+            Ok(stdio) => stdio,
+            Err(text) => return Ok(Err(text.to_owned())),
         };
 
         let process = exec::process(&container.process, config);
@@ -64,7 +65,7 @@ impl Shim {
         };
         let timer = config.timeout_ms.map(exec::timer).transpose();
         let started =
-            timer.and_then(|timer| Ok((timer, enter::start(&process, target, &self.cgroups, &streams)?)));
+            timer.and_then(|timer| Ok((timer, enter::start(&process, target, &self.cgroups, &stdio)?)));
         let group = container.group.clone();
         let (timer, starting) = match started {
             Ok(started) => started,
@@ -85,7 +86,8 @@ impl Shim {
             None => None,
         };
         let phase = Phase::Starting { report: starting.report, token };
-        let exec = Exec { caller, child: starting.child, exit, group, phase, timer, timed_out: false };
+        let enter::Starting { child, terminal, .. } = starting;
+        let exec = Exec { caller, child, exit, terminal, group, phase, timer, timed_out: false };
         self.execs.insert(key, exec);
         Ok(Ok(()))
     }
@@ -95,11 +97,15 @@ impl Shim {
         let Phase::Starting { report, token } = &mut exec.phase else { return Ok(()) };
         let result = read_report(report);
         self.poll.remove(report, *token)?;
-        match result {
-            Ok(()) => {
+        // It was sent before the program ran, unless the process was killed on its way.
+        let socket = exec.terminal.take();
+        let take = || socket.map(|socket| enter::take_terminal(&socket)).transpose();
+        match result.and_then(|()| take()) {
+            Ok(terminal) => {
                 exec.phase = Phase::Running;
                 let (caller, pid) = (exec.caller, exec.child.pid);
-                self.reply(caller, Ok(Reply::ExecStarted { pid }), Vec::new());
+                let reply = Reply::ExecStarted { pid, terminal: terminal.is_some() };
+                self.reply(caller, Ok(reply), terminal.into_iter().collect());
             }
             // Answered when the process is gone.
             Err(failure) => exec.phase = Phase::Failed(failure),
@@ -148,12 +154,20 @@ impl Shim {
 }
 
 /// Gives each stream that was announced its descriptor.
-fn streams(config: &ExecConfig, fds: Vec<OwnedFd>) -> Option<Streams> {
-    if fds.len() != config.streams.count() {
-        return None;
+fn stdio(config: &ExecConfig, fds: Vec<OwnedFd>) -> Result<Stdio, &'static str> {
+    let wanted = config.streams;
+    if fds.len() != wanted.count() {
+        return Err("the standard streams did not come with the request");
+    }
+    if let Some(size) = config.terminal {
+        return if fds.is_empty() {
+            Ok(Stdio::Terminal(size))
+        } else {
+            Err("a terminal is all streams in one")
+        };
     }
     let mut fds = fds.into_iter();
     let mut take = |given: bool| if given { fds.next() } else { None };
-    let wanted = config.streams;
-    Some(Streams { stdin: take(wanted.stdin), stdout: take(wanted.stdout), stderr: take(wanted.stderr) })
+    let (stdin, stdout, stderr) = (take(wanted.stdin), take(wanted.stdout), take(wanted.stderr));
+    Ok(Stdio::Streams(Streams { stdin, stdout, stderr }))
 }
