@@ -273,8 +273,7 @@ impl View<'_> {
 
     /// The beginning of a message, as much of it as is every container's part.
     fn cut(&self, mut message: String) -> String {
-        let containers = self.pod.spec.init_containers.len() + self.pod.spec.containers.len();
-        let part = MAX_MESSAGES / containers.max(1);
+        let part = MAX_MESSAGES / self.pod.spec.every_container().count().max(1);
         if message.len() > part {
             message.truncate((0..=part).rfind(|at| message.is_char_boundary(*at)).unwrap_or(0));
         }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::*;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
 use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
-use crate::runtime::fixture::{History, at, exit, name, pod};
+use crate::runtime::fixture::{self, History, at, exit, name, pod};
 use crate::runtime::observe::{Held, PostStart};
 use crate::shim::protocol::{Exit, User};
 
@@ -153,14 +153,16 @@ fn what_a_container_says_as_it_ends_is_told_and_told_again_after_its_restart() {
 
 #[test]
 fn the_messages_of_a_pod_are_twelve_kibibytes_together_at_most() {
-    for (init, containers, part) in [(0, 1, 12_288), (1, 2, 4096), (2, 3, 2457)] {
+    for (init, containers, ephemeral, part) in [(0, 1, 0, 12_288), (1, 2, 0, 4096), (2, 2, 1, 2457)] {
         let names = |kind: &str, count| (0..count).map(|n| format!("{kind}{n}")).collect::<Vec<_>>();
         let (init, containers) = (names("i", init), names("c", containers));
-        let pod = pod(
+        let mut pod = pod(
             Never,
             &init.iter().map(String::as_str).collect::<Vec<_>>(),
             &containers.iter().map(String::as_str).collect::<Vec<_>>(),
         );
+        let debugger = |n| fixture::container(&format!("e{n}"));
+        pod.spec.ephemeral_containers = (0..ephemeral).map(debugger).collect();
         // Characters of two bytes, after one of one.
         let long = format!("x{}", "é".repeat(10_000));
         let mut h = History::ready();
