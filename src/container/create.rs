@@ -10,6 +10,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::failure::{Failure, Step};
 use super::init::{self, Inherited};
+use super::peers::MountNamespaces;
 use super::rootfs;
 use super::spec::{ContainerConfig, PidNamespace};
 use super::user::Identity;
@@ -47,6 +48,8 @@ pub struct Sandbox<'a> {
     pub pids: PidNamespace,
     /// The first process of the container, as a pidfd, in whose PID namespace this one is to be, rather than in one of its own.
     pub target: Option<BorrowedFd<'a>>,
+    /// Where mounts that go both ways have their peers.
+    pub mount_namespaces: &'a MountNamespaces,
     /// The pod's own user namespace; `None`: the host's.
     pub user_namespace: Option<&'a UserNamespace>,
 }
@@ -75,6 +78,7 @@ pub fn create(
         cgroup_mounts: &cgroup_mounts,
         sandbox: sandbox.pause,
         shared: sandbox.shared,
+        mount_namespaces: sandbox.mount_namespaces,
         user_namespace: sandbox.user_namespace,
         identity: identity.as_fd(),
         stdout: child_stdout.as_fd(),

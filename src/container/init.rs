@@ -17,6 +17,7 @@ use oci_spec::runtime::Capability;
 use pathrs::Root;
 
 use super::failure::{Failure, Reason, Step};
+use super::peers::MountNamespaces;
 use super::spec::{ContainerConfig, Process};
 use super::user::{self, Identity};
 use super::user_namespace::{self, UserNamespace};
@@ -34,6 +35,8 @@ pub struct Inherited<'a> {
     pub sandbox: BorrowedFd<'a>,
     /// The namespaces of pause to join.
     pub shared: CloneFlags,
+    /// Where mounts that go both ways have their peers.
+    pub mount_namespaces: &'a MountNamespaces,
     /// The pod's own user namespace, joined when all is mounted.
     pub user_namespace: Option<&'a UserNamespace>,
     /// An empty file that takes the [`Identity`], as JSON.
@@ -76,6 +79,7 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
         &config.mounts,
         inherited.cgroup_mounts,
         config.host_devices,
+        inherited.mount_namespaces,
         user_namespace,
     )?;
     mounts::make_read_only(&root, &config.readonly_paths)?;

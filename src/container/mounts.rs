@@ -18,6 +18,7 @@ use pathrs::error::{Error as PathError, ErrorKind};
 use pathrs::flags::{OpenFlags, ResolverFlags};
 
 use super::failure::{Failure, Reason, Step};
+use super::peers::{self, MountNamespaces};
 use super::user_namespace::{IdRange, UserNamespace};
 use super::{devices, rootfs};
 use crate::cgroup::ContainerMounts;
@@ -32,6 +33,9 @@ const SUB_PATH: &str = "x-mkubelet.subpath=";
 
 /// The option that names a layer of an image, the topmost first.
 const LAYER: &str = "x-mkubelet.layer=";
+
+/// The option of a bind whose source is a volume of the pod's own: what is mounted on it shows in the pod's other containers.
+const OF_POD: &str = "x-mkubelet.peers=pod";
 
 /// The option that says what a bind's source must be.
 const SOURCE_TYPE: &str = "x-mkubelet.type=";
@@ -56,6 +60,7 @@ pub fn mount_all(
     mounts: &[Mount],
     cgroups: &ContainerMounts,
     host_devices: bool,
+    namespaces: &MountNamespaces,
     user_namespace: Option<&UserNamespace>,
 ) -> Result<Option<OwnedFd>, Failure> {
     let mut null = None;
@@ -66,7 +71,7 @@ pub fn mount_all(
         }
         let destination = mount.destination();
         match mount.typ().as_deref().unwrap_or("bind") {
-            "bind" => bind(root, mount, &options, user_namespace),
+            "bind" => bind(root, mount, &options, namespaces, user_namespace),
             "image" => image(root, destination, &options, user_namespace),
             "cgroup" => match cgroups {
                 ContainerMounts::V2 => filesystem(root, destination, "cgroup2", &options),
@@ -186,17 +191,41 @@ fn cgroup_v1(
 }
 
 /// A path of the host, shown inside the container.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a path of the host; what it leads to is checked on the descriptor"
-)]
 fn bind(
     root: &Root,
     mount: &Mount,
     options: &Options,
+    namespaces: &MountNamespaces,
     user_namespace: Option<&UserNamespace>,
 ) -> Result<(), Failure> {
     let source = mount.source().as_deref().ok_or_else(|| Failure::new("bind", "the mount has no source"))?;
+    let namespace = options.peers_in(namespaces);
+    let (opened, is_directory) = peers::visit(namespace, || open_source(source, options))?;
+    let target = bind_target(root, mount.destination(), is_directory)?;
+
+    // What the host mounts reaches no mount that is detached, so that it is attached at once, and set up there: nobody else is
+    // in this mount namespace yet.
+    let copy = peers::visit(namespace, || {
+        mount_api::copy_tree_at(opened.as_fd(), options.recursive)
+            .step(|| format!("copy {}", source.display()))
+    })?;
+    if options.mapped {
+        let namespace = user_namespace
+            .ok_or_else(|| Failure::new("idmap", "the container has no user namespace of its own"))?;
+        let what = options.volume.as_ref().map_or("a bind".to_owned(), |name| format!("volume {name:?}"));
+        namespace.map_mount(copy.as_fd(), options.recursive, &what, source)?;
+    }
+    mount_api::attach(copy.as_fd(), target.as_fd()).step(|| "attach")?;
+    mount_api::set_propagation(copy.as_fd(), options.propagation()).step(|| "set propagation")?;
+    mount_api::set_attributes(copy.as_fd(), options.attributes, options.is_deep).step(|| "set attributes")
+}
+
+/// What is at a bind's source in this process's mount namespace, and whether it is a directory.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a path of the host; what it leads to is checked on the descriptor"
+)]
+fn open_source(source: &Path, options: &Options) -> Result<(OwnedFd, bool), Failure> {
     let step = || format!("open {}", source.display());
     let mut opened = open(source, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step(step)?;
     let mut found = kind_of(opened.as_fd()).step(step)?;
@@ -208,19 +237,10 @@ fn bind(
         opened = beneath::open(opened.as_fd(), Path::new(path)).step(step)?;
         found = kind_of(opened.as_fd()).step(step)?;
     }
-    let copy = mount_api::copy_tree_at(opened.as_fd(), options.recursive).step(step)?;
-    if options.mapped {
-        let namespace = user_namespace
-            .ok_or_else(|| Failure::new("idmap", "the container has no user namespace of its own"))?;
-        let what = options.volume.as_ref().map_or("a bind".to_owned(), |name| format!("volume {name:?}"));
-        namespace.map_mount(copy.as_fd(), options.recursive, &what, source)?;
+    if options.is_shared {
+        peers::check_shared(opened.as_fd(), source).map_err(|text| Failure::new(step(), text))?;
     }
-    let is_directory = found == SFlag::S_IFDIR;
-    let target = bind_target(root, mount.destination(), is_directory)?;
-    let propagation = if options.is_slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
-    mount_api::set_propagation(copy.as_fd(), propagation).step(|| "set propagation")?;
-    mount_api::set_attributes(copy.as_fd(), options.attributes, options.is_deep).step(|| "set attributes")?;
-    mount_api::attach(copy.as_fd(), target.as_fd()).step(|| "attach")
+    Ok((opened, found == SFlag::S_IFDIR))
 }
 
 /// The files of an image, which nobody changes.
@@ -240,6 +260,12 @@ fn image(
 /// True if mounts that the host makes later are to show in some of these.
 pub fn follow_host(mounts: &[Mount]) -> bool {
     mounts.iter().filter_map(|mount| mount.options().as_ref()).flatten().any(|option| option == "rslave")
+}
+
+/// Volumes of the pod's own on which containers' mounts are to show in each other.
+pub fn shared_in_pod(mounts: &[Mount]) -> impl Iterator<Item = &Path> {
+    let is_shared = |mount: &&Mount| mount.options().iter().flatten().any(|option| option == OF_POD);
+    mounts.iter().filter(is_shared).filter_map(|mount| mount.source().as_deref())
 }
 
 /// The verdict on a hostPath volume's `type`, in the kubelet's words. The volume was looked at before, but another pod may
@@ -344,6 +370,10 @@ struct Options {
     is_deep: bool,
     /// The host's mounts show in it.
     is_slave: bool,
+    /// Likewise, and what is mounted in it shows where it comes from.
+    is_shared: bool,
+    /// Which is the pod, not the host.
+    is_of_pod: bool,
     /// The part of a bind's source that is mounted.
     sub_path: Option<String>,
     /// The layers of an image.
@@ -368,6 +398,8 @@ impl Options {
                     parsed.is_deep = true;
                 }
                 "rslave" => parsed.is_slave = true,
+                "rshared" => parsed.is_shared = true,
+                OF_POD => parsed.is_of_pod = true,
                 "nosuid" => parsed.attributes |= mount_api::NO_SUID,
                 "nodev" => parsed.attributes |= mount_api::NO_DEV,
                 "noexec" => parsed.attributes |= mount_api::NO_EXEC,
@@ -381,6 +413,20 @@ impl Options {
             }
         }
         parsed
+    }
+
+    /// The mount namespace in which a bind has its peers; `None`: it has none.
+    fn peers_in<'a>(&self, namespaces: &'a MountNamespaces) -> Option<BorrowedFd<'a>> {
+        let namespace = if self.is_of_pod { &namespaces.pod } else { &namespaces.host };
+        self.is_shared.then(|| namespace.as_fd())
+    }
+
+    fn propagation(&self) -> libc::c_ulong {
+        match self {
+            Self { is_shared: true, .. } => libc::MS_SHARED,
+            Self { is_slave: true, .. } => libc::MS_SLAVE,
+            _ => libc::MS_PRIVATE,
+        }
     }
 
     fn word(&mut self, word: &str) {

@@ -45,6 +45,10 @@ pub struct ContainerConfig {
     /// The option `x-mkubelet.type=KIND` refuses a bind whose source is not a `directory`, `file`, `socket`, `char-device` or
     /// `block-device`. `idmap` or `ridmap` shows the owners on disk of a bind's files as ids of the pod's user namespace;
     /// `x-mkubelet.volume=NAME` names the volume, for the case that its filesystem refuses that.
+    ///
+    /// What is mounted on a bind with `rshared` shows at its source, which must be on a shared mount of the host's. With
+    /// `x-mkubelet.peers=pod` the source is a directory of the pod's own instead, and what is mounted on it shows in those
+    /// binds of the pod's containers that have this option, too, and `rshared` or `rslave`.
     pub mounts: Vec<Mount>,
     /// Its own /dev has every device file of the host's.
     #[serde(default)]

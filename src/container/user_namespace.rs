@@ -5,8 +5,7 @@
 //! kernel locks what was mounted (mount_namespaces(7)): whatever capabilities a container has, it can take away no mask
 //! and no `ro`. Files keep the owners that they have on disk, seen through idmapped mounts (mount_setattr(2)).
 
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -17,6 +16,7 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgroups, setresgid, setresuid}
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, Step};
+use super::mount_info::MountInfo;
 use super::user::Identity;
 use crate::sys::clone::{self, Child};
 use crate::sys::{mount_api, process};
@@ -138,15 +138,7 @@ pub fn owner(ids: Option<IdRange>, identity: &Identity) -> Result<(Uid, Gid), Fa
 #[expect(clippy::disallowed_methods, reason = "a path of the host, and only asked what it is on")]
 fn filesystem(path: &Path) -> Option<String> {
     let file = open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", file.as_raw_fd())).ok()?;
-    let mount = about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim();
-    kind_of_mount(&fs::read_to_string("/proc/self/mountinfo").ok()?, mount)
-}
-
-/// The filesystem type of the mount with this id, in the words of /proc/PID/mountinfo (proc(5)).
-fn kind_of_mount(mountinfo: &str, id: &str) -> Option<String> {
-    let line = mountinfo.lines().find(|line| line.split(' ').next() == Some(id))?;
-    line.split_once(" - ")?.1.split(' ').next().map(str::to_owned)
+    MountInfo::of(file.as_fd()).map(|found| found.kind)
 }
 
 #[cfg(test)]
@@ -189,10 +181,6 @@ mod tests {
 
     #[test]
     fn a_filesystem_has_a_name() {
-        let mountinfo = "22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
-                         23 22 0:21 / /proc rw shared:5 - proc proc rw\n";
-        assert_eq!(kind_of_mount(mountinfo, "23").as_deref(), Some("proc"));
-        assert_eq!(kind_of_mount(mountinfo, "2"), None);
         assert_eq!(filesystem(Path::new("/proc/sys")).as_deref(), Some("proc"));
         assert_eq!(filesystem(Path::new("/no/such")), None);
     }

@@ -156,7 +156,7 @@ const VOLUME_MOUNT: &Table = &[
     ("name", Any),
     ("readOnly", Any),
     ("bindMountOptions", Empty),
-    ("mountPropagation", Only(&["None", "HostToContainer"])),
+    ("mountPropagation", Any),
     ("recursiveReadOnly", Any),
     ("subPath", Any),
     ("subPathExpr", Any),

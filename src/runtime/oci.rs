@@ -81,6 +81,14 @@ pub enum Error {
     /// A part of a volume that cannot be.
     #[error(transparent)]
     SubPath(#[from] sub_path::Invalid),
+    /// Mounts that the kernel does not let out of the container, or that have nowhere to show.
+    #[error("mountPropagation of volume {volume}: Bidirectional is not possible when {why}")]
+    Bidirectional {
+        /// The volume's name.
+        volume: String,
+        /// A clause.
+        why: &'static str,
+    },
     /// A mount of a volume that was not prepared.
     #[error("volume {volume} is not ready")]
     Volume {
@@ -267,6 +275,7 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
     for volume in volumes {
         let source = start.volumes.get(&volume.volume);
         let source = source.ok_or_else(|| Error::Volume { volume: volume.volume.clone() })?;
+        check_propagation(pod, volume, source)?;
         mounts.push(match source {
             Source::Path(path) => bind(pod, volume, path, start.env)?,
             Source::Image(layers) => image_volume(volume, layers),
@@ -301,11 +310,13 @@ fn bind(pod: &Pod, volume: &VolumeMount, source: &Path, env: &Variables) -> Resu
     };
     let propagation = match volume.propagation {
         MountPropagation::None => "rprivate",
-        MountPropagation::HostToContainer | MountPropagation::Bidirectional => "rslave",
+        MountPropagation::HostToContainer => "rslave",
+        MountPropagation::Bidirectional => "rshared",
     };
     let source_type = source_type(pod, &volume.volume);
     let owners = owners(pod, Some(&volume.volume));
-    let options = format!("rbind,{propagation},{access}{source_type}{owners}");
+    let peers = if is_shared_in_pod(pod, &volume.volume) { ",x-mkubelet.peers=pod" } else { "" };
+    let options = format!("rbind,{propagation},{access}{source_type}{owners}{peers}");
     let mut mount = mount(&volume.mount_path, "bind", source, &options);
     if let Some(path) = sub_path::of(volume, env)? {
         // It may have a comma in it.
@@ -329,6 +340,26 @@ fn owners(pod: &Pod, volume: Option<&str>) -> String {
         _ if pod.spec.host_users => String::new(),
         None => ",ridmap".to_owned(),
         Some(name) => format!(",ridmap,x-mkubelet.volume={name}"),
+    }
+}
+
+/// True if containers share their mounts on a volume of the pod's own. It is not the host's business then.
+fn is_shared_in_pod(pod: &Pod, volume: &str) -> bool {
+    let is_own = |source: &VolumeSource| !matches!(source, VolumeSource::HostPath { .. });
+    let mut mounts = pod.spec.every_container().flat_map(|container| &container.volume_mounts);
+    pod.spec.volumes.iter().any(|found| found.name == volume && is_own(&found.source))
+        && mounts.any(|mount| mount.volume == volume && mount.propagation == MountPropagation::Bidirectional)
+}
+
+/// Why mounts of a container cannot show elsewhere, if that is asked for.
+fn check_propagation(pod: &Pod, volume: &VolumeMount, source: &Source) -> Result<(), Error> {
+    let refused = |why| Err(Error::Bidirectional { volume: volume.volume.clone(), why });
+    match source {
+        _ if volume.propagation != MountPropagation::Bidirectional => Ok(()),
+        // mount_namespaces(7): to one of another user namespace, shared mounts are slaves.
+        _ if !pod.spec.host_users => refused("hostUsers is false"),
+        Source::Image(_) => refused("the volume is an image"),
+        Source::Path(_) => Ok(()),
     }
 }
 

@@ -233,6 +233,7 @@ impl Runtime for PodRuntime {
         let volumes = self.prepare_volumes(&shim).await?;
         let env = self.environment(spec)?;
         self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
+        self.check_propagation(spec, &volumes).await?;
         let (pod, host, spec) = (Arc::clone(&pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
             make_directories(&pod, &spec, attempt, &host)

@@ -11,9 +11,10 @@ use nix::sys::stat::Mode;
 use super::pod_runtime::{PodRuntime, blocking};
 use super::shim_client::{Notice, ShimClient};
 use super::{Error, Refusal};
+use crate::container::peers;
 use crate::pod::env::Variables;
 use crate::pod::objects::Objects;
-use crate::pod::spec::{Volume, VolumeMount, VolumeSource};
+use crate::pod::spec::{MountPropagation, Volume, VolumeMount, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::shim::protocol::{Call, TmpfsConfig};
 use crate::volume::{self, Source, Surroundings};
@@ -128,6 +129,34 @@ impl PodRuntime {
                     container.as_str()
                 ))
             })?;
+        }
+        Ok(())
+    }
+
+    /// Checks that what a container mounts on a path of the node can show there. The verdict is containerd's.
+    pub(super) async fn check_propagation(
+        &self,
+        container: &ContainerSpec,
+        volumes: &Volumes,
+    ) -> Result<(), Refusal> {
+        let is_of_host = |name: &str| {
+            let volume = self.pod.spec.volumes.iter().find(|volume| volume.name == name);
+            volume.is_some_and(|volume| matches!(volume.source, VolumeSource::HostPath { .. }))
+        };
+        let refused = |message: String| Refusal { reason: "CreateContainerError", message };
+        for mount in &container.volume_mounts {
+            let (MountPropagation::Bidirectional, true, Some(Source::Path(path))) =
+                (mount.propagation, is_of_host(&mount.volume), volumes.get(&mount.volume))
+            else {
+                continue;
+            };
+            let path = path.clone();
+            let checked = blocking(move || {
+                let opened = open(&path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+                let opened = opened.map_err(|errno| format!("open {}: {errno}", path.display()))?;
+                peers::check_shared(opened.as_fd(), &path)
+            });
+            checked.await.map_err(|error| refused(error.0))?.map_err(refused)?;
         }
         Ok(())
     }

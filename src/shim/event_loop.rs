@@ -16,7 +16,7 @@
 
 mod execs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
@@ -38,6 +38,8 @@ use super::tmpfs;
 use crate::cgroup::Cgroups;
 use crate::container::create::{self, read_identity, read_report};
 use crate::container::failure::{Failure, Step};
+use crate::container::mounts;
+use crate::container::peers::{self, MountNamespaces};
 use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
 use crate::logs::line::Stream;
 use crate::sys::process::{Ended, send_signal, try_wait};
@@ -88,6 +90,9 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Shim {
     cgroups: Cgroups,
+    mount_namespaces: MountNamespaces,
+    /// Volumes of the pod's own on which containers' mounts show in each other.
+    shared_volumes: HashSet<PathBuf>,
     journal: Journal,
     /// The pod's run directory.
     run_dir: PathBuf,
@@ -114,6 +119,7 @@ impl Shim {
     /// A shim that listens on `listener`, writes to `journal` and mounts what the containers share below `run_dir`.
     pub fn new(
         cgroups: Cgroups,
+        mount_namespaces: MountNamespaces,
         journal: Journal,
         run_dir: &Path,
         listener: UnixListener,
@@ -123,6 +129,8 @@ impl Shim {
         poll.add(&listener, Wake::Listener)?;
         Ok(Self {
             cgroups,
+            mount_namespaces,
+            shared_volumes: HashSet::new(),
             journal,
             run_dir: run_dir.to_owned(),
             poll,
@@ -495,10 +503,13 @@ impl Shim {
             shared: pause.shared,
             pids: pause.pids,
             target,
+            mount_namespaces: &self.mount_namespaces,
             user_namespace: pause.user_namespace.as_ref(),
         };
-        let started = open_files(&config)
-            .and_then(|files| Ok((files, create::create(&config, &self.cgroups, sandbox)?)));
+        let started = open_files(&config).and_then(|files| {
+            share_volumes(&mut self.shared_volumes, &config)?;
+            Ok((files, create::create(&config, &self.cgroups, sandbox)?))
+        });
         match started {
             Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
             Err(failure) => {
@@ -660,4 +671,15 @@ fn reap(pidfd: &OwnedFd) -> Option<Ended> {
         say(format_args!("wait for a child: {error}"));
         None
     })
+}
+
+/// Makes mount points of those volumes on which the container's mounts are to show in other containers.
+fn share_volumes(shared: &mut HashSet<PathBuf>, config: &ContainerConfig) -> Result<(), Failure> {
+    for path in mounts::shared_in_pod(&config.mounts) {
+        if !shared.contains(path) {
+            peers::share_in_pod(path)?;
+            shared.insert(path.to_owned());
+        }
+    }
+    Ok(())
 }

@@ -39,6 +39,7 @@ use self::options::Options;
 use self::protocol::Event;
 use crate::cgroup::Cgroups;
 use crate::container::failure::{Failure, Step};
+use crate::container::peers::{self, MountNamespaces};
 use crate::container::{devices, limits};
 use crate::sys::clone::{Forked, clone3};
 use crate::sys::process;
@@ -71,12 +72,13 @@ fn set_up(options: &Options) -> Result<Shim, Failure> {
 
     let listener = take_listener()?;
     let cgroups = join_cgroup(options)?;
-    own_mount_namespace()?;
+    let mount_namespaces = own_mount_namespace()?;
 
     let opened = Journal::open(&options.run_dir.join("journal"));
     let (journal, unfinished) = opened.map_err(|error| Failure::new("open the journal", chain(&error)))?;
     let failed = |error: event_loop::Error| Failure::new("begin the journal", chain(&error));
-    let mut shim = Shim::new(cgroups, journal, &options.run_dir, listener).map_err(failed)?;
+    let mut shim =
+        Shim::new(cgroups, mount_namespaces, journal, &options.run_dir, listener).map_err(failed)?;
     for lost in unfinished.into_lost() {
         shim.record(lost).map_err(failed)?;
     }
@@ -114,8 +116,10 @@ fn join_cgroup(options: &Options) -> Result<Cgroups, Failure> {
 
 /// A mount namespace for what the pod's containers share, such as /dev/shm: it dies with the pod's last process, whatever
 /// crashes. Mounts of the host still arrive in it.
-fn own_mount_namespace() -> Result<(), Failure> {
+fn own_mount_namespace() -> Result<MountNamespaces, Failure> {
+    let host = peers::own_mount_namespace()?;
     unshare(CloneFlags::CLONE_NEWNS).step(|| "unshare the mount namespace")?;
     let flags = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).step(|| "make / a slave")
+    mount(None::<&str>, "/", None::<&str>, flags, None::<&str>).step(|| "make / a slave")?;
+    Ok(MountNamespaces { host, pod: peers::own_mount_namespace()? })
 }

@@ -215,6 +215,127 @@ fn mounts_below_a_volume_follow_when_asked_to() {
     });
 }
 
+#[test]
+fn what_a_privileged_container_mounts_on_a_shared_path_shows_on_the_node_and_stays() {
+    world(|world| {
+        let data = world.path("data");
+        fs::create_dir(&data).unwrap();
+        mount_tmpfs(&data);
+        shell(&["mount", "--make-shared", data.to_str().unwrap()]);
+        for name in ["whole", "part/below"] {
+            fs::create_dir_all(data.join(name)).unwrap();
+        }
+        let both_ways = |path: &str, more: Value| {
+            let mut mount = json!({"name": "data", "mountPath": path, "mountPropagation": "Bidirectional"});
+            mount.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            mount
+        };
+        let steps = [
+            "until=/ledger/begin",
+            "mount-tmpfs=/all/whole",
+            "write=/all/whole/file",
+            "mount-tmpfs=/part/below",
+            "write=/part/below/file",
+            "until=/ledger/over",
+        ];
+        let writer = world
+            .container("writer", &steps)
+            .security(json!({"privileged": true}))
+            .mount_with(both_ways("/all", json!({})))
+            .mount_with(both_ways("/part", json!({"subPath": "part"})));
+        let reader = world
+            .container("reader", &["until=/v/whole/file", "until=/v/part/below/file"])
+            .mount_with(json!({"name": "data", "mountPath": "/v", "mountPropagation": "HostToContainer"}));
+        let pod = world.pod("both", [writer, reader]).host_path("data", &data).restart_policy("Never");
+        let run = world.run(&pod);
+        run.expect_running("both", "reader", 0);
+        world.touch("begin");
+        run.expect_state("both", "reader", |state| state == "Terminated (Completed)");
+        let mounted = [data.join("whole"), data.join("part/below")];
+        for path in &mounted {
+            assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "written\n");
+        }
+        world.touch("over");
+        run.wait().success();
+        // As with a kubelet: whoever mounted it may want it to stay.
+        for path in mounted.iter().chain([&data]) {
+            shell(&["umount", path.to_str().unwrap()]);
+        }
+    });
+}
+
+#[test]
+fn a_path_that_the_node_does_not_share_keeps_a_container_that_would_share_it_waiting() {
+    world(|world| {
+        let data = world.path("data");
+        fs::create_dir(&data).unwrap();
+        mount_tmpfs(&data);
+        shell(&["mount", "--make-private", data.to_str().unwrap()]);
+        let mount = json!({"name": "data", "mountPath": "/v", "mountPropagation": "Bidirectional"});
+        let container =
+            world.container("a", &["wait"]).security(json!({"privileged": true})).mount_with(mount);
+        let run = world.run(&world.pod("private", [container]).host_path("data", &data));
+        let why = format!(
+            "Waiting (CreateContainerError): path {data:?} is mounted on {data:?} but it is not a shared mount"
+        );
+        run.expect_state("private", "a", |state| state.starts_with(&why));
+        run.stop();
+        shell(&["umount", data.to_str().unwrap()]);
+    });
+}
+
+#[test]
+fn what_a_privileged_container_mounts_on_the_pods_own_volume_shows_in_the_pod_alone() {
+    world(|world| {
+        let mount = |volume: &str, propagation: &str| json!({"name": volume, "mountPath": format!("/{volume}"), "mountPropagation": propagation});
+        let steps = [
+            "until=/ledger/begin",
+            "mount-tmpfs=/disk/on",
+            "write=/disk/on/file",
+            "mount-tmpfs=/memory/on",
+            "write=/memory/on/file",
+            "write=/ledger/mounted",
+            "wait",
+        ];
+        let [follows, stays] = [
+            ["until=/disk/on/file", "until=/memory/on/file", "report", "wait"],
+            ["until=/ledger/mounted", "list=/disk/on", "list=/memory/on", "wait"],
+        ];
+        let prepare = world.container("prepare", &["make=/disk/on", "make=/memory/on"]);
+        let prepare = prepare.mount("disk", "/disk").mount("memory", "/memory");
+        let containers = [
+            (world.container("writer", &steps).security(json!({"privileged": true})), "Bidirectional"),
+            (world.container("follows", &follows), "HostToContainer"),
+            (world.container("stays", &stays), "None"),
+        ];
+        let containers = containers.map(|(container, propagation)| {
+            container.mount_with(mount("disk", propagation)).mount_with(mount("memory", propagation))
+        });
+        let pod = world
+            .pod("own", containers)
+            .init([prepare])
+            .volume(json!({"name": "disk", "emptyDir": {}}))
+            .volume(json!({"name": "memory", "emptyDir": {"medium": "Memory"}}));
+        let run = world.run(&pod);
+        // What is mounted before a container starts shows in it whatever its propagation.
+        for container in ["follows", "stays"] {
+            run.expect_running("own", container, 0);
+        }
+        world.touch("begin");
+        world.answer("follows", "report").unwrap();
+        for step in ["list=/disk/on", "list=/memory/on"] {
+            assert_eq!(world.answer("stays", step).unwrap(), json!([]), "{step}");
+        }
+        let uid = &world.pod_uids()[0];
+        let on_node = world.root_dir().join("pods").join(uid).join("volumes/kubernetes.io~empty-dir/disk/on");
+        assert_eq!(fs::read_dir(on_node).unwrap().count(), 0, "it shows on the node");
+        // It is the pod's, not the container's.
+        kill(world.pid_of("follows"));
+        until("the second report", || (world.ledger().answers("follows", "report") == 2).then_some(()));
+        run.stop();
+    });
+}
+
 fn mount_tmpfs(path: &std::path::Path) {
     shell(&["mount", "-t", "tmpfs", "tmpfs", path.to_str().unwrap()]);
 }

@@ -115,6 +115,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "put" => life.answer(text, put(value)),
         // A file of so many bytes that are no text: `noise=PATH:100`.
         "noise" => life.answer(text, noise(value)),
+        // A directory.
+        "make" => life.answer(text, fs::create_dir(value).map(|()| json!(null))),
         // A file of so many MiB: `fill=PATH:2`.
         "fill" => life.answer(text, fill(value)),
         "stat" => life.answer(text, stat(value)),

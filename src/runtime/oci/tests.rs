@@ -7,7 +7,7 @@ use super::*;
 use crate::pod::downward::Facts;
 use crate::pod::objects::Objects;
 use crate::pod::spec::tests::{env_var, volume_mount};
-use crate::pod::spec::{RestartPolicy, SubPath, Volume};
+use crate::pod::spec::{Medium, RestartPolicy, SubPath, Volume};
 use crate::runtime::fixture;
 
 fn image(config: Value) -> Image {
@@ -252,9 +252,10 @@ fn a_mount_says_which_part_of_its_volume_it_shows_and_how() {
             &["rbind", "rprivate", "rro"],
         ),
         (
-            VolumeMount { propagation: MountPropagation::HostToContainer, read_only: false, ..plain },
+            VolumeMount { propagation: MountPropagation::HostToContainer, read_only: false, ..plain.clone() },
             &["rbind", "rslave", "rw"],
         ),
+        (VolumeMount { propagation: MountPropagation::Bidirectional, ..plain }, &["rbind", "rshared", "ro"]),
         (
             volume_mount("image", "/data", false),
             &["ro", "nosuid", "nodev", "noexec", "x-mkubelet.layer=/l4", "x-mkubelet.layer=/l3"],
@@ -270,6 +271,44 @@ fn a_mount_says_which_part_of_its_volume_it_shows_and_how() {
         vec![VolumeMount { sub_path: Some(unset), ..volume_mount("data", "/data", true) }];
     let error = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap_err();
     assert_eq!(error.to_string(), "missing value for NOBODY");
+}
+
+#[test]
+fn mounts_on_the_pods_own_volumes_show_in_the_pod_and_nowhere_else() {
+    let of_a =
+        VolumeMount { propagation: MountPropagation::Bidirectional, ..volume_mount("data", "/data", false) };
+    let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a", "b"]);
+    let own = VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None };
+    let of_host = VolumeSource::HostPath { path: "/v/data".into(), kind: HostPathType::Unset };
+    for (source, expected) in [
+        (own, &["rbind", "rprivate", "rw", "x-mkubelet.peers=pod"][..]),
+        (of_host, &["rbind", "rprivate", "rw"]),
+    ] {
+        pod.spec.volumes = vec![Volume { name: "data".into(), source }];
+        pod.spec.containers[0].volume_mounts = vec![volume_mount("data", "/data", false)];
+        pod.spec.containers[1].volume_mounts = vec![of_a.clone()];
+        let config = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap();
+        assert_eq!(config.mounts[7].options().as_ref().unwrap(), &strings(expected));
+    }
+}
+
+#[test]
+fn mounts_that_cannot_leave_their_container_are_refused() {
+    for (volume, host_users, why) in
+        [("data", false, "hostUsers is false"), ("image", true, "the volume is an image")]
+    {
+        let mut pod = a_pod();
+        pod.spec.host_users = host_users;
+        pod.spec.containers[0].volume_mounts = vec![VolumeMount {
+            propagation: MountPropagation::Bidirectional,
+            ..volume_mount(volume, "/data", false)
+        }];
+        let error = configured(&pod, &image(json!({"Cmd": ["c"]}))).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            format!("mountPropagation of volume {volume}: Bidirectional is not possible when {why}")
+        );
+    }
 }
 
 #[test]
