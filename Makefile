@@ -71,7 +71,7 @@ build: ## Build the release binaries.
 .PHONY: rootfs
 rootfs: ## Build the example images below rootfs/out out of Debian packages.
 	@scripts/install-packages run
-	rootfs/build nginx busybox
+	rootfs/build nginx busybox dnsmasq
 
 .PHONY: install
 install: root build ## Install both binaries and the systemd units below PREFIX (/usr/local).

@@ -32,6 +32,50 @@ fn nginx_and_a_busybox_that_sleeps_have_the_same_hostname_and_ip() {
 }
 
 #[test]
+fn a_pod_waits_in_its_init_containers_until_two_services_resolve() {
+    world(|world| {
+        world.build("dnsmasq", "dnsmasq");
+        world.build("busybox", "busybox");
+        let services = world.path("services");
+        let text = fs::read_to_string(example("pod-dns.yaml")).unwrap();
+        assert!(text.contains("/tmp/services\n"), "{text}");
+        let manifest = text.replace("/tmp/services\n", &format!("{}\n", services.display()));
+        let dns = world.run_manifest(&world.write("dns.yaml", &manifest));
+        let server = dns.ip("dns").to_string();
+        dns.expect("container default/dns/dnsmasq: Ready");
+
+        let text = fs::read_to_string(example("pod-waits.yaml")).unwrap();
+        assert!(text.contains("\"10.85.0.2\""), "{text}");
+        let manifest = text.replace("10.85.0.2", &server);
+        let run = world.run_manifest_with(&world.write("waits.yaml", &manifest), &["--logs"]);
+        run.expect("container default/myapp-pod/init-myservice: Running");
+        run.expect("[default/myapp-pod/init-myservice] waiting for myservice");
+        let is_told = |part: &str| run.lines().iter().any(|line| line.contains(part));
+        assert!(!is_told("init-mydb: Running"), "one init container after another");
+
+        fs::write(services.join("myservice"), "10.96.0.10 myservice.default.svc.cluster.local\n").unwrap();
+        run.expect("container default/myapp-pod/init-myservice: Terminated (Completed)");
+        run.expect("[default/myapp-pod/init-mydb] waiting for mydb");
+        assert!(!is_told("myapp-container: Running"), "one name is missing still");
+
+        fs::write(services.join("mydb"), "10.96.0.11 mydb.default.svc.cluster.local\n").unwrap();
+        run.expect("container default/myapp-pod/init-mydb: Terminated (Completed)");
+        run.expect("container default/myapp-pod/myapp-container: Running");
+        run.expect("[default/myapp-pod/myapp-container] The app is running!");
+        run.expect("pod default/myapp-pod: Running");
+        // The names were answered by the other pod.
+        for line in [
+            "[default/myapp-pod/init-myservice] Address: 10.96.0.10",
+            "[default/myapp-pod/init-mydb] Address: 10.96.0.11",
+        ] {
+            run.expect(line);
+        }
+        run.stop();
+        dns.stop();
+    });
+}
+
+#[test]
 fn a_pod_whose_liveness_probe_fails_heals_itself_at_the_same_ip() {
     world(|world| {
         world.build("busybox", "busybox");
