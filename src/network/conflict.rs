@@ -49,6 +49,7 @@ mod tests {
             kind: None,
             peer: None,
             master: None,
+            up: true,
             running: true,
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use ipnet::Ipv4Net;
 use nix::errno::Errno;
 
+use crate::container::failure::Failure;
 use crate::pod::PodUid;
 
 /// Why the network could not be set up, a pod not be attached, or an address not be given.
@@ -83,6 +84,9 @@ pub enum Error {
         /// The kernel's answer.
         source: Errno,
     },
+    /// A kernel parameter of the pod's interface could not be set.
+    #[error(transparent)]
+    Sysctl(#[from] Failure),
     /// The thread that carries out a request could not be started, or died.
     #[error("network thread failed")]
     Thread {

@@ -23,6 +23,8 @@ pub(super) struct Link {
     pub(super) peer: Option<i32>,
     /// The bridge it is a port of.
     pub(super) master: Option<i32>,
+    /// Asked to be up.
+    pub(super) up: bool,
     /// Up, and the kernel is ready to send: not merely asked to be.
     pub(super) running: bool,
 }
@@ -87,6 +89,7 @@ fn decode(header: &Ifinfomsg, attributes: &IterableLinkAttrs<'_>) -> Link {
         kind,
         peer: attributes.get_link().ok().map(|index| index as i32),
         master: attributes.get_master().ok().map(|index| index as i32),
+        up: header.ifi_flags & libc::IFF_UP as u32 != 0,
         running: header.ifi_flags & libc::IFF_RUNNING as u32 != 0,
     }
 }

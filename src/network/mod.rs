@@ -40,6 +40,7 @@ mod names;
 mod netlink;
 mod nft;
 mod veth;
+mod visit;
 
 #[cfg(test)]
 mod tests;
@@ -90,15 +91,27 @@ impl Network {
     }
 
     /// Connects a pod's network namespace: `lo` and `eth0` up, with address and default route; packets pass when this
-    /// returns. Allocates the address if that has not happened, makes bridge and table if they are not there, and leaves
+    /// returns. `sysctls` are kernel parameters of `eth0` (see [`is_of_interface`](Self::is_of_interface)), name and value, set
+    /// before packets pass. Allocates the address if that has not happened, makes bridge and table if they are not there, and leaves
     /// an intact connection as it is.
     ///
     /// # Errors
     /// Whatever keeps the pod from being connected: an interface of the bridge's name that is not ours, a pod CIDR that
     /// is in use, a request that the kernel refuses.
-    pub async fn attach(&self, uid: &PodUid, netns: OwnedFd) -> Result<(), Error> {
+    pub async fn attach(
+        &self,
+        uid: &PodUid,
+        netns: OwnedFd,
+        sysctls: Vec<(String, String)>,
+    ) -> Result<(), Error> {
         let uid = uid.clone();
-        self.blocking(move |host| host.attach(&uid, &netns)).await
+        self.blocking(move |host| host.attach(&uid, &netns, &sysctls)).await
+    }
+
+    /// True for a kernel parameter of the pod's interface, which [`attach`](Self::attach) makes: nobody can set it before. Its
+    /// name has dots between words.
+    pub fn is_of_interface(sysctl: &str) -> bool {
+        veth::is_of_interface(sysctl)
     }
 
     /// Disconnects a pod and takes its address back; with the last address go bridge and table. Fine when there is
@@ -176,11 +189,11 @@ impl Host {
         Ok(address)
     }
 
-    fn attach(&self, uid: &PodUid, netns: &OwnedFd) -> Result<(), Error> {
+    fn attach(&self, uid: &PodUid, netns: &OwnedFd, sysctls: &[(String, String)]) -> Result<(), Error> {
         let address = self.allocate(uid)?;
         let mut route = Socket::route()?;
         let bridge = self.ensure(&mut route)?;
-        Pair { host: &self.veth(uid), bridge, address }.connect(&mut route, netns)
+        Pair { host: &self.veth(uid), bridge, address, sysctls }.connect(&mut route, netns)
     }
 
     fn detach(&self, uid: &PodUid) -> Result<(), Error> {

@@ -4,17 +4,15 @@
 //! asynchronously: this socket blocks, and its callers run on a thread that may. Encoding is `netlink-bindings`' job.
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::thread;
 
 use netlink_bindings::traits::{NetlinkRequest, Protocol};
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, setsockopt, socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
 
-use super::Error;
+use super::{Error, visit};
 
 // linux/netlink.h
 const NLMSG_ERROR: u16 = 2;
@@ -63,22 +61,9 @@ impl Socket {
 
     /// A socket for links, addresses and routes in another network namespace.
     ///
-    /// A socket stays in the namespace it was opened in. The thread that opens it there lives for nothing else: a
-    /// thread that serves others would have to find its way back, and what if that fails?
+    /// A socket stays in the namespace it was opened in.
     pub(super) fn route_in(netns: BorrowedFd<'_>) -> Result<Self, Error> {
-        thread::scope(|scope| {
-            let visitor = thread::Builder::new().name("netns".to_owned()).spawn_scoped(scope, || {
-                setns(netns, CloneFlags::CLONE_NEWNET)
-                    .map_err(Error::kernel(format!("setns({}, CLONE_NEWNET)", netns.as_raw_fd())))?;
-                Self::route()
-            });
-            let visitor = visitor.map_err(|source| Error::Thread { source })?;
-            visitor.join().unwrap_or_else(|_| {
-                Err(Error::Thread {
-                    source: std::io::Error::other("it panicked in the pod's network namespace"),
-                })
-            })
-        })
+        visit::within(netns, Self::route)
     }
 
     /// Sends one request and hands each of its answers to `each`.

@@ -167,7 +167,7 @@ fn host_and_pods_reach_each_other_at_once() {
         let agent = world.agent();
         let [a, b] = ["a", "b"].map(|uid| Pod::new(&agent.layout, uid));
         for pod in [&a, &b] {
-            agent.attach(&pod.uid, &pod.netns).unwrap();
+            agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
         }
         let ip = agent.allocate(&a.uid).unwrap().ip;
         for (client, expected) in
@@ -188,7 +188,7 @@ fn the_world_sees_the_hosts_address() {
     host(|world| {
         let agent = world.agent();
         let pod = Pod::new(&agent.layout, "a");
-        agent.attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
 
         // The world is one cable away, and knows nothing of pods.
         let outside = Pod::new(&agent.layout, "world");
@@ -205,7 +205,7 @@ fn the_world_sees_the_hosts_address() {
             cidr: "198.51.100.0/24".parse().unwrap(),
         };
         let bridge = uplink.create(&mut route).unwrap();
-        Pair { host: "cable", bridge, address: address([198, 51, 100, 2], [198, 51, 100, 99]) }
+        Pair { host: "cable", bridge, address: address([198, 51, 100, 2], [198, 51, 100, 99]), sysctls: &[] }
             .connect(&mut route, &outside.netns)
             .unwrap();
 
@@ -222,7 +222,7 @@ fn a_new_sandbox_keeps_address_and_neighbours() {
         let mut pod = Pod::new(&agent.layout, "a");
         let mut seen = Vec::new();
         for _ in 0..3 {
-            agent.attach(&pod.uid, &pod.netns).unwrap();
+            agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
             let address = agent.allocate(&pod.uid).unwrap();
             let server = pod.serve();
             let start = Instant::now();
@@ -243,12 +243,35 @@ fn attaching_again_does_not_cut_the_line() {
     host(|world| {
         let agent = world.agent();
         let pod = Pod::new(&agent.layout, "a");
-        agent.attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
         let before = link::by_name(&mut Socket::route().unwrap(), &agent.veth(&pod.uid)).unwrap();
-        agent.attach(&pod.uid, &pod.netns).unwrap();
-        world.agent().attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
+        world.agent().attach(&pod.uid, &pod.netns, &[]).unwrap();
         let after = link::by_name(&mut Socket::route().unwrap(), &agent.veth(&pod.uid)).unwrap();
         assert_eq!(before, after);
+    });
+}
+
+#[test]
+fn kernel_parameters_of_the_interface_are_set_once() {
+    host(|world| {
+        let agent = world.agent();
+        let pod = Pod::new(&agent.layout, "a");
+        let file = "/proc/sys/net/ipv4/conf/eth0/arp_announce";
+        let read = || pod.inside(|| fs::read_to_string(file).unwrap());
+        let set = |value: &str| [("net.ipv4.conf.eth0.arp_announce".to_owned(), value.to_owned())];
+        let error = agent.attach(&pod.uid, &pod.netns, &set("many")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("set the sysctl net.ipv4.conf.eth0.arp_announce to \"many\": EINVAL"),
+            "{error}"
+        );
+        // The next attempt goes on where that one ended.
+        agent.attach(&pod.uid, &pod.netns, &set("2")).unwrap();
+        assert_eq!(read(), "2\n");
+        // Somebody in the pod who may changes it.
+        pod.inside(|| fs::write(file, "1").unwrap());
+        agent.attach(&pod.uid, &pod.netns, &set("2")).unwrap();
+        assert_eq!(read(), "1\n");
     });
 }
 
@@ -272,7 +295,7 @@ fn fifty_at_once_leave_nothing() {
             let attached = all(&|pod| {
                 let (network, uid, netns) =
                     (network.clone(), pod.uid.clone(), pod.netns.try_clone().unwrap());
-                tokio::spawn(async move { network.attach(&uid, netns).await })
+                tokio::spawn(async move { network.attach(&uid, netns, Vec::new()).await })
             });
             for result in attached.await {
                 result.unwrap().unwrap();
@@ -307,8 +330,8 @@ fn agents_live_side_by_side_and_the_last_one_turns_forwarding_off() {
         let two = Host::new(&world.config("two", "mkt1", "10.202.0.0/24")).unwrap();
         let pods = [&one, &two].map(|agent| Pod::new(&agent.layout, "a"));
         for round in 0..2 {
-            one.attach(&pods[0].uid, &pods[0].netns).unwrap();
-            two.attach(&pods[1].uid, &pods[1].netns).unwrap();
+            one.attach(&pods[0].uid, &pods[0].netns, &[]).unwrap();
+            two.attach(&pods[1].uid, &pods[1].netns, &[]).unwrap();
             assert_eq!(forwarding(), "1\n");
             let (first, last) = if round == 0 {
                 ((&one, &pods[0]), (&two, &pods[1]))
@@ -325,7 +348,7 @@ fn agents_live_side_by_side_and_the_last_one_turns_forwarding_off() {
         }
         // Where it was on, it stays on.
         fs::write(FORWARD, "1").unwrap();
-        one.attach(&pods[0].uid, &pods[0].netns).unwrap();
+        one.attach(&pods[0].uid, &pods[0].netns, &[]).unwrap();
         one.detach(&pods[0].uid).unwrap();
         assert_eq!(forwarding(), "1\n");
     });
@@ -362,7 +385,7 @@ fn what_is_not_ours_is_an_error_and_stays_as_it_is() {
             };
             other.create(&mut route).unwrap();
             let before = (world.snapshot().links, world.snapshot().tables, world.snapshot().forwarding);
-            let error = agent.attach(&pod.uid, &pod.netns).unwrap_err().to_string();
+            let error = agent.attach(&pod.uid, &pod.netns, &[]).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
             assert_eq!(
                 (world.snapshot().links, world.snapshot().tables, world.snapshot().forwarding),
@@ -372,7 +395,7 @@ fn what_is_not_ours_is_an_error_and_stays_as_it_is() {
         }
         // Nothing of that is remembered.
         agent = world.agent();
-        agent.attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
     });
 }
 
@@ -384,11 +407,11 @@ fn what_a_crash_left_half_made_is_completed() {
         let pod = Pod::new(&agent.layout, "a");
         // Between table and bridge: the note on forwarding is kept.
         agent.table.install(&mut netfilter).unwrap();
-        agent.attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
         // Somebody flushed all rules.
         agent.table.remove(&mut netfilter).unwrap();
         assert_eq!(fs::read_to_string(FORWARD).unwrap(), "0\n");
-        agent.attach(&pod.uid, &pod.netns).unwrap();
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
         assert_eq!(fs::read_to_string(FORWARD).unwrap(), "1\n");
         agent.detach(&pod.uid).unwrap();
         assert_eq!(fs::read_to_string(FORWARD).unwrap(), "0\n");
@@ -402,7 +425,7 @@ fn the_last_pod_takes_what_dead_pods_left() {
         let agent = world.agent();
         let [dead, alive] = ["dead", "alive"].map(|uid| Pod::new(&agent.layout, uid));
         for pod in [&dead, &alive] {
-            agent.attach(&pod.uid, &pod.netns).unwrap();
+            agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
         }
         fs::remove_dir_all(agent.layout.run_pod(&dead.uid)).unwrap();
         agent.detach(&alive.uid).unwrap();
@@ -425,7 +448,7 @@ fn attach_is_fast() {
     host(|world| {
         let agent = world.agent();
         let holder = Pod::new(&agent.layout, "holder");
-        agent.attach(&holder.uid, &holder.netns).unwrap();
+        agent.attach(&holder.uid, &holder.netns, &[]).unwrap();
         let mut times = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for number in 0..100 {
             let pod = Pod::new(&agent.layout, &format!("pod-{number}"));
@@ -433,7 +456,7 @@ fn attach_is_fast() {
             let start = Instant::now();
             let ip = agent.allocate(&pod.uid).unwrap().ip;
             times[0].push(start.elapsed());
-            agent.attach(&pod.uid, &pod.netns).unwrap();
+            agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
             times[1].push(start.elapsed());
             ask(ip);
             times[2].push(start.elapsed());

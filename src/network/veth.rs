@@ -11,7 +11,8 @@ use nix::errno::Errno;
 
 use super::link;
 use super::netlink::{Batch, Socket};
-use super::{Error, PodAddress, address, names};
+use super::{Error, PodAddress, address, names, visit};
+use crate::container::sysctls;
 
 /// The pod's end.
 const INSIDE: &str = "eth0";
@@ -31,6 +32,14 @@ pub(super) struct Pair<'a> {
     /// Index of the bridge.
     pub(super) bridge: i32,
     pub(super) address: PodAddress,
+    /// Kernel parameters of the pod's end, name and value; see [`is_of_interface`].
+    pub(super) sysctls: &'a [(String, String)],
+}
+
+/// True for a kernel parameter that is there only when the pod's end is, such as `net.ipv4.conf.eth0.arp_announce`. Its name
+/// has dots between words.
+pub(super) fn is_of_interface(sysctl: &str) -> bool {
+    sysctl.split('.').any(|word| word == INSIDE)
 }
 
 impl Pair<'_> {
@@ -47,7 +56,7 @@ impl Pair<'_> {
             }
             done => done?,
         }
-        self.configure(&mut pod)?;
+        self.configure(&mut pod, netns)?;
         self.wait(host, &mut pod)
     }
 
@@ -87,10 +96,14 @@ impl Pair<'_> {
         }))
     }
 
-    fn configure(&self, pod: &mut Socket) -> Result<(), Error> {
+    fn configure(&self, pod: &mut Socket, netns: &OwnedFd) -> Result<(), Error> {
         let PodAddress { ip, prefix_len, gateway } = self.address;
         let inside = link::by_name(pod, INSIDE)?;
         let inside = inside.ok_or_else(|| Error::kernel("get interface eth0 of the pod")(Errno::ENODEV))?;
+        // What is up has had them, and may have been given others since by whoever may.
+        if !inside.up && !self.sysctls.is_empty() {
+            visit::within(netns.as_fd(), || Ok(sysctls::set(self.sysctls)?))?;
+        }
         let mut batch = Batch::default();
         batch.add("set lo up in the pod", &Request::new().op_setlink_do(&link::up(LOOPBACK)));
         address::assign(&mut batch, inside.index, ip, prefix_len);

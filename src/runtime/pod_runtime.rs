@@ -40,7 +40,7 @@ use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::hook;
 use crate::image::{self, Image};
-use crate::network;
+use crate::network::{self, Network};
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
@@ -186,6 +186,8 @@ impl Runtime for PodRuntime {
         let shim = async { self.shim().await.map_err(NoSandbox::from) };
         let images = async { self.look_images_up().await.map_err(NoSandbox::from) };
         let (shim, address, ()) = tokio::try_join!(shim, self.address(), images)?;
+        let sysctls = self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone()));
+        let (of_interface, of_namespaces) = sysctls.partition(|(name, _)| Network::is_of_interface(name));
         let config = SandboxConfig {
             hostname: hostname.clone(),
             host_network: self.pod.spec.host_network,
@@ -193,14 +195,14 @@ impl Runtime for PodRuntime {
             pids: pids(&self.pod),
             cgroup: self.host.pod_group(&self.pod).join(new_id()?),
             shm_size: SHM_SIZE,
-            sysctls: self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone())).collect(),
+            sysctls: of_namespaces,
             user_namespace,
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
         let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(hostname, address))?;
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
-                let attached = self.host.network.attach(&self.pod.uid, namespace).await;
+                let attached = self.host.network.attach(&self.pod.uid, namespace, of_interface).await;
                 attached.map_err(no_network("attach to the network"))?;
             }
             None if !self.pod.spec.host_network => {

@@ -126,6 +126,32 @@ fn a_kernel_parameter_is_refused_before_anything_starts_unless_it_is_allowed() {
 }
 
 #[test]
+fn kernel_parameters_of_the_pods_interface_are_set_with_it() {
+    const SET: [(&str, &str, &str); 3] = [
+        ("net.ipv4.conf.eth0.arp_announce", "/proc/sys/net/ipv4/conf/eth0/arp_announce", "2"),
+        ("net/ipv4/neigh/eth0/gc_stale_time", "/proc/sys/net/ipv4/neigh/eth0/gc_stale_time", "61"),
+        ("net.ipv4.conf.lo.arp_announce", "/proc/sys/net/ipv4/conf/lo/arp_announce", "1"),
+    ];
+    world(|world| {
+        for host_users in [true, false] {
+            let name = if host_users { "plain" } else { "mapped" };
+            let steps = SET.map(|(_, file, _)| format!("read={file}"));
+            let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+            let sysctls: Vec<Value> =
+                SET.iter().map(|(name, _, value)| json!({"name": name, "value": value})).collect();
+            let pod = world.pod(name, [world.container(name, &steps)]).restart_policy("Never");
+            let pod = pod.spec("securityContext", json!({"sysctls": sysctls}));
+            let pod = pod.spec("hostUsers", json!(host_users));
+            world.run_with(&pod, &["--allowed-unsafe-sysctls", "net.*"]).wait().success();
+            for (_, file, value) in SET {
+                let inside = world.answer(name, &format!("read={file}")).unwrap();
+                assert_eq!(inside.as_str().unwrap().trim_end(), value, "{name}: {file}");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_kernel_parameter_that_cannot_be_set_is_named_and_the_pod_waits() {
     world(|world| {
         let context = json!({"sysctls": [{"name": "net.ipv4.ip_local_port_range", "value": "many"}]});
