@@ -13,7 +13,7 @@ mod tcp;
 mod worker;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -94,6 +94,8 @@ enum Answer {
 /// Starts probes. Its copies share what is costly to make.
 #[derive(Debug, Clone, Default)]
 pub struct Prober {
+    /// Where pods on the node's network are reached.
+    node: Option<IpAddr>,
     http: Arc<OnceLock<Result<http::Client, String>>>,
 }
 
@@ -123,6 +125,17 @@ impl fmt::Display for Kind {
 }
 
 impl Prober {
+    /// One on a node with this address, if it has any.
+    pub fn of_node(node: Option<IpAddr>) -> Self {
+        Self { node, ..Self::default() }
+    }
+
+    /// Where a pod on the node's network is reached: as for a kubelet its address is the node's. A node without one has its
+    /// loopback still.
+    pub fn node_address(&self) -> IpAddr {
+        self.node.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
     /// Starts a probe. It ends by itself when nobody receives its verdicts, and when a liveness probe has failed or a startup
     /// probe has come to any verdict: the next attempt gets a probe of its own.
     pub fn spawn<R: Runtime>(

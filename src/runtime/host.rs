@@ -91,16 +91,17 @@ impl Host {
             }
             (None, None) => PathBuf::new(),
         };
+        let facts = facts(&cgroups, config);
         Ok(Self {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
             images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
             seccomp: Profiles::new(layout.seccomp()),
-            facts: facts(&cgroups, config),
             pod_max_pids: config.pod_max_pids,
             cpus: processors(),
             shares: Shares::default(),
             user_ids: UserIds::new(Path::new(USER_IDS), config.user_ids),
-            prober: Prober::default(),
+            prober: Prober::of_node(facts.address),
+            facts,
             program: Program::open().map_err(|e| Error::chain(&e))?,
             kubepods: cgroup_root.join(KUBEPODS),
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
@@ -274,8 +274,9 @@ impl Runtime for PodRuntime {
 
     async fn hook(&self, container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
         // A pod that was taken over has its address still.
-        let pod_ip = self.address().await?.unwrap_or(Ipv4Addr::LOCALHOST);
-        let place = hook::Place { pod: &self.pod, container, id, pod_ip: pod_ip.into() };
+        let own = self.address().await?.map(IpAddr::V4);
+        let pod_ip = own.unwrap_or_else(|| self.host.prober.node_address());
+        let place = hook::Place { pod: &self.pod, container, id, pod_ip };
         hook::run(hook, place, self, &self.host.prober).await
     }
 

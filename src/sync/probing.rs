@@ -1,7 +1,7 @@
 //! Which probes a pod needs at the moment, and what their verdicts mean for what is known of it.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -48,9 +48,8 @@ impl Probes {
             runtime.remember(found.clone());
             self.found = found;
         }
-        // On the host's network the pod is reached where the host is.
-        let host = pod.spec.host_network.then_some(Ipv4Addr::LOCALHOST);
-        let Some(pod_ip) = observed.address.or(host).map(IpAddr::V4) else { return };
+        let host = pod.spec.host_network.then(|| self.prober.node_address());
+        let Some(pod_ip) = observed.address.map(IpAddr::V4).or(host) else { return };
         for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
             let known = observed.container(&spec.name);
             for kind in Kind::ALL {

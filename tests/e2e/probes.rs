@@ -1,6 +1,7 @@
 //! Readiness, startup and liveness probes, by every kind of question.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -211,5 +212,26 @@ fn an_agent_that_was_stopped_takes_no_failure_of_its_own_for_the_containers() {
         let not_ready = "container default/stopped/a: Not ready";
         assert!(ended.transcript().matches(not_ready).count() <= 1, "{}", ended.transcript());
         assert_eq!(world.ledger().starts("a"), 2);
+    });
+}
+
+/// On the node's network a pod has the node's address, not its loopback alone.
+#[test]
+fn a_pod_on_the_nodes_network_is_asked_at_the_nodes_address() {
+    world(|world| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let towards_the_world = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+        let node = towards_the_world.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip());
+        let get = |port: u16| json!({"httpGet": {"port": port, "path": "/peer"}});
+        let probed = world.container("probed", &["serve=47101", "wait"]).with("readinessProbe", get(47101));
+        let hooked = world
+            .container("hooked", &["serve=47102", "wait"])
+            .with("lifecycle", json!({"preStop": get(47102)}));
+        let run = world.run(&world.pod("hosted", [probed, hooked]).spec("hostNetwork", json!(true)));
+        assert_eq!(world.answer("probed", "peer"), Ok(json!(node)));
+        // It listens on all addresses.
+        http_get(Ipv4Addr::LOCALHOST, 47102, "/");
+        run.stop();
+        assert_eq!(world.answer("hooked", "peer"), Ok(json!(node)));
     });
 }

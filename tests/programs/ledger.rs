@@ -63,7 +63,7 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
     match verb {
         // How to react to SIGTERM and the like: `ignore`, or an exit code. Without it: 128 + the signal.
         "term" => {}
-        // Answers HTTP on a port: its own name, or on /healthz 500 while /ledger/NAME.sick exists. Notes who asks for /note.
+        // Answers HTTP on a port: its own name, or on /healthz 500 while /ledger/NAME.sick exists. Notes what asks for /note, and who for /peer.
         "serve" => serve(life, value),
         // Answers gRPC health checks on a port: SERVING, or NOT_SERVING while /ledger/NAME.sick exists.
         "health" => {
@@ -258,6 +258,9 @@ fn answer_request(mut stream: TcpStream, life: &Life) -> io::Result<()> {
     }
     if request.contains(" /note ") {
         life.answer("request", Ok(json!(request.trim_end())));
+    }
+    if request.contains(" /peer ") {
+        life.answer("peer", stream.peer_addr().map(|peer| json!(peer.ip())));
     }
     let sick = request.contains(" /healthz ") && Path::new(LEDGER).join(format!("{name}.sick")).exists();
     let status = if sick { "500 Internal Server Error" } else { "200 OK" };
