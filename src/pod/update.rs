@@ -1,7 +1,7 @@
 //! What an edit of a manifest means for the pod that runs: what the API server lets be changed, in its words. Pure.
 //!
-//! Requests and limits of cpu and memory (KEP-1287, KEP-5419) and `activeDeadlineSeconds` are changed in the running pod, and ephemeral
-//! containers are added to it (KEP-277). All else makes another pod, which takes this one's place when it is run.
+//! Requests and limits of cpu and memory (KEP-1287, KEP-5419), images and `activeDeadlineSeconds` are changed in the running pod, and
+//! ephemeral containers are added to it (KEP-277). All else makes another pod, which takes this one's place when it is run.
 
 use serde_json::{Map, Value};
 
@@ -71,6 +71,11 @@ fn with_changes_of(old: &Pod, new: &Pod) -> Pod {
         [(&mut spec.init_containers, &wanted.init_containers), (&mut spec.containers, &wanted.containers)];
     for (container, wanted) in lists.into_iter().flat_map(|(list, wanted)| list.iter_mut().zip(wanted)) {
         container.resources = wanted.resources.clone();
+        if container.image != wanted.image {
+            container.image.clone_from(&wanted.image);
+            // Where the manifest is silent it follows from the image.
+            container.image_pull_policy = wanted.image_pull_policy;
+        }
     }
     changed
 }
@@ -215,6 +220,7 @@ fn differences(path: &str, old: &Value, new: &Value, paths: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::pod::decode;
+    use crate::pod::spec::PullPolicy;
 
     /// The pod of a manifest with these fields of its spec beside the container `c`, which has these.
     fn pod(spec: &str, container: &str) -> (Pod, Written) {
@@ -255,6 +261,7 @@ mod tests {
                 Ok(true),
             ),
             (("", LIMITS), ("", format!("{LIMITS}, args: [other]")), Err(Refusal::Replaces)),
+            (("", LIMITS), ("", format!("{LIMITS}, imagePullPolicy: Never")), Err(Refusal::Replaces)),
             (("", LIMITS), ("", format!("{LIMITS}, env: [{{name: A, value: b}}]")), Err(Refusal::Replaces)),
             (
                 ("", LIMITS),
@@ -347,6 +354,15 @@ mod tests {
         new.spec.init_containers[0].resources.memory_limit = Some(2 << 20);
         let why = "spec: Forbidden: resources for non-sidecar init containers are immutable";
         assert_eq!(updated(&old, &new), Err(Refusal::Forbidden(vec![why.to_owned()])));
+    }
+
+    #[test]
+    fn an_image_is_changed_with_the_pull_policy_that_follows_from_it() {
+        let (old, _) = pod("", LIMITS);
+        let mut new = old.clone();
+        new.spec.containers[0].image = "i:1".to_owned();
+        new.spec.containers[0].image_pull_policy = PullPolicy::IfNotPresent;
+        assert_eq!(updated(&old, &new), Ok(Some(new)));
     }
 
     #[test]

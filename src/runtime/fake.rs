@@ -161,6 +161,10 @@ impl Runtime for Fake {
         self.ask(format!("adopt {millis}"));
     }
 
+    fn save(&self) {
+        self.ask("save".to_owned());
+    }
+
     async fn resize(&self, running: Vec<Resized>) -> Result<(), Error> {
         let given = running
             .iter()

@@ -112,6 +112,9 @@ pub trait Runtime: Send + Sync + 'static {
     /// From now on the pod is this one, of which only what may be changed while it runs is another.
     fn adopt(&self, pod: Arc<Pod>);
 
+    /// Keeps the pod as it is now, for a later agent. Returns at once.
+    fn save(&self);
+
     /// Gives the pod's group and the containers that run what the pod asks for now.
     fn resize(&self, running: Vec<Resized>) -> impl Future<Output = Result<(), Error>> + Send;
 

@@ -110,6 +110,8 @@ pub struct Container {
     pub health: Health,
     /// What its newest attempt was given, where that is not what the pod asks for now.
     pub given: Option<Given>,
+    /// The image of its newest attempt, where the pod has come to ask for another.
+    pub old_image: Option<String>,
 }
 
 /// What the probes of a running container have found. What has no probe is as good as found.
@@ -436,6 +438,7 @@ impl Container {
         stopping: None,
         health: Health { started: false, ready: false, unhealthy: None },
         given: None,
+        old_image: None,
     };
 
     /// The running attempt, once its postStart hook has succeeded: before that, a container is not told to run.

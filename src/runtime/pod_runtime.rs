@@ -156,8 +156,11 @@ impl Runtime for PodRuntime {
 
     fn adopt(&self, pod: Arc<Pod>) {
         self.memory().changed = Some(pod);
+    }
+
+    fn save(&self) {
         let given = self.memory().given.clone();
-        // A change of resources writes it once more, and waits.
+        // Whoever must wait for it writes it once more.
         drop(self.write_record_later(given));
     }
 

@@ -240,8 +240,8 @@ mod tests {
         std::fs::write(&path, "{").unwrap();
         says(&said, "invalid YAML: while parsing a node, did not find expected node content").await;
         assert_eq!(objects.borrow().config_map("default", "a").unwrap().data["k"], "three");
-        std::fs::write(&path, text("three", "other", false)).unwrap();
-        let replaces = "pod default/p: its manifest has changed (spec.containers[0].image); run it again to replace the pod";
+        std::fs::write(&path, text("three", "i, args: [x]", false)).unwrap();
+        let replaces = "pod default/p: its manifest has changed (spec.containers[0].args); run it again to replace the pod";
         says(&said, replaces).await;
     }
 
@@ -261,8 +261,8 @@ mod tests {
         save("i", "memory: 1Mi");
         let why = "pod default/p: spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed";
         says(&said, why).await;
-        save("other", "cpu: 2");
-        let replaces = "pod default/p: its manifest has changed (spec.containers[0].image); run it again to replace the pod";
+        save("i, args: [x]", "cpu: 2");
+        let replaces = "pod default/p: its manifest has changed (spec.containers[0].args); run it again to replace the pod";
         says(&said, replaces).await;
         save("i", "cpu: 3");
         says(&said, "cpu Some(3000)").await;

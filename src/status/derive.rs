@@ -227,7 +227,7 @@ impl View<'_> {
         };
         ContainerStatus {
             name: spec.name.to_string(),
-            image: spec.image.clone(),
+            image: known.old_image.as_ref().filter(|_| running.is_some()).unwrap_or(&spec.image).clone(),
             image_id: known.image_id.clone().unwrap_or_default(),
             container_id: id.map(|id| container_id(id)),
             state: Some(state),

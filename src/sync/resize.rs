@@ -1,5 +1,5 @@
-//! Other resources for a pod that runs (KEP-1287): who is to be restarted for them, and who goes on with what. Pure; asked by
-//! the planner and for the status.
+//! Other resources for a pod that runs (KEP-1287), and other images: who is to be restarted for them, and who goes on with what.
+//! Pure; asked by the planner and for the status.
 //!
 //! ```text
 //!   edit ──> Due ──> containers whose policy wants it are ended ──> UnderWay ──┬─> Done ──> and started again
@@ -7,7 +7,8 @@
 //!             └────────────────────────── after a while ── Failed <────────────┘
 //! ```
 //!
-//! While it is due or under way nothing is started, so that whatever starts finds its pod's limits as they are to be.
+//! While it is due or under way nothing is started, so that whatever starts finds its pod's limits as they are to be. Who has another
+//! image is ended and started again, without any of this.
 
 use std::time::Duration;
 
@@ -23,8 +24,13 @@ use crate::state::record::Given;
 /// What could not be done is tried again after this time, as a kubelet comes back to a pod that it could not sync.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Notes that `pod` is to go on as `new`, of which only the resources are others: what runs has what it was given before.
+/// Notes that `pod` is to go on as `new`, of which only resources and images are others: what runs has what it was given before.
 pub fn begin(pod: &Pod, new: &Pod, observed: &mut Observed) {
+    for spec in all(pod) {
+        if new.spec.container(&spec.name).is_some_and(|new| new.image != spec.image) {
+            change_image(spec, observed);
+        }
+    }
     let is_changed =
         |old: &ContainerSpec| new.spec.container(&old.name).is_some_and(|new| new.resources != old.resources);
     if pod.spec.resources == new.spec.resources && !all(pod).any(is_changed) {
@@ -40,6 +46,16 @@ pub fn begin(pod: &Pod, new: &Pod, observed: &mut Observed) {
         }
     }
     observed.resize = Resize::Due;
+}
+
+/// What went wrong with the old image is not held against the new one.
+fn change_image(old: &ContainerSpec, observed: &mut Observed) {
+    let is_alive = observed.is_alive(&old.name);
+    let known = observed.container_mut(&old.name);
+    (known.held, known.restarts_in_a_row) = (None, 0);
+    if is_alive {
+        known.old_image.get_or_insert_with(|| old.image.clone());
+    }
 }
 
 /// The containers that run, with what they were given, for [`crate::runtime::Runtime::resize`].
@@ -84,10 +100,22 @@ pub fn end(pod: &Pod, result: Result<(), String>, now: Timestamp, observed: &mut
     }
 }
 
-/// True if a container is to be restarted because of what has changed of its resources, whatever its restart policy says. It runs
-/// with what it had, or has ended with it.
+/// True if some container still runs, or has ended, with what it is to be restarted for.
+pub fn is_pending(pod: &Pod, observed: &Observed) -> bool {
+    all(pod).any(|spec| restarts(pod, spec, observed))
+}
+
+/// True if a container is to be restarted because of what has changed of its resources, or for its new image, whatever its restart
+/// policy says. It runs with what it had, or has ended with it. An ordinary init container is left to its end.
 pub fn restarts(pod: &Pod, spec: &ContainerSpec, observed: &Observed) -> bool {
-    let Some(given) = &observed.container(&spec.name).given else { return false };
+    let known = observed.container(&spec.name);
+    let stays = spec.is_sidecar() || pod.spec.containers.iter().any(|container| container.name == spec.name);
+    // Who has been ended for another image is started even if it is the old one again.
+    let is_ended = known.ended().is_some();
+    if stays && known.old_image.as_ref().is_some_and(|image| is_ended || *image != spec.image) {
+        return true;
+    }
+    let Some(given) = &known.given else { return false };
     let before = figures(&given.own, &given.whole);
     let now = figures(&spec.resources, &pod.spec.resources);
     let [cpu, memory] = [0, 1].map(|which| before[which] != now[which]);

@@ -32,6 +32,7 @@ use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
 use crate::runtime::observe::{Held, Observed, PostStart, Resize, Sandbox, StopStep, Stopping};
 use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime};
+use crate::state::record::Given;
 use crate::status::publish::Publisher;
 
 /// SIGKILL that could not be sent is tried again after this time.
@@ -70,6 +71,8 @@ pub struct Worker<R> {
     intent: Intent,
     /// The pod as it is to be when the change of resources that is under way has come to its end.
     next: Option<Arc<Pod>>,
+    /// The pod has been changed since it was kept on the disk.
+    unsaved: bool,
     /// Why the pod could not be started at all.
     failure: Option<Error>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -85,10 +88,16 @@ enum Event {
     Time,
 }
 
+/// What the attempt before had, where that is not what the pod asks for now.
+struct Last {
+    given: Option<Given>,
+    image: Option<String>,
+}
+
 /// What came of an action.
 enum Done {
     Sandbox(Result<Option<Ipv4Addr>, NoSandbox>),
-    Start(ContainerName, Result<(), Refusal>),
+    Start(ContainerName, Box<Last>, Result<(), Refusal>),
     PostStart(ContainerName, String, Result<(), Error>),
     PreStop(ContainerName, String, Result<(), Error>),
     Stop(ContainerName, Result<(), Error>),
@@ -118,6 +127,7 @@ impl<R: Runtime> Worker<R> {
             observed: Observed::default(),
             intent: Intent::Run,
             next: None,
+            unsaved: false,
             failure: None,
             under_way: FuturesUnordered::new(),
             probes: Probes::new(prober),
@@ -252,6 +262,17 @@ impl<R: Runtime> Worker<R> {
             self.runtime.adopt(Arc::clone(&pod));
             self.publisher.adopt(Arc::clone(&pod));
             self.pod = pod;
+            self.unsaved = true;
+            self.save();
+        }
+    }
+
+    /// Has the pod kept on the disk as it is now, unless something of it is still to be restarted for that: a later agent that reads
+    /// it takes what runs for what it says.
+    fn save(&mut self) {
+        if self.unsaved && !resize::is_pending(&self.pod, &self.observed) {
+            self.unsaved = false;
+            self.runtime.save();
         }
     }
 
@@ -267,14 +288,15 @@ impl<R: Runtime> Worker<R> {
             Action::Start { container, attempt } => {
                 let known = self.observed.container_mut(&container);
                 // It is given what the pod asks for now.
-                (known.starting, known.given) = (true, None);
+                known.starting = true;
+                let last = Box::new(Last { given: known.given.take(), image: known.old_image.take() });
                 let missing = self.missing_target(&container);
                 Box::pin(async move {
                     let started = match missing {
                         Some(refusal) => Err(refusal),
                         None => runtime.start(&container, attempt).await,
                     };
-                    Done::Start(container, started)
+                    Done::Start(container, last, started)
                 })
             }
             Action::PostStart { container, id } => {
@@ -349,16 +371,22 @@ impl<R: Runtime> Worker<R> {
         let now = Timestamp::now();
         match done {
             Done::Sandbox(result) => self.sandbox_made(result, now),
-            Done::Start(name, result) => {
+            Done::Start(name, last, result) => {
                 let is_ready = matches!(self.observed.sandbox, Sandbox::Ready { .. });
                 let container = self.observed.container_mut(&name);
                 container.starting = false;
+                if result.is_err() {
+                    // It still has to be started for the same reason.
+                    container.given = last.given.or(container.given.take());
+                    container.old_image = last.image.or(container.old_image.take());
+                }
                 // If the sandbox went away meanwhile, there will be another one, and another start.
                 if let Err(Refusal { reason, message }) = result
                     && is_ready
                 {
                     container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
                 }
+                self.save();
             }
             Done::PostStart(name, id, result) => {
                 let container = self.observed.container_mut(&name);

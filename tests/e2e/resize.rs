@@ -1,4 +1,5 @@
-//! A manifest that is edited while its pod runs: what the containers may use follows, and they run on.
+//! A manifest that is edited while its pod runs: what the containers may use follows, and they run on; one with another image is
+//! restarted.
 
 use std::fs;
 
@@ -203,5 +204,43 @@ fn a_new_agent_keeps_what_was_changed_and_takes_in_what_was_edited_meanwhile() {
         expect_limits(&Group::of(world.pid_of("a")), (30_000, 64 * MIB), (30_000, 64 * MIB));
         run.stop();
         assert_eq!(world.ledger().starts("a"), 2);
+    });
+}
+
+#[test]
+fn another_image_restarts_its_container_alone() {
+    world(|world| {
+        world.import(&world.path("image"), "second");
+        let pod = |image: &str| {
+            let a = world.container("a", &["term=0", "wait"]).image(image);
+            world.pod("p", [a, world.container("b", &["wait"])]).restart_policy("OnFailure")
+        };
+        let path = world.write("m.json", &pod(&world.image()).to_json());
+        let run = world.run_manifest(&path);
+        run.expect_running("p", "a", 0);
+        run.expect_running("p", "b", 0);
+        let ip = run.ip("p");
+        save(&path, &pod("second").to_json());
+        run.expect_running("p", "a", 1);
+
+        // One that is not there keeps nothing but its own container from running, and the next edit is tried at once.
+        save(&path, &pod("nowhere").to_json());
+        run.expect_state("p", "a", |state| state.starts_with("Waiting (ErrImagePull)"));
+        save(&path, &pod("second").to_json());
+        run.expect_running("p", "a", 2);
+        let pids = || (world.pid_of("a"), world.pid_of("b"));
+        let before = pids();
+        run.kill();
+
+        // It is still the same pod, also when the edit was made meanwhile.
+        let run = world.run_manifest(&path);
+        run.expect("pod default/p: Running");
+        assert_eq!((pids(), run.ip("p")), (before, ip));
+        run.kill();
+        save(&path, &pod(&world.image()).to_json());
+        let run = world.run_manifest(&path);
+        run.expect_running("p", "a", 3);
+        run.stop();
+        assert_eq!((world.ledger().starts("a"), world.ledger().starts("b")), (4, 1));
     });
 }

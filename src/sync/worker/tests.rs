@@ -207,9 +207,12 @@ async fn a_pod_that_runs_is_given_other_resources_once_for_each_edit() {
     worker.terminate(Duration::ZERO);
     let (result, asked) = worker.ended().await;
     assert_eq!(result, Ok(()));
-    let resizes: Vec<_> =
-        asked.iter().filter(|asked| asked.contains("adopt") || asked.contains("resize")).collect();
-    assert_eq!(resizes, ["adopt 100", "resize a-0 0 b-0 0", "adopt 300", "resize a-0 100 b-0 100"]);
+    let is_of_edits = |asked: &&String| ["adopt", "resize", "save"].iter().any(|word| asked.contains(word));
+    let resizes: Vec<_> = asked.iter().filter(is_of_edits).collect();
+    assert_eq!(
+        resizes,
+        ["adopt 100", "save", "resize a-0 0 b-0 0", "adopt 300", "save", "resize a-0 100 b-0 100"]
+    );
 }
 
 #[tokio::test]
@@ -238,4 +241,18 @@ async fn a_later_agent_completes_a_change_of_resources() {
     let (_, asked) = worker.ended().await;
     let at = |what: &str| asked.iter().position(|asked| asked == what);
     assert!(at("resize a-0 70") < at("start b 0"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_container_with_another_image_is_restarted_and_only_then_is_the_pod_kept_so() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    let mut pod = fixture::pod(Always, &[], &["a", "b"]);
+    pod.spec.containers[0].image = "other".to_owned();
+    worker.orders.send(Order::Run(Arc::new(pod))).unwrap();
+    worker.until("save").await;
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+    assert_eq!(asked[..7], ["sandbox", "start a 0", "start b 0", "adopt 0", "stop a", "start a 1", "save"]);
 }

@@ -1,6 +1,5 @@
 //! The life of whole pods, as `lifecycle.txt` tells it. Its cases follow the list of Kubernetes' own node tests of the
 //! container lifecycle (kubernetes/kubernetes, test/e2e_node), and what its documentation and the kubelet's sources say.
-//! Their cases of images that are changed in a running pod are not among them: a pod's containers never change here.
 
 use super::world::Script;
 

@@ -18,6 +18,7 @@ enum Happening {
     ShimDies,
     AgentRestarts,
     Resize { container: usize, is_fine: bool },
+    Image { container: usize },
     Wait { seconds: i64 },
     Delete { grace: u64 },
 }
@@ -38,6 +39,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::AgentRestarts),
         2 => (container(), proptest::bool::weighted(0.7))
             .prop_map(|(container, is_fine)| Happening::Resize { container, is_fine }),
+        1 => container().prop_map(|container| Happening::Image { container }),
         4 => (0..700i64).prop_map(|seconds| Happening::Wait { seconds }),
         1 => (0..60u64).prop_map(|grace| Happening::Delete { grace }),
     ]
@@ -147,6 +149,14 @@ impl World {
                 drop(all);
                 crate::sync::resize::begin(&old, &self.pod, &mut self.history.observed);
                 self.next_resize_fails = !is_fine;
+            }
+            Happening::Image { container } => {
+                let old = self.pod.clone();
+                let spec = &mut self.pod.spec;
+                let mut all = spec.init_containers.iter_mut().chain(&mut spec.containers);
+                all.nth(container).unwrap().image.push('x');
+                drop(all);
+                crate::sync::resize::begin(&old, &self.pod, &mut self.history.observed);
             }
             Happening::StartFails => self.next_start_fails = true,
             Happening::ImageMissing => self.next_image_missing = true,
@@ -277,7 +287,8 @@ impl World {
         } else if std::mem::take(&mut self.next_start_fails) {
             self.history.start_fails(now, container);
         } else {
-            self.history.observed.container_mut(&name(container)).given = None;
+            let known = self.history.observed.container_mut(&name(container));
+            (known.given, known.old_image) = (None, None);
             self.history.start(now, container);
         }
     }

@@ -1,6 +1,6 @@
 //! A world of scripts in which [`plan`] is carried out second by second, and what happened in it as text.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::pod::Pod;
@@ -70,6 +70,8 @@ struct World<'a> {
     removed: bool,
     /// The next change of resources cannot be made.
     memory_in_use: bool,
+    /// Containers whose image is not there at present.
+    missing: BTreeSet<String>,
     trace: Vec<(i64, Vec<String>)>,
 }
 
@@ -151,6 +153,7 @@ impl Script {
             phase: String::new(),
             removed: false,
             memory_in_use: false,
+            missing: BTreeSet::new(),
             trace: Vec::new(),
         };
         world.history.observed.began = Some(at(0));
@@ -333,14 +336,15 @@ impl World<'_> {
     fn start(&mut self, container: &str, attempt: u32) {
         let now = self.now;
         let behaviour = &self.script.containers[container];
-        if behaviour.image_missing {
+        if behaviour.image_missing || self.missing.contains(container) {
             self.note(format!("no-image:{container}"));
             let known = self.history.observed.container_mut(&name(container));
             known.held = Some(Held::again(known.held.as_ref(), "ErrImagePull", String::new(), at(now)));
             return;
         }
         self.note(format!("+{container}"));
-        self.history.observed.container_mut(&name(container)).given = None;
+        let known = self.history.observed.container_mut(&name(container));
+        (known.given, known.old_image) = (None, None);
         self.history.start(now, container);
         let id = || format!("{container}-{attempt}");
         if let Some((seconds, code)) = nth(&behaviour.runs, attempt).flatten() {
@@ -408,6 +412,16 @@ impl World<'_> {
                 let grace = Duration::from_secs(grace.parse().unwrap());
                 self.intent = terminate(self.intent, &self.pod, &self.history.observed, at(self.now), grace);
             }
+            ("image", container) => {
+                let old = self.pod.clone();
+                let spec = &mut self.pod.spec;
+                let mut all = spec.init_containers.iter_mut().chain(&mut spec.containers);
+                all.find(|spec| spec.name.as_str() == container).unwrap().image.push_str(":new");
+                drop(all);
+                resize::begin(&old, &self.pod, &mut self.history.observed);
+            }
+            ("missing", container) => drop(self.missing.insert(container.to_owned())),
+            ("found", container) => drop(self.missing.remove(container)),
             ("resize" | "fails-to-resize", containers) => {
                 self.memory_in_use = event.starts_with("fails");
                 let old = self.pod.clone();
