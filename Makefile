@@ -53,9 +53,9 @@ vm: root ## A shell in that machine, without anything installed in it.
 	@vm/boot
 
 .PHONY: bench
-bench: root rootfs build ## Measure mkubelet against the kernel floor and podman.
+bench: root rootfs build ## Measure mkubelet against the kernel floor and podman; ONLY=probes (exec, mkubelet, ...) measures that.
 	@scripts/install-packages bench
-	benches/run
+	benches/run $(if $(ONLY),--only $(ONLY))
 
 .PHONY: lint
 lint: ## Check format, clippy, and the dependencies.

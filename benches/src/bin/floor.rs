@@ -13,12 +13,12 @@
 use std::fs;
 use std::io::BufRead;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use mkubelet_bench::clone::{Clone, clone};
 use mkubelet_bench::net::{Netlink, index};
-use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
@@ -39,12 +39,6 @@ struct Pod {
     ip: Ipv4Addr,
     prefix_len: u8,
     gateway: Ipv4Addr,
-}
-
-/// A new process: in the parent its ID and a descriptor that stands for it.
-enum Clone {
-    Parent(Pid, OwnedFd),
-    Child,
 }
 
 fn main() -> Result<()> {
@@ -152,25 +146,5 @@ impl Floor {
         pivot_root(".", ".").context("pivot_root")?;
         umount2(".", MntFlags::MNT_DETACH).context("umount the old root")?;
         Ok(chdir("/")?)
-    }
-}
-
-/// fork(2) into new namespaces, with a descriptor of the child.
-#[allow(unsafe_code)]
-fn clone(flags: CloneFlags) -> Result<Clone> {
-    let mut pidfd: libc::c_int = -1;
-    // JUSTIFICATION: neither std nor nix has a fork that takes flags and gives a pidfd.
-    // SAFETY: clone_args is plain data, for which zero means "not used".
-    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (flags.bits() | libc::CLONE_PIDFD) as u64;
-    args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
-    // SAFETY: the process has one thread, so its child, a copy with a stack of its own, may go on like any program;
-    // `args` and `pidfd` live until the call returns.
-    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<libc::clone_args>()) } {
-        -1 => Err(Errno::last().into()),
-        0 => Ok(Clone::Child),
-        // SAFETY: the kernel has just made this descriptor, for us alone.
-        pid => Ok(Clone::Parent(Pid::from_raw(pid as i32), unsafe { OwnedFd::from_raw_fd(pidfd) })),
     }
 }

@@ -17,7 +17,8 @@ use super::{Contestant, Memory, wait};
 use crate::answer::Target;
 use crate::memory::{descendants, processes, pss_kib, rss_kib};
 
-const BRIDGE: &str = "mkbench0";
+/// The bridge of all of its pods.
+pub const BRIDGE: &str = "mkbench0";
 const CIDR: &str = "10.206.0.0/16";
 
 /// The release binaries.
@@ -33,6 +34,48 @@ pub struct Mkubelet {
     pods: usize,
 }
 
+/// Where a `mkubelet` keeps what it has.
+#[derive(Debug, Clone)]
+pub struct Directories {
+    /// Images, roots and logs are below it.
+    pub scratch: PathBuf,
+    /// For sockets; short.
+    pub run: PathBuf,
+}
+
+/// `mkubelet run` of a manifest. The addresses of its pods come out of `targets`.
+pub fn run(
+    program: &Path,
+    directories: &Directories,
+    manifest: &str,
+    targets: &Sender<Target>,
+) -> Result<Child> {
+    let mut child = Command::new(program)
+        .arg("--root-dir")
+        .arg(directories.scratch.join("root"))
+        .arg("--run-dir")
+        .arg(&directories.run)
+        .arg("--log-dir")
+        .arg(directories.scratch.join("log"))
+        .args(["--bridge", BRIDGE, "--pod-cidr", CIDR, "run", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("start {}", program.display()))?;
+    let lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
+    let targets = targets.clone();
+    thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            // pod default/bench-1: IP 10.206.0.2
+            if let Some(ip) = line.split_once(": IP ").and_then(|(_, ip)| ip.trim().parse().ok()) {
+                let _ = targets.send(Target { ip });
+            }
+        }
+    });
+    child.stdin.take().context("stdin")?.write_all(manifest.as_bytes())?;
+    Ok(child)
+}
+
 impl Mkubelet {
     /// `process_per_pod`: a `mkubelet run` for each pod; otherwise one for all pods of an order.
     pub fn new(program: &Path, rootfs: &Path, scratch: &Path, run: &Path, process_per_pod: bool) -> Self {
@@ -42,31 +85,8 @@ impl Mkubelet {
     }
 
     fn launch(&self, pods: Range<u32>, targets: &Sender<Target>) -> Result<Child> {
-        let mut child = Command::new(&self.program)
-            .arg("--root-dir")
-            .arg(self.scratch.join("root"))
-            .arg("--run-dir")
-            .arg(&self.run)
-            .arg("--log-dir")
-            .arg(self.scratch.join("log"))
-            .args(["--bridge", BRIDGE, "--pod-cidr", CIDR, "run", "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("start {}", self.program.display()))?;
-        let lines = BufReader::new(child.stdout.take().context("stdout")?).lines();
-        let targets = targets.clone();
-        thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                // pod default/bench-1: IP 10.206.0.2
-                if let Some(ip) = line.split_once(": IP ").and_then(|(_, ip)| ip.trim().parse().ok()) {
-                    let _ = targets.send(Target { ip });
-                }
-            }
-        });
-        let manifest = self.manifest(pods)?;
-        child.stdin.take().context("stdin")?.write_all(manifest.as_bytes())?;
-        Ok(child)
+        let directories = Directories { scratch: self.scratch.clone(), run: self.run.clone() };
+        run(&self.program, &directories, &self.manifest(pods)?, targets)
     }
 
     fn manifest(&self, pods: Range<u32>) -> Result<String> {
@@ -148,7 +168,8 @@ impl Drop for Mkubelet {
     }
 }
 
-fn stop(mut agents: Vec<Child>) -> Result<()> {
+/// Asks agents to end their pods and themselves, and waits for it.
+pub fn stop(mut agents: Vec<Child>) -> Result<()> {
     for agent in &agents {
         kill(Pid::from_raw(agent.id() as i32), Signal::SIGTERM)?;
     }
