@@ -250,8 +250,9 @@ fn image(
     options: &Options,
     user_namespace: Option<&UserNamespace>,
 ) -> Result<(), Failure> {
-    let mount = rootfs::mount_image(&options.layers, user_namespace)?;
-    let target = bind_target(root, destination, true)?;
+    let mount = rootfs::mount_image(&options.layers, options.sub_path.as_deref(), user_namespace)?;
+    let is_directory = is_directory(mount.as_fd()).step(|| "look at the image")?;
+    let target = bind_target(root, destination, is_directory)?;
     let attributes = options.attributes | mount_api::READ_ONLY;
     mount_api::set_attributes(mount.as_fd(), attributes, false).step(|| "set attributes")?;
     mount_api::attach(mount.as_fd(), target.as_fd()).step(|| "attach")

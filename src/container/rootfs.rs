@@ -99,8 +99,13 @@ pub fn mount_overlay(
     open_directory(&attempt, TARGET).map(Root::from_fd)
 }
 
-/// A detached mount that shows an image's layers, the topmost first. They are made read-only by whoever attaches it.
-pub fn mount_image(layers: &[PathBuf], user_namespace: Option<&UserNamespace>) -> Result<OwnedFd, Failure> {
+/// A detached mount that shows an image's layers, the topmost first, or what is at the path `part` of the image. It is made
+/// read-only by whoever attaches it.
+pub fn mount_image(
+    layers: &[PathBuf],
+    part: Option<&str>,
+    user_namespace: Option<&UserNamespace>,
+) -> Result<OwnedFd, Failure> {
     /// fsconfig(2) takes no longer values.
     const LONGEST: usize = 255;
     let step = || "mount the image";
@@ -119,8 +124,26 @@ pub fn mount_image(layers: &[PathBuf], user_namespace: Option<&UserNamespace>) -
         }
     };
     let mount = mount.step(step)?;
+    let shown = match (part, layers.first()) {
+        (Some(part), Some(place)) => part_of_image(mount, part, place)?,
+        _ => mount,
+    };
     close_layers(&layers, user_namespace)?;
-    Ok(mount)
+    Ok(shown)
+}
+
+/// What is at a path of an image. Links are followed as in the container that the image would be: none leads out of it.
+#[expect(clippy::disallowed_methods, reason = "all names are of descriptors: /proc/self/fd/N")]
+fn part_of_image(image: OwnedFd, part: &str, place: &OwnedFd) -> Result<OwnedFd, Failure> {
+    let step = || format!("open {part} in the image");
+    // Before Linux 6.15 a detached mount cannot be copied. So it is over a layer for a moment, where only this process sees it.
+    mount_api::attach(image.as_fd(), place.as_fd()).step(step)?;
+    let root = Root::from_fd(image);
+    let found: OwnedFd = root.resolve(part).step(step)?.into();
+    let copy = mount_api::copy_tree_at(found.as_fd(), false).step(step)?;
+    let name = format!("/proc/self/fd/{}", root.as_fd().as_raw_fd());
+    umount2(name.as_str(), MntFlags::MNT_DETACH).step(|| "unmount the image")?;
+    Ok(copy)
 }
 
 fn open_layers(layers: &[PathBuf], user_namespace: Option<&UserNamespace>) -> Result<Vec<OwnedFd>, Failure> {

@@ -40,7 +40,8 @@ pub struct ContainerConfig {
     /// Carried out in this order. Type `bind`, `cgroup` (whatever this host has), or the name of a kernel filesystem.
     ///
     /// The option `x-mkubelet.subpath=PATH` mounts what is at the path below a bind's source, and refuses one that leads out of it.
-    /// Type `image` shows the layers that options `x-mkubelet.layer=DIR` name, the topmost first, read-only.
+    /// Type `image` shows the layers that options `x-mkubelet.layer=DIR` name, the topmost first, read-only; with
+    /// `x-mkubelet.subpath=PATH` what is at that path of the image, whose links lead nowhere else.
     ///
     /// The option `x-mkubelet.type=KIND` refuses a bind whose source is not a `directory`, `file`, `socket`, `char-device` or
     /// `block-device`. `idmap` or `ridmap` shows the owners on disk of a bind's files as ids of the pod's user namespace;

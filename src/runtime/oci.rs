@@ -278,7 +278,7 @@ fn mounts(start: Start<'_>, layout: &Layout) -> Result<Vec<Mount>, Error> {
         check_propagation(pod, volume, source)?;
         mounts.push(match source {
             Source::Path(path) => bind(pod, volume, path, start.env)?,
-            Source::Image(layers) => image_volume(volume, layers),
+            Source::Image(layers) => image_volume(volume, layers, start.env)?,
         });
     }
 
@@ -326,11 +326,12 @@ fn bind(pod: &Pod, volume: &VolumeMount, source: &Path, env: &Variables) -> Resu
 }
 
 /// An image's files. There is nothing to be executed among them, nor a device to be opened.
-fn image_volume(volume: &VolumeMount, layers: &[PathBuf]) -> Mount {
+fn image_volume(volume: &VolumeMount, layers: &[PathBuf], env: &Variables) -> Result<Mount, Error> {
     let mut mount = mount(&volume.mount_path, "image", "image", "ro,nosuid,nodev,noexec");
-    let layers = layers.iter().map(|layer| format!("x-mkubelet.layer={}", layer.display()));
-    mount.options_mut().get_or_insert_default().extend(layers);
-    mount
+    let options = mount.options_mut().get_or_insert_default();
+    options.extend(layers.iter().map(|layer| format!("x-mkubelet.layer={}", layer.display())));
+    options.extend(sub_path::of(volume, env)?.map(|path| format!("x-mkubelet.subpath={path}")));
+    Ok(mount)
 }
 
 /// The mount options that show owners on disk as ids of the pod's user namespace; empty where that is the host's. A volume is

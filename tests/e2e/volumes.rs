@@ -369,6 +369,42 @@ fn an_image_can_be_a_volume_that_nobody_changes() {
 }
 
 #[test]
+fn a_part_of_an_image_is_a_directory_or_a_file_and_never_leads_out_of_it() {
+    world(|world| {
+        fs::create_dir_all(world.path("files/sub")).unwrap();
+        fs::write(world.path("files/sub/file"), "from the image").unwrap();
+        std::os::unix::fs::symlink("/sub", world.path("files/link")).unwrap();
+        std::os::unix::fs::symlink("../../../../../etc", world.path("files/out")).unwrap();
+        let part = |path: &str, field: &str, part: &str| json!({"name": "i", "mountPath": path, field: part});
+        let steps = ["read=/dir/file", "write=/dir/new", "read=/file", "list=/link"];
+        let fine = world
+            .container("fine", &steps)
+            .with("env", json!([{"name": "WHICH", "value": "link"}]))
+            .mount_with(part("/dir", "subPath", "sub"))
+            .mount_with(part("/file", "subPath", "sub/file"))
+            .mount_with(part("/link", "subPathExpr", "$(WHICH)"));
+        let out = world.container("out", &["list=/v"]).mount_with(part("/v", "subPath", "out"));
+        let missing = world.container("missing", &["list=/v"]).mount_with(part("/v", "subPath", "none"));
+        let volume =
+            json!({"name": "i", "image": {"reference": format!("dir:{}", world.path("files").display())}});
+        let pod = world.pod("parts", [fine, out, missing]).volume(volume).restart_policy("Never");
+        let run = world.run(&pod);
+        for (name, part) in [("out", "out"), ("missing", "none")] {
+            let why = format!("open {part} in the image");
+            run.expect_state("parts", name, |state| state.contains(&why));
+        }
+        assert_eq!(world.answer("fine", "read=/dir/file").unwrap(), "from the image");
+        assert_eq!(world.answer("fine", "write=/dir/new").unwrap_err(), "EROFS");
+        assert_eq!(world.answer("fine", "read=/file").unwrap(), "from the image");
+        assert_eq!(world.answer("fine", "list=/link").unwrap(), json!(["file"]));
+        run.wait();
+        for name in ["out", "missing"] {
+            assert_eq!(world.ledger().starts(name), 0, "{name} ran");
+        }
+    });
+}
+
+#[test]
 fn an_image_that_is_not_there_keeps_its_volume_and_the_pod_waiting() {
     world(|world| {
         let volume = json!({"name": "i", "image": {"reference": "nowhere:1", "pullPolicy": "Never"}});

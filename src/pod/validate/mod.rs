@@ -90,7 +90,7 @@ fn pod_spec(
 ) -> Option<PodSpec> {
     let declared = spec.volumes.as_deref().unwrap_or_default();
     let volumes = volumes::check(declared, &path.field("volumes"), document);
-    let declared = declared.iter().map(|volume| (volume.name.as_str(), volume.image.is_some())).collect();
+    let declared = declared.iter().map(|volume| volume.name.as_str()).collect();
     let host_network = spec.host_network == Some(true);
     let pod_security = spec.security_context.clone().unwrap_or_default();
     let security_path = path.field("securityContext");

@@ -1,6 +1,6 @@
 //! Volumes and where containers mount them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Component, PathBuf};
 
 use k8s_openapi::api::core::v1 as k8s;
@@ -24,8 +24,8 @@ const HOST_PATH_TYPES: [(&str, HostPathType); 8] = [
     ("Socket", HostPathType::Socket),
 ];
 
-/// All volumes that the pod declares, by name, those among them that something is wrong with; true for images.
-pub(super) type Declared<'a> = HashMap<&'a str, bool>;
+/// The names of all volumes that the pod declares, those among them that something is wrong with.
+pub(super) type Declared<'a> = HashSet<&'a str>;
 
 /// The volumes of a pod.
 pub(super) fn check(
@@ -187,7 +187,7 @@ pub(super) fn check_mounts(
         let name_path = path.field("name");
         if mount.name.is_empty() {
             document.required(&name_path);
-        } else if !volumes.contains_key(mount.name.as_str()) {
+        } else if !volumes.contains(mount.name.as_str()) {
             document.not_found(&name_path, &mount.name);
         }
         let target_path = path.field("mountPath");
@@ -207,7 +207,7 @@ pub(super) fn check_mounts(
             read_only: mount.read_only.unwrap_or(false),
             recursive_read_only: recursive_read_only(mount, &path, document),
             propagation: propagation(mount, is_privileged, &path, document),
-            sub_path: sub_path(mount, volumes.get(mount.name.as_str()) == Some(&true), &path, document),
+            sub_path: sub_path(mount, &path, document),
         });
     }
     checked
@@ -258,19 +258,9 @@ fn propagation(
     meaning
 }
 
-fn sub_path(
-    mount: &k8s::VolumeMount,
-    is_image: bool,
-    path: &Path<'_>,
-    document: &mut Document<'_, '_>,
-) -> Option<SubPath> {
+fn sub_path(mount: &k8s::VolumeMount, path: &Path<'_>, document: &mut Document<'_, '_>) -> Option<SubPath> {
     let plain = mount.sub_path.as_deref().unwrap_or_default();
     let expr = mount.sub_path_expr.as_deref().unwrap_or_default();
-    for (field, text) in [("subPath", plain), ("subPathExpr", expr)] {
-        if is_image && !text.is_empty() {
-            document.invalid(&path.field(field), text, "not allowed in image volume sources");
-        }
-    }
     check_descending(plain, &path.field("subPath"), document);
     if !expr.is_empty() {
         let path = path.field("subPathExpr");

@@ -260,6 +260,21 @@ fn a_mount_says_which_part_of_its_volume_it_shows_and_how() {
             volume_mount("image", "/data", false),
             &["ro", "nosuid", "nodev", "noexec", "x-mkubelet.layer=/l4", "x-mkubelet.layer=/l3"],
         ),
+        (
+            VolumeMount {
+                sub_path: Some(SubPath::Expr("$(WHO)".into())),
+                ..volume_mount("image", "/data", false)
+            },
+            &[
+                "ro",
+                "nosuid",
+                "nodev",
+                "noexec",
+                "x-mkubelet.layer=/l4",
+                "x-mkubelet.layer=/l3",
+                "x-mkubelet.subpath=me, too",
+            ],
+        ),
     ];
     for (mount, expected) in mounts {
         pod.spec.containers[0].volume_mounts = vec![mount];
