@@ -107,6 +107,8 @@ pub struct Shim {
     sandbox_callers: Vec<Caller>,
     /// The newest attempt of each container whose start was begun.
     begun: HashMap<String, u32>,
+    /// Asked for a start in a sandbox that is ending; answered when it has ended.
+    late_callers: Vec<Caller>,
     /// Waiting for a container's start, each with the container's key.
     start_callers: Vec<(u64, Caller)>,
     /// Waiting for the end of everything.
@@ -141,6 +143,7 @@ impl Shim {
             execs: HashMap::new(),
             sandbox_callers: Vec::new(),
             begun: HashMap::new(),
+            late_callers: Vec::new(),
             start_callers: Vec::new(),
             ending: None,
             next_key: 0,
@@ -427,6 +430,9 @@ impl Shim {
         self.record(Event::SandboxExited { exit: exit_of(ended, false) })?;
         // Who still waits for it hears of its end first.
         self.answer_sandbox_callers(None);
+        for caller in std::mem::take(&mut self.late_callers) {
+            self.reply(caller, Err("the sandbox ended".to_owned()), Vec::new());
+        }
         Ok(())
     }
 
@@ -472,6 +478,12 @@ impl Shim {
                 return Ok(());
             }
         };
+        // It asks because a container has ended, which with a shared PID namespace is what the end of pause begins with: pause
+        // itself is gone only when all others are (pid_namespaces(7)), and until then nobody can join.
+        if pause.is_ending() {
+            self.late_callers.push(caller);
+            return Ok(());
+        }
         // An agent may have died after asking for this start. Its successor, who cannot know, asks again.
         if self.begun.get(&attempt.name).is_some_and(|newest| *newest >= attempt.attempt) {
             let mut starting =

@@ -1,5 +1,6 @@
 //! The pod's sandbox as its shim keeps it: pause, and the /dev/shm that goes with its IPC namespace.
 
+use std::fs;
 use std::io::PipeReader;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,16 @@ pub enum Phase {
     Failed(Failure),
 }
 
+/// Flag of a process that is on its way out (linux/sched.h).
+const PF_EXITING: u64 = 0x4;
+
 impl Sandbox {
+    /// True from the moment when pause begins to end, which may be long before it has ended.
+    pub fn is_ending(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.pid)).unwrap_or_default();
+        is_exiting(&stat)
+    }
+
     /// The pod's network namespace, unless it is the host's.
     pub fn network_namespace(&self) -> Result<Option<OwnedFd>, Failure> {
         if !self.shared.contains(CloneFlags::CLONE_NEWNET) {
@@ -78,4 +88,29 @@ pub fn start(config: &SandboxConfig, cgroups: &Cgroups, shm: &Path) -> Result<pa
     let cgroup = cgroups.join(&config.cgroup).map_err(failed)?;
     let hostname = (!config.host_network).then_some(config.hostname.as_str());
     pause::start(shared(config), hostname, &config.sysctls, config.user_namespace, &cgroup)
+}
+
+/// By a line of /proc/PID/stat (proc_pid_stat(5)); the flags are the ninth field, the second one may have anything in it.
+fn is_exiting(stat: &str) -> bool {
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_ascii_whitespace());
+    let flags = fields.and_then(|mut fields| fields.nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & PF_EXITING != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_on_its_way_out_is_told_by_its_flags() {
+        for (stat, expected) in [
+            ("7 (pause) S 1 7 7 0 -1 4194560 0 0", false),
+            ("7 (pause) S 1 7 7 0 -1 4194564 0 0", true),
+            ("7 (a ) b) Z 1 7 7 0 -1 4 0 0", true),
+            ("7 (pause) S 1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_exiting(stat), expected, "{stat:?}");
+        }
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::world::{Pod, World, until, world};
@@ -44,6 +46,23 @@ fn a_sibling_can_kill_a_container_which_comes_back_on_the_same_address() {
         assert_eq!(world.pause_pid(), pause, "the sandbox stays");
         assert_eq!(world.ledger().starts("b"), 1);
         run.stop();
+    });
+}
+
+/// The kernel ends what shares the PID namespace before pause itself: nobody tries to start anything into what is left.
+#[test]
+fn a_killed_pause_with_a_shared_pid_namespace_costs_no_failed_start() {
+    world(|world| {
+        for round in 0..3 {
+            let names = [format!("a{round}"), format!("b{round}")];
+            let containers = names.clone().map(|name| world.container(&name, &["wait"]));
+            let run = world.run(&world.pod("p", containers).spec("shareProcessNamespace", json!(true)));
+            names.iter().for_each(|name| run.expect_running("p", name, 0));
+            kill(Pid::from_raw(world.pause_pid()), Signal::SIGKILL).unwrap();
+            names.iter().for_each(|name| run.expect_running("p", name, 1));
+            let ended = run.stop();
+            assert!(!ended.transcript().contains("StartError"), "{}", ended.transcript());
+        }
     });
 }
 
