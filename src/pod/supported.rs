@@ -230,6 +230,8 @@ const PROJECTION: &Table = &[
     ("downwardAPI", Object(&[("items", List(DOWNWARD_ITEM))])),
     ("secret", Object(OBJECT_PROJECTION)),
     // Validation says why not.
+    ("clusterTrustBundle", Any),
+    ("podCertificate", Any),
     ("serviceAccountToken", Any),
 ];
 

@@ -95,16 +95,19 @@ fn projection(
         let object = object(&config_map.name, "name", items, config_map.optional, &path, document);
         return object.map(Projection::ConfigMap);
     }
-    if source.service_account_token.is_some() {
-        document.problem(&path.field("serviceAccountToken"), NO_TOKENS);
+    let of_api_server = [
+        ("serviceAccountToken", source.service_account_token.is_some(), "issues tokens"),
+        ("clusterTrustBundle", source.cluster_trust_bundle.is_some(), "knows trust bundles"),
+        ("podCertificate", source.pod_certificate.is_some(), "has certificates issued"),
+    ];
+    for (field, _, does) in of_api_server.iter().filter(|(_, given, _)| *given) {
+        let why = format!("not supported by this version of mkubelet: only an API server {does}");
+        document.problem(&path.field(field), why);
     }
     let downward = source.downward_api.as_ref()?;
     let items = downward.items.as_deref().unwrap_or_default();
     Some(Projection::DownwardApi(downward_files(items, &path.field("downwardAPI"), document)))
 }
-
-/// Why there are no tokens.
-const NO_TOKENS: &str = "not supported by this version of mkubelet: only an API server issues tokens";
 
 fn paths_of(projection: &Projection) -> Vec<&PathBuf> {
     match projection {
