@@ -387,6 +387,11 @@ fn directory(image: &str, path: &Path) -> Result<Image, Error> {
     if !path.is_dir() {
         return Err(Error::Source { path: path.to_owned(), reason: "it is not a directory".to_owned() });
     }
+    if ["oci-layout", "index.json"].iter().all(|file| path.join(file).is_file()) {
+        let reason =
+            format!("it is an OCI image layout, not a root filesystem: write oci:{}", path.display());
+        return Err(Error::Source { path: path.to_owned(), reason });
+    }
     Ok(Image {
         id: Digest::of(b"{}").to_string(),
         reference: image.to_owned(),

@@ -295,6 +295,14 @@ fn a_directory_is_used_as_it_is() {
     fs::write(node.path("file"), "").unwrap();
     let error = node.store().resolve(&format!("dir:{}", node.path("file").display())).unwrap_err();
     assert!(error.to_string().ends_with("it is not a directory"), "{error}");
+
+    let path = node.path("layout");
+    fs::create_dir(&path).unwrap();
+    for file in ["oci-layout", "index.json"] {
+        fs::write(path.join(file), "{}").unwrap();
+    }
+    let error = node.store().resolve(&format!("dir:{}", path.display())).unwrap_err();
+    assert!(error.to_string().ends_with(&format!("write oci:{}", path.display())), "{error}");
 }
 
 #[test]
