@@ -13,7 +13,7 @@ use crate::image::manifest;
 use crate::pod;
 use crate::pod::env::Variables;
 use crate::runtime::oci;
-use crate::runtime::pod_runtime::signal_number;
+use crate::runtime::stop_signal::signal_number;
 
 /// Of a container that leaves everything to its image.
 const POD: &[u8] =

@@ -10,6 +10,7 @@ pub mod host_name;
 pub mod observe;
 pub mod oci;
 pub mod owner;
+pub mod pod_files;
 pub mod pod_runtime;
 pub mod reaper;
 pub mod resize;
@@ -18,6 +19,7 @@ pub mod seccomp;
 pub mod shares;
 pub mod shim_client;
 pub mod shim_process;
+pub mod stop_signal;
 pub mod user_ids;
 mod volumes;
 

@@ -10,26 +10,19 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{OpenOptions, Permissions};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
-use nix::unistd::{UnlinkatFlags, unlinkat};
-use pathrs::Root;
-use pathrs::flags::ResolverFlags;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::apparmor::AppArmor;
 use super::host::{CGROUP_MOUNT, Host};
-use super::owner::make_private_directory;
+use super::pod_files::{make_directories, remove_files, remove_tree, write_record};
 use super::shim_client::{self, Notice, ShimClient};
+use super::stop_signal::{signal_number, stop_signal};
 use super::{
     Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, resize,
     resources, shim_process, user_ids,
@@ -47,7 +40,6 @@ use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::{Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
-use crate::sys::tree;
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
 const SHM_SIZE: u64 = 64 << 20;
@@ -578,71 +570,6 @@ fn make_pod_group(pod: &Pod, host: &Host, group: &Path) -> Result<(), Error> {
     }
 }
 
-/// Writes the record of a pod into its directory, which is made if it is missing.
-pub fn write_record(record: &PodRecord, host: &Host, survive: Survive) -> Result<(), Error> {
-    let uid = &record.pod.uid;
-    let directory = host.layout.pod(uid);
-    make_private_directory(&directory)
-        .map_err(|error| Error(format!("make the directory {}: {error}", directory.display())))?;
-    store::write(&host.layout.pod_record(uid), record, survive).map_err(|e| Error::chain(&e))
-}
-
-/// The directories of an attempt's writable layer and log, and the file of its last message; those of attempts that nobody asks for any more go.
-fn make_directories(pod: &Pod, spec: &ContainerSpec, attempt: u32, host: &Host) -> Result<(), Error> {
-    let layout = &host.layout;
-    let attempt_dir = layout.attempt(&pod.uid, &spec.name, attempt);
-    let failed =
-        |path: &Path, error: io::Error| Error(format!("make the directory {}: {error}", path.display()));
-    make_private_directory(&attempt_dir).map_err(|error| failed(&attempt_dir, error))?;
-    let message = layout.termination_log(&pod.uid, &spec.name, attempt);
-    make_termination_log(&message)
-        .map_err(|error| Error(format!("make the termination log {}: {error}", message.display())))?;
-    let log = layout.container_log(&pod.key, &pod.uid, &spec.name, attempt);
-    let logs = log.parent().unwrap_or(layout.log());
-    let logs = log_directory(logs).map_err(|error| failed(logs, error))?;
-    if let Some(last) = attempt.checked_sub(1) {
-        remove_tree(&layout.attempt(&pod.uid, &spec.name, last))?;
-    }
-    if let Some(older) = attempt.checked_sub(2) {
-        // The last log but one; the last tells why it was restarted.
-        let _ = unlinkat(logs, format!("{older}.log").as_str(), UnlinkatFlags::NoRemoveDir);
-    }
-    Ok(())
-}
-
-/// Makes the file that a container may leave a message in, whoever it runs as: nobody else gets into its directory. One that
-/// is there already stays as it is, since an earlier agent may have asked for the same start.
-fn make_termination_log(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)?;
-    // The mode of open is subject to the umask.
-    file.set_permissions(Permissions::from_mode(0o666))
-}
-
-/// Makes the directory that a log is to lie in. A pod may have got write access to the directory of all logs: a link on the
-/// way is an error, never followed.
-fn log_directory(path: &Path) -> io::Result<OwnedFd> {
-    let made = Root::open("/").and_then(|root| {
-        let root = root.with_resolver_flags(ResolverFlags::NO_SYMLINKS);
-        root.mkdir_all(path, &Permissions::from_mode(0o750))
-    });
-    Ok(made.map_err(io::Error::other)?.into())
-}
-
-/// Everything of the pod below the agent's directories. The run directory goes last: its lock keeps others away.
-fn remove_files(pod: &Pod, host: &Host) -> Result<(), Error> {
-    let layout = &host.layout;
-    remove_tree(&layout.pod_logs(&pod.key, &pod.uid))?;
-    remove_tree(&layout.pod(&pod.uid))?;
-    remove_tree(&layout.run_pod(&pod.uid))?;
-    host.remove_empty_directories()
-}
-
-/// Removes a directory and all below it. Fine when it is not there.
-pub fn remove_tree(path: &Path) -> Result<(), Error> {
-    tree::remove(path).map_err(|error| Error(format!("remove {}: {error}", path.display())))
-}
-
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
@@ -664,67 +591,9 @@ fn pids(pod: &Pod) -> PidNamespace {
     }
 }
 
-/// The signal that asks a container to end: its own, else its image's.
-fn stop_signal(spec: &ContainerSpec, image: &Image) -> i32 {
-    let own = spec.lifecycle.stop_signal.as_deref();
-    own.or(image.config.stop_signal().as_deref()).map_or(libc::SIGTERM, signal_number)
-}
-
-/// A signal as images write it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`. What is no signal is SIGTERM, as for other runtimes.
-pub(crate) fn signal_number(text: &str) -> i32 {
-    let name = text.trim().to_ascii_uppercase();
-    let name = name.strip_prefix("SIG").unwrap_or(&name);
-    // Other names of the same signals (signal(7)), which Kubernetes knows too.
-    let name = match name {
-        "CLD" => "CHLD",
-        "IOT" => "ABRT",
-        "POLL" => "IO",
-        name => name,
-    };
-    let last = libc::SIGRTMAX();
-    let offset = |rest: &str, sign: char| match rest {
-        "" => Some(0),
-        offset => offset.strip_prefix(sign)?.parse::<u8>().ok().map(i32::from),
-    };
-    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(rest), _) => offset(rest, '+').map(|offset| libc::SIGRTMIN() + offset),
-        (_, Some(rest)) => offset(rest, '-').map(|offset| last - offset),
-        _ => name.parse().ok().or_else(|| format!("SIG{name}").parse::<Signal>().ok().map(|s| s as i32)),
-    };
-    number.filter(|number| (1..=last).contains(number)).unwrap_or(libc::SIGTERM)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn stop_signals_are_read_as_images_write_them() {
-        for (text, want) in [
-            ("SIGQUIT", libc::SIGQUIT),
-            ("quit", libc::SIGQUIT),
-            ("9", 9),
-            ("SIGRTMIN+3", libc::SIGRTMIN() + 3),
-            ("RTMAX-1", libc::SIGRTMAX() - 1),
-            ("SIGRTMIN", libc::SIGRTMIN()),
-            ("", libc::SIGTERM),
-            ("0", libc::SIGTERM),
-            ("4096", libc::SIGTERM),
-            ("-1", libc::SIGTERM),
-            ("SIGRTMIN+99", libc::SIGTERM),
-            ("SIGRTMIN+2147483647", libc::SIGTERM),
-            ("SIGRTMIN+-3", libc::SIGTERM),
-            ("SIGRTMIN-1", libc::SIGTERM),
-            ("NOPE", libc::SIGTERM),
-            ("SIGCLD", libc::SIGCHLD),
-            ("SIGIOT", libc::SIGABRT),
-            ("SIGPOLL", libc::SIGIO),
-            ("SIGSTKFLT", libc::SIGSTKFLT),
-            ("SIGPWR", libc::SIGPWR),
-        ] {
-            assert_eq!(signal_number(text), want, "{text:?}");
-        }
-    }
 
     #[test]
     fn ids_are_long_and_new() {

@@ -14,7 +14,9 @@
 //! An end is written to the journal before anybody hears of it, and nothing here waits: not for a start, not for an end, not
 //! for an agent. When the last connection closes the shim goes on; it ends by [`Call::Shutdown`] alone.
 
+mod containers;
 mod execs;
+mod sandbox;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -25,22 +27,16 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::connection::{Caller, Connection, ConnectionError};
-use super::container::{Container, Output, Phase as ContainerPhase, exit_of};
+use super::container::Container;
 use super::diagnostics::{chain, say};
 use super::exec::Exec;
 use super::journal::{Journal, JournalError};
-use super::message::{self, MessageFile};
-use super::output::{Log, Pipe, Pumped};
 use super::poll::{Poll, Token};
-use super::protocol::{self, Attempt, Call, Event, Message, Reply, Request, SandboxConfig, User};
-use super::sandbox::{self, Phase as SandboxPhase, Sandbox};
+use super::protocol::{self, Call, Event, Message, Reply, Request};
+use super::sandbox::Sandbox;
 use super::tmpfs;
 use crate::cgroup::Cgroups;
-use crate::container::create::{self, read_identity, read_report};
-use crate::container::failure::{Failure, Step};
-use crate::container::mounts;
-use crate::container::peers::{self, MountNamespaces};
-use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
+use crate::container::peers::MountNamespaces;
 use crate::logs::line::Stream;
 use crate::sys::process::{Ended, send_signal, try_wait};
 
@@ -356,319 +352,6 @@ impl Shim {
     }
 }
 
-// === the sandbox ===
-
-impl Shim {
-    fn create_sandbox(&mut self, caller: Caller, config: &SandboxConfig) -> Result<(), Error> {
-        if self.ending.is_some() {
-            self.reply(caller, Err("the pod is being ended".to_owned()), Vec::new());
-            return Ok(());
-        }
-        self.sandbox_callers.push(caller);
-        match &self.sandbox {
-            Some(Sandbox { phase: SandboxPhase::Ready, .. }) => self.answer_sandbox_callers(None),
-            Some(_) => {}
-            None => match sandbox::start(config, &self.cgroups, &self.run_dir.join("shm")) {
-                Ok(starting) => {
-                    let token = self.poll.add(&starting.report, Wake::PauseReport)?;
-                    let exit = self.poll.add(&starting.child.pidfd, Wake::PauseExit)?;
-                    self.sandbox = Some(Sandbox {
-                        child: starting.child,
-                        exit,
-                        phase: SandboxPhase::Starting { report: starting.report, token },
-                        group: config.cgroup.clone(),
-                        shared: sandbox::shared(config),
-                        pids: config.pids,
-                        user_namespace: starting.user_namespace,
-                    });
-                }
-                Err(failure) => {
-                    self.remove_group(&config.cgroup);
-                    self.answer_sandbox_callers(Some(&failure));
-                }
-            },
-        }
-        Ok(())
-    }
-
-    fn pause_reported(&mut self) -> Result<(), Error> {
-        let Some(sandbox) = &mut self.sandbox else { return Ok(()) };
-        let SandboxPhase::Starting { report, token } = &mut sandbox.phase else { return Ok(()) };
-        let result = read_report(report);
-        self.poll.remove(report, *token)?;
-        match result {
-            Ok(()) => {
-                sandbox.phase = SandboxPhase::Ready;
-                let pid = sandbox.child.pid;
-                self.record(Event::SandboxStarted { pid })?;
-                self.answer_sandbox_callers(None);
-            }
-            Err(failure) => sandbox.phase = SandboxPhase::Failed(failure),
-        }
-        Ok(())
-    }
-
-    fn pause_exited(&mut self) -> Result<(), Error> {
-        let Some(ended) = self.sandbox.as_ref().and_then(|sandbox| reap(&sandbox.child.pidfd)) else {
-            return Ok(());
-        };
-        self.pause_reported()?;
-        let Some(sandbox) = self.sandbox.take() else { return Ok(()) };
-        self.poll.remove(&sandbox.child.pidfd, sandbox.exit)?;
-        self.remove_group(&sandbox.group);
-        if let SandboxPhase::Failed(failure) = &sandbox.phase {
-            self.answer_sandbox_callers(Some(failure));
-            return Ok(());
-        }
-        // What ran in the namespaces cannot be restarted into new ones while old ones live on.
-        self.foresee_kill(|_| true);
-        for group in self.containers.values().map(|container| container.group.clone()).collect::<Vec<_>>() {
-            if let Err(text) = self.kill_group(&group) {
-                say(text);
-            }
-        }
-        self.record(Event::SandboxExited { exit: exit_of(ended, false) })?;
-        // Who still waits for it hears of its end first.
-        self.answer_sandbox_callers(None);
-        for caller in std::mem::take(&mut self.late_callers) {
-            self.reply(caller, Err("the sandbox ended".to_owned()), Vec::new());
-        }
-        Ok(())
-    }
-
-    fn answer_sandbox_callers(&mut self, failure: Option<&Failure>) {
-        for caller in std::mem::take(&mut self.sandbox_callers) {
-            let answer = match (failure, &self.sandbox) {
-                (Some(failure), _) => Err(failure.to_string()),
-                (None, None) => Err("the sandbox ended".to_owned()),
-                (None, Some(sandbox)) => match sandbox.network_namespace() {
-                    Ok(namespace) => Ok((sandbox.child.pid, namespace)),
-                    // It was killed a moment ago: the answer comes with its exit.
-                    Err(failure) if failure.errno == Some(libc::ENOENT) => {
-                        self.sandbox_callers.push(caller);
-                        continue;
-                    }
-                    Err(failure) => Err(failure.to_string()),
-                },
-            };
-            match answer {
-                Ok((pid, namespace)) => {
-                    self.reply(caller, Ok(Reply::Sandbox { pid }), namespace.into_iter().collect());
-                }
-                Err(text) => self.reply(caller, Err(text), Vec::new()),
-            }
-        }
-    }
-}
-
-// === containers ===
-
-impl Shim {
-    fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
-        let attempt = Attempt {
-            id: config.id.clone(),
-            name: config.name.clone(),
-            attempt: config.attempt,
-            image_id: config.image_id.clone(),
-        };
-        let pause = match &self.sandbox {
-            Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
-            _ => {
-                self.reply(caller, Err("the sandbox does not run".to_owned()), Vec::new());
-                return Ok(());
-            }
-        };
-        // It asks because a container has ended, which with a shared PID namespace is what the end of pause begins with: pause
-        // itself is gone only when all others are (pid_namespaces(7)), and until then nobody can join.
-        if pause.is_ending() {
-            self.late_callers.push(caller);
-            return Ok(());
-        }
-        // An agent may have died after asking for this start. Its successor, who cannot know, asks again.
-        if self.begun.get(&attempt.name).is_some_and(|newest| *newest >= attempt.attempt) {
-            let mut starting =
-                self.containers.iter().filter(|(_, c)| !matches!(c.phase, ContainerPhase::Running(_)));
-            match starting.find(|(_, c)| c.attempt.name == attempt.name) {
-                Some((key, _)) => self.start_callers.push((*key, caller)),
-                // The journal has it.
-                None => self.reply(caller, Ok(Reply::Done), Vec::new()),
-            }
-            return Ok(());
-        }
-        let target = match (&config.target, pause.pids) {
-            (Some(name), PidNamespace::Container) => {
-                let mut running =
-                    self.containers.values().filter(|c| matches!(c.phase, ContainerPhase::Running(_)));
-                let Some(found) = running.find(|c| c.attempt.name == *name) else {
-                    self.reply(caller, Err(format!("unable to find target container {name:?}")), Vec::new());
-                    return Ok(());
-                };
-                Some(found.child.pidfd.as_fd())
-            }
-            _ => None,
-        };
-        self.begun.insert(attempt.name.clone(), attempt.attempt);
-
-        let owns_pids = pause.pids == PidNamespace::Container && target.is_none();
-        let sandbox = create::Sandbox {
-            pause: pause.child.pidfd.as_fd(),
-            shared: pause.shared,
-            pids: pause.pids,
-            target,
-            mount_namespaces: &self.mount_namespaces,
-            user_namespace: pause.user_namespace.as_ref(),
-        };
-        let started = open_files(&config).and_then(|files| {
-            share_volumes(&mut self.shared_volumes, &config)?;
-            Ok((files, create::create(&config, &self.cgroups, sandbox)?))
-        });
-        match started {
-            Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
-            Err(failure) => {
-                self.remove_group(&config.cgroups_path);
-                self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
-                self.reply(caller, Ok(Reply::Done), Vec::new());
-                Ok(())
-            }
-        }
-    }
-
-    fn adopt(
-        &mut self,
-        caller: Caller,
-        attempt: Attempt,
-        config: ContainerConfig,
-        (log, message): (Log, Option<MessageFile>),
-        starting: create::Starting,
-        owns_pids: bool,
-    ) -> Result<(), Error> {
-        let key = self.new_key();
-        let mut outputs = Vec::with_capacity(2);
-        for (stream, reader) in [(Stream::Stdout, starting.stdout), (Stream::Stderr, starting.stderr)] {
-            let pipe = Pipe::new(reader, stream)?;
-            let token = self.poll.add(pipe.reader(), Wake::Output(key, stream))?;
-            outputs.push(Output { stream, pipe, token });
-        }
-        let token = self.poll.add(&starting.report, Wake::StartReport(key))?;
-        let exit = self.poll.add(&starting.child.pidfd, Wake::Exit(key))?;
-        self.start_callers.push((key, caller));
-        self.containers.insert(
-            key,
-            Container {
-                attempt,
-                child: starting.child,
-                exit,
-                group: config.cgroups_path,
-                oom_kills: starting.oom_kills,
-                process: config.process,
-                user_namespace: starting.user_namespace,
-                owns_pids,
-                stays: config.stays,
-                phase: ContainerPhase::Starting {
-                    report: starting.report,
-                    token,
-                    identity: starting.identity,
-                },
-                log,
-                message,
-                outputs,
-            },
-        );
-        Ok(())
-    }
-
-    fn start_reported(&mut self, key: u64) -> Result<(), Error> {
-        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
-        let ContainerPhase::Starting { report, token, identity } = &mut container.phase else {
-            return Ok(());
-        };
-        let result = read_report(report);
-        self.poll.remove(report, *token)?;
-        match result {
-            Ok(()) => {
-                let identity = read_identity(identity);
-                let user = identity.as_ref().map(|found| User {
-                    uid: found.uid,
-                    gid: found.gid,
-                    groups: found.groups.clone(),
-                });
-                container.phase = ContainerPhase::Running(identity);
-                let (attempt, pid) = (container.attempt.clone(), container.child.pid);
-                self.record(Event::ContainerStarted { container: attempt, pid, user })?;
-                self.answer_start_callers(key);
-            }
-            Err(failure) => container.phase = ContainerPhase::Failed(failure),
-        }
-        Ok(())
-    }
-
-    fn pump(&mut self, key: u64, stream: Stream) -> Result<(), Error> {
-        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
-        let Container { outputs, log, .. } = container;
-        let Some(index) = outputs.iter().position(|output| output.stream == stream) else { return Ok(()) };
-        if outputs[index].pipe.pump(log, &mut self.buffer) == Pumped::End {
-            let mut output = outputs.swap_remove(index);
-            output.pipe.drain(log, &mut self.buffer);
-            self.poll.remove(output.pipe.reader(), output.token)?;
-        }
-        Ok(())
-    }
-
-    fn container_exited(&mut self, key: u64) -> Result<(), Error> {
-        let Some(ended) = self.containers.get(&key).and_then(|container| reap(&container.child.pidfd)) else {
-            return Ok(());
-        };
-        // Both may have become ready in the same instant.
-        self.start_reported(key)?;
-        let Some(mut container) = self.containers.remove(&key) else { return Ok(()) };
-        self.poll.remove(&container.child.pidfd, container.exit)?;
-        // Its PID namespace has taken all of it along, if it had one of its own.
-        if !container.owns_pids
-            && let Err(text) = self.kill_group(&container.group)
-        {
-            say(text);
-        }
-        for output in &mut container.outputs {
-            output.pipe.drain(&mut container.log, &mut self.buffer);
-            self.poll.remove(output.pipe.reader(), output.token)?;
-        }
-
-        // The count goes with the group.
-        let starved = count_oom_kills(&self.cgroups, &container.group) > container.oom_kills;
-        self.remove_group(&container.group);
-        let attempt = container.attempt;
-        self.record(match container.phase {
-            ContainerPhase::Failed(failure) => {
-                Event::ContainerStartFailed { container: attempt, failure: failure.into() }
-            }
-            _ => {
-                let exit = exit_of(ended, starved);
-                let message = message::of(container.message, &container.log, exit.code);
-                Event::ContainerExited { container: attempt, exit, message }
-            }
-        })?;
-        self.answer_start_callers(key);
-        Ok(())
-    }
-
-    fn answer_start_callers(&mut self, key: u64) {
-        for (_, caller) in self.start_callers.extract_if(.., |(of, _)| *of == key).collect::<Vec<_>>() {
-            self.reply(caller, Ok(Reply::Done), Vec::new());
-        }
-    }
-}
-
-/// What is written for a container, by itself and by its shim: the log, and the file of its last words.
-fn open_files(config: &ContainerConfig) -> Result<(Log, Option<MessageFile>), Failure> {
-    let wanted = config.termination_message.as_ref();
-    let log = Log::open(&config.log_path, wanted.is_some_and(|wanted| wanted.or_log))
-        .step(|| format!("open the log {}", config.log_path.display()))?;
-    let open = |wanted: &TerminationMessage| {
-        MessageFile::open(&wanted.file).step(|| format!("open the termination log {}", wanted.file.display()))
-    };
-    Ok((log, wanted.map(open).transpose()?))
-}
-
 /// How many processes of a container the kernel has killed for want of memory.
 fn count_oom_kills(cgroups: &Cgroups, group: &Path) -> u64 {
     cgroups.oom_kills(group).unwrap_or_else(|error| {
@@ -683,15 +366,4 @@ fn reap(pidfd: &OwnedFd) -> Option<Ended> {
         say(format_args!("wait for a child: {error}"));
         None
     })
-}
-
-/// Makes mount points of those volumes on which the container's mounts are to show in other containers.
-fn share_volumes(shared: &mut HashSet<PathBuf>, config: &ContainerConfig) -> Result<(), Failure> {
-    for path in mounts::shared_in_pod(&config.mounts) {
-        if !shared.contains(path) {
-            peers::share_in_pod(path)?;
-            shared.insert(path.to_owned());
-        }
-    }
-    Ok(())
 }

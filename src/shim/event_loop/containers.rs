@@ -1,0 +1,231 @@
+//! Containers in the loop: their start, their output and their end.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use super::super::connection::Caller;
+use super::super::container::{Container, Output, Phase, exit_of};
+use super::super::diagnostics::say;
+use super::super::message::{self, MessageFile};
+use super::super::output::{Log, Pipe, Pumped};
+use super::super::protocol::{Attempt, Event, Reply, User};
+use super::super::sandbox::Phase as SandboxPhase;
+use super::{Error, Shim, Wake, count_oom_kills, reap};
+use crate::container::create::{self, read_identity, read_report};
+use crate::container::failure::{Failure, Step};
+use crate::container::mounts;
+use crate::container::peers;
+use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
+use crate::logs::line::Stream;
+
+impl Shim {
+    pub(super) fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
+        let attempt = Attempt {
+            id: config.id.clone(),
+            name: config.name.clone(),
+            attempt: config.attempt,
+            image_id: config.image_id.clone(),
+        };
+        let pause = match &self.sandbox {
+            Some(sandbox) if matches!(sandbox.phase, SandboxPhase::Ready) && self.ending.is_none() => sandbox,
+            _ => {
+                self.reply(caller, Err("the sandbox does not run".to_owned()), Vec::new());
+                return Ok(());
+            }
+        };
+        // It asks because a container has ended, which with a shared PID namespace is what the end of pause begins with: pause
+        // itself is gone only when all others are (pid_namespaces(7)), and until then nobody can join.
+        if pause.is_ending() {
+            self.late_callers.push(caller);
+            return Ok(());
+        }
+        // An agent may have died after asking for this start. Its successor, who cannot know, asks again.
+        if self.begun.get(&attempt.name).is_some_and(|newest| *newest >= attempt.attempt) {
+            let mut starting = self.containers.iter().filter(|(_, c)| !matches!(c.phase, Phase::Running(_)));
+            match starting.find(|(_, c)| c.attempt.name == attempt.name) {
+                Some((key, _)) => self.start_callers.push((*key, caller)),
+                // The journal has it.
+                None => self.reply(caller, Ok(Reply::Done), Vec::new()),
+            }
+            return Ok(());
+        }
+        let target = match (&config.target, pause.pids) {
+            (Some(name), PidNamespace::Container) => {
+                let mut running = self.containers.values().filter(|c| matches!(c.phase, Phase::Running(_)));
+                let Some(found) = running.find(|c| c.attempt.name == *name) else {
+                    self.reply(caller, Err(format!("unable to find target container {name:?}")), Vec::new());
+                    return Ok(());
+                };
+                Some(found.child.pidfd.as_fd())
+            }
+            _ => None,
+        };
+        self.begun.insert(attempt.name.clone(), attempt.attempt);
+
+        let owns_pids = pause.pids == PidNamespace::Container && target.is_none();
+        let sandbox = create::Sandbox {
+            pause: pause.child.pidfd.as_fd(),
+            shared: pause.shared,
+            pids: pause.pids,
+            target,
+            mount_namespaces: &self.mount_namespaces,
+            user_namespace: pause.user_namespace.as_ref(),
+        };
+        let started = open_files(&config).and_then(|files| {
+            share_volumes(&mut self.shared_volumes, &config)?;
+            Ok((files, create::create(&config, &self.cgroups, sandbox)?))
+        });
+        match started {
+            Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
+            Err(failure) => {
+                self.remove_group(&config.cgroups_path);
+                self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
+                self.reply(caller, Ok(Reply::Done), Vec::new());
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        caller: Caller,
+        attempt: Attempt,
+        config: ContainerConfig,
+        (log, message): (Log, Option<MessageFile>),
+        starting: create::Starting,
+        owns_pids: bool,
+    ) -> Result<(), Error> {
+        let key = self.new_key();
+        let mut outputs = Vec::with_capacity(2);
+        for (stream, reader) in [(Stream::Stdout, starting.stdout), (Stream::Stderr, starting.stderr)] {
+            let pipe = Pipe::new(reader, stream)?;
+            let token = self.poll.add(pipe.reader(), Wake::Output(key, stream))?;
+            outputs.push(Output { stream, pipe, token });
+        }
+        let token = self.poll.add(&starting.report, Wake::StartReport(key))?;
+        let exit = self.poll.add(&starting.child.pidfd, Wake::Exit(key))?;
+        self.start_callers.push((key, caller));
+        self.containers.insert(
+            key,
+            Container {
+                attempt,
+                child: starting.child,
+                exit,
+                group: config.cgroups_path,
+                oom_kills: starting.oom_kills,
+                process: config.process,
+                user_namespace: starting.user_namespace,
+                owns_pids,
+                stays: config.stays,
+                phase: Phase::Starting { report: starting.report, token, identity: starting.identity },
+                log,
+                message,
+                outputs,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn start_reported(&mut self, key: u64) -> Result<(), Error> {
+        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
+        let Phase::Starting { report, token, identity } = &mut container.phase else {
+            return Ok(());
+        };
+        let result = read_report(report);
+        self.poll.remove(report, *token)?;
+        match result {
+            Ok(()) => {
+                let identity = read_identity(identity);
+                let user = identity.as_ref().map(|found| User {
+                    uid: found.uid,
+                    gid: found.gid,
+                    groups: found.groups.clone(),
+                });
+                container.phase = Phase::Running(identity);
+                let (attempt, pid) = (container.attempt.clone(), container.child.pid);
+                self.record(Event::ContainerStarted { container: attempt, pid, user })?;
+                self.answer_start_callers(key);
+            }
+            Err(failure) => container.phase = Phase::Failed(failure),
+        }
+        Ok(())
+    }
+
+    pub(super) fn pump(&mut self, key: u64, stream: Stream) -> Result<(), Error> {
+        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
+        let Container { outputs, log, .. } = container;
+        let Some(index) = outputs.iter().position(|output| output.stream == stream) else { return Ok(()) };
+        if outputs[index].pipe.pump(log, &mut self.buffer) == Pumped::End {
+            let mut output = outputs.swap_remove(index);
+            output.pipe.drain(log, &mut self.buffer);
+            self.poll.remove(output.pipe.reader(), output.token)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn container_exited(&mut self, key: u64) -> Result<(), Error> {
+        let Some(ended) = self.containers.get(&key).and_then(|container| reap(&container.child.pidfd)) else {
+            return Ok(());
+        };
+        // Both may have become ready in the same instant.
+        self.start_reported(key)?;
+        let Some(mut container) = self.containers.remove(&key) else { return Ok(()) };
+        self.poll.remove(&container.child.pidfd, container.exit)?;
+        // Its PID namespace has taken all of it along, if it had one of its own.
+        if !container.owns_pids
+            && let Err(text) = self.kill_group(&container.group)
+        {
+            say(text);
+        }
+        for output in &mut container.outputs {
+            output.pipe.drain(&mut container.log, &mut self.buffer);
+            self.poll.remove(output.pipe.reader(), output.token)?;
+        }
+
+        // The count goes with the group.
+        let starved = count_oom_kills(&self.cgroups, &container.group) > container.oom_kills;
+        self.remove_group(&container.group);
+        let attempt = container.attempt;
+        self.record(match container.phase {
+            Phase::Failed(failure) => {
+                Event::ContainerStartFailed { container: attempt, failure: failure.into() }
+            }
+            _ => {
+                let exit = exit_of(ended, starved);
+                let message = message::of(container.message, &container.log, exit.code);
+                Event::ContainerExited { container: attempt, exit, message }
+            }
+        })?;
+        self.answer_start_callers(key);
+        Ok(())
+    }
+
+    pub(super) fn answer_start_callers(&mut self, key: u64) {
+        for (_, caller) in self.start_callers.extract_if(.., |(of, _)| *of == key).collect::<Vec<_>>() {
+            self.reply(caller, Ok(Reply::Done), Vec::new());
+        }
+    }
+}
+
+/// What is written for a container, by itself and by its shim: the log, and the file of its last words.
+fn open_files(config: &ContainerConfig) -> Result<(Log, Option<MessageFile>), Failure> {
+    let wanted = config.termination_message.as_ref();
+    let log = Log::open(&config.log_path, wanted.is_some_and(|wanted| wanted.or_log))
+        .step(|| format!("open the log {}", config.log_path.display()))?;
+    let open = |wanted: &TerminationMessage| {
+        MessageFile::open(&wanted.file).step(|| format!("open the termination log {}", wanted.file.display()))
+    };
+    Ok((log, wanted.map(open).transpose()?))
+}
+
+/// Makes mount points of those volumes on which the container's mounts are to show in other containers.
+fn share_volumes(shared: &mut HashSet<PathBuf>, config: &ContainerConfig) -> Result<(), Failure> {
+    for path in mounts::shared_in_pod(&config.mounts) {
+        if !shared.contains(path) {
+            peers::share_in_pod(path)?;
+            shared.insert(path.to_owned());
+        }
+    }
+    Ok(())
+}
