@@ -1,12 +1,13 @@
 //! Environment and argument vector of a container, by Kubernetes' rules: where values come from, `$(NAME)` references, and
 //! how `command` and `args` combine with the image's ENTRYPOINT and CMD.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Pod;
 use super::downward::{self, Facts, NoSuchContainer};
+use super::env_file;
 use super::objects::Objects;
-use super::spec::{ContainerSpec, EnvFrom, KeySelector, ObjectKind, ValueSource};
+use super::spec::{ContainerSpec, EnvFile, EnvFrom, FileKeySelector, KeySelector, ObjectKind, ValueSource};
 
 /// Variables in the order in which they were first set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,7 +49,12 @@ pub struct Sources<'a> {
     pub objects: &'a Objects,
     /// What else the downward API tells.
     pub facts: &'a Facts,
+    /// What the files say that containers left in volumes; nothing of those that are not there.
+    pub files: &'a Files,
 }
+
+/// Files of variables, as they were read.
+pub type Files = BTreeMap<EnvFile, Vec<u8>>;
 
 /// Why a variable has no value, or not yet. What is missing is said in the kubelet's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +86,25 @@ pub enum Error {
         kind: ObjectKind,
         /// Its namespace and name.
         object: String,
+    },
+    /// There is no such file.
+    #[error("couldn't parse env file {path:?} of volume {volume:?}: there is none", path = .0.path, volume = .0.volume)]
+    NoFile(EnvFile),
+    /// The file is none of variables.
+    #[error("couldn't parse env file {path:?} of volume {volume:?}: {why}", path = file.path, volume = file.volume)]
+    BadFile {
+        /// The file.
+        file: EnvFile,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file has no such variable, or an empty one.
+    #[error("environment variable key {key:?} not found in file {path:?}", path = file.path)]
+    NotInFile {
+        /// The variable's name in the file.
+        key: String,
+        /// The file.
+        file: EnvFile,
     },
     /// A resource of a container that the pod does not have.
     #[error(transparent)]
@@ -169,7 +194,7 @@ fn value_of(
     container: &ContainerSpec,
     sources: Sources<'_>,
 ) -> Result<Option<String>, Error> {
-    let Sources { pod, objects, facts } = sources;
+    let Sources { pod, objects, facts, files } = sources;
     let namespace = &pod.key.namespace;
     match source {
         ValueSource::Field(selector) => Ok(Some(downward::field(pod, selector, facts))),
@@ -186,6 +211,22 @@ fn value_of(
             let value = object.map(|secret| secret.data.get(&wanted.key).map(Vec::as_slice));
             value_of_key(value, wanted, ObjectKind::Secret, namespace)
         }
+        ValueSource::FileKey(wanted) => value_of_file(wanted, files),
+    }
+}
+
+/// An empty value counts as none, as with the kubelet.
+fn value_of_file(wanted: &FileKeySelector, files: &Files) -> Result<Option<String>, Error> {
+    let FileKeySelector { file, key, optional } = wanted;
+    let bad = |why: String| Error::BadFile { file: file.clone(), why };
+    let Some(bytes) = files.get(file) else {
+        return if *optional { Ok(None) } else { Err(Error::NoFile(file.clone())) };
+    };
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
+    let text = text.ok_or_else(|| bad("it is no text without NUL".to_owned()))?;
+    match env_file::value(text, key).map_err(|error| bad(error.to_string()))? {
+        None if !optional => Err(Error::NotInFile { key: key.clone(), file: file.clone() }),
+        found => Ok(found),
     }
 }
 
@@ -278,12 +319,23 @@ mod tests {
     fn resolved(container: &ContainerSpec) -> String {
         let pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
         let facts = Facts { pod_ips: vec!["10.85.0.2".to_owned()], ..Facts::default() };
-        match resolve(container, Sources { pod: &pod, objects: &objects(), facts: &facts }) {
+        let file = |path: &str, bytes: &[u8]| (env_file(path), bytes.to_vec());
+        let files = Files::from([
+            file("good", b"A='a'\nEMPTY=''\nREF='$(HOST)'\n"),
+            file("bad", b"A=a\n"),
+            file("nul", b"A='a'\nB='\0'\n"),
+            file("bytes", b"A='\xff'\n"),
+        ]);
+        match resolve(container, Sources { pod: &pod, objects: &objects(), facts: &facts, files: &files }) {
             Ok(all) => {
                 all.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
             }
             Err(error) => error.to_string(),
         }
+    }
+
+    fn env_file(path: &str) -> EnvFile {
+        EnvFile { volume: "v".to_owned(), path: path.to_owned() }
     }
 
     fn from(kind: ObjectKind, name: &str, prefix: &str, optional: bool) -> EnvFrom {
@@ -348,6 +400,9 @@ mod tests {
             key: key.to_owned(),
             optional,
         };
+        let file = |path: &str, key: &str, optional: bool| {
+            FileKey(FileKeySelector { file: env_file(path), key: key.to_owned(), optional })
+        };
         let cpu = ResourceSelector {
             container: None,
             bound: Bound::Request,
@@ -379,6 +434,27 @@ mod tests {
             (
                 SecretKey(key("nul", "password", false)),
                 "the value of key password in Secret default/nul is no text without NUL",
+            ),
+            (file("good", "A", false), "before=$(V) V=a after=a"),
+            (file("good", "REF", false), "before=$(V) V=$(HOST) after=$(HOST)"),
+            (file("good", "B", true), "before=$(V) after=$(V)"),
+            (file("good", "B", false), "environment variable key \"B\" not found in file \"good\""),
+            (file("good", "EMPTY", true), "before=$(V) after=$(V)"),
+            (file("good", "EMPTY", false), "environment variable key \"EMPTY\" not found in file \"good\""),
+            (file("none", "A", true), "before=$(V) after=$(V)"),
+            (file("none", "A", false), "couldn't parse env file \"none\" of volume \"v\": there is none"),
+            (
+                file("bad", "A", true),
+                "couldn't parse env file \"bad\" of volume \"v\": invalid environment variable format at line 1: \
+                 value must be enclosed in single quotes",
+            ),
+            (
+                file("nul", "A", false),
+                "couldn't parse env file \"nul\" of volume \"v\": it is no text without NUL",
+            ),
+            (
+                file("bytes", "A", false),
+                "couldn't parse env file \"bytes\" of volume \"v\": it is no text without NUL",
             ),
         ] {
             let own = EnvVar { value_from: Some(source.clone()), ..var("V", "") };

@@ -13,6 +13,7 @@ pub mod downward;
 #[cfg(test)]
 mod effort;
 pub mod env;
+pub mod env_file;
 pub mod id;
 pub mod objects;
 mod path;

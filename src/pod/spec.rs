@@ -106,6 +106,14 @@ impl ContainerSpec {
     pub fn is_sidecar(&self) -> bool {
         self.restart_policy == Some(RestartPolicy::Always)
     }
+
+    /// The files in volumes that variables of it come from; one as often as there are variables.
+    pub fn env_files(&self) -> impl Iterator<Item = &EnvFile> {
+        self.env.iter().filter_map(|var| match &var.value_from {
+            Some(ValueSource::FileKey(selector)) => Some(&selector.file),
+            _ => None,
+        })
+    }
 }
 
 impl PodSpec {

@@ -144,8 +144,13 @@ const EPHEMERAL_CONTAINER: &Table = &[
     ("volumeDevices", Empty),
 ];
 
-const VALUE_SOURCE: &Table =
-    &[("configMapKeyRef", Any), ("fieldRef", Any), ("resourceFieldRef", Any), ("secretKeyRef", Any)];
+const VALUE_SOURCE: &Table = &[
+    ("configMapKeyRef", Any),
+    ("fieldRef", Any),
+    ("fileKeyRef", Any),
+    ("resourceFieldRef", Any),
+    ("secretKeyRef", Any),
+];
 
 /// `hostIP` and `hostPort` depend on `hostNetwork`, so validation has their rule.
 const PORT: &Table =

@@ -228,7 +228,7 @@ impl Runtime for PodRuntime {
 
         let shim = self.connected().await.map_err(internal)?;
         let volumes = self.prepare_volumes(&shim).await?;
-        let env = self.environment(spec)?;
+        let env = self.environment(spec, &volumes, &shim).await?;
         self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
         self.check_propagation(spec, &volumes).await?;
         let (pod, host, spec) = (Arc::clone(&pod), Arc::clone(&self.host), spec.clone());

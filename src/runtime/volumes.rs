@@ -14,7 +14,7 @@ use super::{Error, Refusal};
 use crate::container::peers;
 use crate::pod::env::Variables;
 use crate::pod::objects::Objects;
-use crate::pod::spec::{MountPropagation, Volume, VolumeMount, VolumeSource};
+use crate::pod::spec::{MountPropagation, Volume, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::shim::protocol::{Call, TmpfsConfig};
 use crate::volume::{self, Source, Surroundings};
@@ -120,7 +120,7 @@ impl PodRuntime {
             let (Some(path), Some(Source::Path(source))) = (wanted, volumes.get(&mount.volume)) else {
                 continue;
             };
-            let root = self.root_of(mount, source, shim).await.map_err(|error| refused(error.0))?;
+            let root = self.root_of(&mount.volume, source, shim).await.map_err(|error| refused(error.0))?;
             let made = blocking(move || volume::sub_path::ensure(root.as_fd(), Path::new(&path))).await;
             made.map_err(|error| refused(error.0))?.map_err(|errno| {
                 let (volume, container) = (&mount.volume, &container.name);
@@ -162,8 +162,13 @@ impl PodRuntime {
     }
 
     /// The root of a volume that has been prepared: its path leads there in the shim's mount namespace alone if it is in memory.
-    async fn root_of(&self, mount: &VolumeMount, source: &Path, shim: &ShimClient) -> Result<OwnedFd, Error> {
-        let volume = self.pod.spec.volumes.iter().find(|volume| volume.name == mount.volume);
+    pub(super) async fn root_of(
+        &self,
+        name: &str,
+        source: &Path,
+        shim: &ShimClient,
+    ) -> Result<OwnedFd, Error> {
+        let volume = self.pod.spec.volumes.iter().find(|volume| volume.name == name);
         let tmpfs = volume.and_then(|volume| self.tmpfs_config(volume));
         if let Some(config) = tmpfs {
             let (_, root) = shim.call(Call::MountTmpfs(config)).await.map_err(|e| Error::chain(&e))?;
@@ -180,12 +185,14 @@ impl PodRuntime {
         Some(TmpfsConfig { name: volume.name.clone(), size: tmpfs.size, inert: tmpfs.is_inert })
     }
 
-    /// The volumes that a container mounts.
+    /// The volumes that a container mounts, or has variables from.
     fn used(pod: &Pod) -> impl Iterator<Item = &Volume> {
-        let mounts = |volume: &str| {
-            pod.spec.every_container().flat_map(|c| &c.volume_mounts).any(|mount| mount.volume == volume)
+        let uses = |container: &ContainerSpec, volume: &str| {
+            container.volume_mounts.iter().any(|mount| mount.volume == volume)
+                || container.env_files().any(|file| file.volume == volume)
         };
-        pod.spec.volumes.iter().filter(move |volume| mounts(&volume.name))
+        let volumes = pod.spec.volumes.iter();
+        volumes.filter(move |volume| pod.spec.every_container().any(|c| uses(c, &volume.name)))
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod atomic_writer;
 mod empty_dir;
+pub mod file;
 mod host_path;
 mod projected;
 pub mod sub_path;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::objects::{config_map, save, secret};
-use crate::world::{Pod, World, patient, with_objects, world};
+use crate::world::{Container, Pod, World, patient, with_objects, world};
 
 fn pod(world: &World, steps: &[&str], env: Value, env_from: Value) -> Pod {
     world.pod("p", [world.container("a", steps).with("env", env).with("envFrom", env_from)])
@@ -85,5 +85,81 @@ fn a_container_waits_for_its_variables_and_goes_on_when_they_come() {
         assert_eq!((&report["env"]["C"], &report["env"]["password"]), (&json!("blue"), &json!("hunter2")));
         run.stop();
         assert_eq!(world.ledger().starts("a"), 1);
+    });
+}
+
+/// The containers, and `i` before them, which writes to the volume `files` for them.
+fn pod_with_files(
+    world: &World,
+    init: &[&str],
+    medium: &str,
+    containers: impl IntoIterator<Item = Container>,
+) -> Pod {
+    world
+        .pod("p", containers)
+        .init([world.container("i", init).mount("files", "/files")])
+        .volume(json!({"name": "files", "emptyDir": {"medium": medium}}))
+        .restart_policy("Never")
+}
+
+/// The container `a` with a variable V from `sub/vars` in the volume `files`, which it does not mount.
+fn reader(world: &World, optional: bool) -> Container {
+    let file = json!({"volumeName": "files", "path": "sub/vars", "key": "V", "optional": optional});
+    let env = json!([{"name": "V", "valueFrom": {"fileKeyRef": file}}]);
+    world.container("a", &["report"]).with("env", env)
+}
+
+#[test]
+fn what_an_init_container_writes_to_a_file_is_a_variable_of_others() {
+    for medium in ["", "Memory"] {
+        world(|world| {
+            let file = "# settings\nU='1'\nV='two\nlines $(HOME)' # note\n";
+            let init = ["make=/files/sub", &format!("put=/files/sub/vars:{file}")];
+            let pod = pod_with_files(world, &init, medium, [reader(world, false)]);
+            world.run(&pod).wait().success();
+            assert_eq!(world.answer("a", "report").unwrap()["env"]["V"], "two\nlines $(HOME)", "{medium:?}");
+        });
+    }
+}
+
+#[test]
+fn a_container_starts_without_an_optional_variable_of_a_file() {
+    for init in [&[][..], &["make=/files/sub", "put=/files/sub/vars:U='1'\n"]] {
+        world(|world| {
+            let pod = pod_with_files(world, init, "", [reader(world, true)]);
+            world.run(&pod).wait().success();
+            assert!(world.answer("a", "report").unwrap()["env"].get("V").is_none(), "{init:?}");
+        });
+    }
+}
+
+#[test]
+fn a_container_waits_for_the_variable_of_a_file_and_goes_on_when_it_is_there() {
+    world(|world| {
+        let late = ["until=/ledger/now", "put=/files/sub/vars:V='late'\n"];
+        let writer = world.container("b", &late).mount("files", "/files");
+        let init = ["make=/files/sub", "put=/files/sub/vars:U='1'\n"];
+        let run = world.run(&pod_with_files(world, &init, "", [reader(world, false), writer]));
+        let missing = "environment variable key \"V\" not found in file \"sub/vars\"";
+        let line = format!("Waiting (CreateContainerConfigError): {missing}");
+        run.expect_state("p", "a", |state| state == line);
+        world.touch("now");
+        run.wait().success();
+        assert_eq!(world.answer("a", "report").unwrap()["env"]["V"], "late");
+        assert_eq!(world.ledger().starts("a"), 1);
+    });
+}
+
+#[test]
+fn a_file_of_variables_never_leads_out_of_its_volume() {
+    world(|world| {
+        let init = ["symlink=/:/files/sub"];
+        let run = world.run(&pod_with_files(world, &init, "", [reader(world, true)]));
+        run.expect_state("p", "a", |state| {
+            state.starts_with("Waiting (CreateContainerConfigError): couldn't parse env file \"sub/vars\"")
+                && state.contains("EXDEV")
+        });
+        run.stop();
+        assert_eq!(world.ledger().starts("a"), 0);
     });
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -121,6 +121,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         "fill" => life.answer(text, fill(value)),
         "stat" => life.answer(text, stat(value)),
         "link" => life.answer(text, fs::read_link(value).map(|target| json!(target))),
+        // A symbolic link: `symlink=TARGET:PATH`.
+        "symlink" => life.answer(text, make_link(value)),
         "get" => life.answer(text, get(value)),
         // Sends a signal to a process, given by its number or as one of ours by its name: `signal=a:9`.
         "signal" => life.answer(text, signal(value)),
@@ -294,6 +296,11 @@ fn children(wanted: usize) -> usize {
 fn put(value: &str) -> io::Result<Value> {
     let (path, text) = value.split_once(':').unwrap_or((value, ""));
     fs::write(path, text).map(|()| json!(null))
+}
+
+fn make_link(value: &str) -> io::Result<Value> {
+    let (target, path) = value.split_once(':').unwrap_or((value, ""));
+    symlink(target, path).map(|()| json!(null))
 }
 
 fn noise(value: &str) -> io::Result<Value> {

@@ -27,6 +27,8 @@ pub enum ValueSource {
     ConfigMapKey(KeySelector),
     /// A value of a Secret.
     SecretKey(KeySelector),
+    /// A variable of a file in a volume.
+    FileKey(FileKeySelector),
 }
 
 /// One key of an object in the pod's namespace.
@@ -37,6 +39,26 @@ pub struct KeySelector {
     /// Not empty.
     pub key: String,
     /// Without object or key there is no variable; otherwise the container waits for them.
+    pub optional: bool,
+}
+
+/// A file of variables in an emptyDir volume of the pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EnvFile {
+    /// The volume's name. The container need not mount it.
+    pub volume: String,
+    /// Below the volume's root, without `..`.
+    pub path: String,
+}
+
+/// `fileKeyRef`: one variable of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileKeySelector {
+    /// The file.
+    pub file: EnvFile,
+    /// The variable's name in the file; not empty.
+    pub key: String,
+    /// Without file or key there is no variable; otherwise the container waits for them.
     pub optional: bool,
 }
 

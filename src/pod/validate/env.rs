@@ -2,10 +2,10 @@
 
 use k8s_openapi::api::core::v1 as k8s;
 
-use super::{all_invalid, downward, names, without_nul};
+use super::{all_invalid, downward, names, volumes, without_nul};
 use crate::pod::path::Path;
 use crate::pod::report::Document;
-use crate::pod::spec::{EnvFrom, EnvVar, KeySelector, ObjectKind, ValueSource};
+use crate::pod::spec::{EnvFile, EnvFrom, EnvVar, FileKeySelector, KeySelector, ObjectKind, ValueSource};
 
 /// The fields that a variable may show, besides single labels and annotations.
 const FIELDS: [&str; 9] = [
@@ -104,9 +104,9 @@ fn value_from(
         let key = key_selector(name, key, *optional, &path.field("secretKeyRef"), document);
         sources.push(Some(ValueSource::SecretKey(key)));
     }
-    // Refused for itself; here it only counts.
-    if from.file_key_ref.is_some() {
-        sources.push(None);
+    if let Some(file) = &from.file_key_ref {
+        let key = file_key_selector(file, &path.field("fileKeyRef"), document);
+        sources.push(Some(ValueSource::FileKey(key)));
     }
     match sources.len() {
         0 => document.invalid(
@@ -119,6 +119,68 @@ fn value_from(
         _ => document.invalid(path, "", "may not have more than one field specified at a time"),
     }
     sources.into_iter().next().flatten()
+}
+
+fn file_key_selector(
+    selector: &k8s::FileKeySelector,
+    path: &Path<'_>,
+    document: &mut Document<'_, '_>,
+) -> FileKeySelector {
+    let k8s::FileKeySelector { volume_name: volume, path: file, key, optional } = selector;
+    let volume_path = path.field("volumeName");
+    if volume.is_empty() {
+        document.required(&volume_path);
+    } else {
+        all_invalid(&volume_path, volume, names::dns_label(volume), document);
+    }
+    volumes::check_item_path(file, &path.field("path"), document);
+    let key_path = path.field("key");
+    if key.is_empty() {
+        document.required(&key_path);
+    } else if let Some(why) = names::env_name(key) {
+        document.invalid(&key_path, key, why);
+    }
+    let file = EnvFile { volume: volume.clone(), path: file.clone() };
+    FileKeySelector { file, key: key.clone(), optional: optional == &Some(true) }
+}
+
+/// Checks that the volumes which `fileKeyRef` names are there, and of the only kind that may be read so.
+pub(super) fn check_volumes(spec: &k8s::PodSpec, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    let lists = [
+        ("initContainers", of_containers(spec.init_containers.iter().flatten())),
+        ("containers", of_containers(&spec.containers)),
+        ("ephemeralContainers", spec.ephemeral_containers.iter().flatten().map(|c| c.env.as_ref()).collect()),
+    ];
+    for (list, envs) in lists {
+        let list = path.field(list);
+        for (index, vars) in envs.into_iter().enumerate() {
+            let container = list.index(index);
+            let env = container.field("env");
+            for (index, var) in vars.into_iter().flatten().enumerate() {
+                let file = var.value_from.as_ref().and_then(|from| from.file_key_ref.as_ref());
+                let Some(name) = file.map(|file| &file.volume_name).filter(|name| !name.is_empty()) else {
+                    continue;
+                };
+                let var = env.index(index);
+                let from = var.field("valueFrom");
+                let selector = from.field("fileKeyRef");
+                let path = selector.field("volumeName");
+                match spec.volumes.iter().flatten().find(|volume| volume.name == *name) {
+                    None => document.not_found(&path, name),
+                    Some(volume) if volume.empty_dir.is_none() => {
+                        document.invalid(&path, name, "referenced volume must be of type emptyDir");
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn of_containers<'a>(
+    containers: impl IntoIterator<Item = &'a k8s::Container>,
+) -> Vec<Option<&'a Vec<k8s::EnvVar>>> {
+    containers.into_iter().map(|container| container.env.as_ref()).collect()
 }
 
 fn key_selector(

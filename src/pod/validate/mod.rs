@@ -113,6 +113,7 @@ fn pod_spec(
     };
     let (init_containers, containers) = container::check_all(spec, &around, path, document);
     let ephemeral_containers = ephemeral::check(spec, &around, path, document);
+    env::check_volumes(spec, path, document);
     let identity = identity::check(spec, pod_name, path, document);
     let (dns_policy, dns_config) = dns::check(spec, path, document);
     let node_name = spec.node_name.as_deref().unwrap_or_default();

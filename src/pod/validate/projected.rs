@@ -180,14 +180,7 @@ fn downward_files(
 
 /// The `path` of the item at `path`: below the volume, and none of the names that the volume itself uses.
 fn file_path(text: &str, path: &Path<'_>, document: &mut Document<'_, '_>) -> PathBuf {
-    let path = path.field("path");
-    if text.is_empty() {
-        document.required(&path);
-    }
-    volumes::check_descending(text, &path, document);
-    if text.starts_with("..") && !text.split('/').any(|part| part == "..") {
-        document.invalid(&path, text, "must not start with '..'");
-    }
+    volumes::check_item_path(text, &path.field("path"), document);
     // Without `.` and doubled slashes.
     PathBuf::from(text).components().filter(|part| *part != std::path::Component::CurDir).collect()
 }

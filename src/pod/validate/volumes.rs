@@ -163,6 +163,17 @@ pub(super) fn check_descending(text: &str, path: &Path<'_>, document: &mut Docum
     }
 }
 
+/// The path of a single file in a volume: none of the names that the kubelet itself uses there.
+pub(super) fn check_item_path(text: &str, path: &Path<'_>, document: &mut Document<'_, '_>) {
+    if text.is_empty() {
+        document.required(path);
+    }
+    check_descending(text, path, document);
+    if text.starts_with("..") && !has_backsteps(text) {
+        document.invalid(path, text, "must not start with '..'");
+    }
+}
+
 fn has_backsteps(text: &str) -> bool {
     text.split('/').any(|part| part == "..")
 }

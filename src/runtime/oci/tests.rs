@@ -51,7 +51,12 @@ fn configured(pod: &Pod, image: &Image) -> Result<ContainerConfig, Error> {
         ("data".to_owned(), Source::Path("/v/data".into())),
         ("image".to_owned(), image_volume),
     ]);
-    let sources = env::Sources { pod, objects: &Objects::default(), facts: &Facts::default() };
+    let sources = env::Sources {
+        pod,
+        objects: &Objects::default(),
+        facts: &Facts::default(),
+        files: &env::Files::new(),
+    };
     let variables = env::resolve(&pod.spec.containers[0], sources).unwrap();
     let start = Start {
         pod,

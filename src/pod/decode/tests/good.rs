@@ -158,6 +158,8 @@ fn every_supported_field_reaches_the_model() {
         container_port,
         protocol,
     };
+    let file = EnvFile { volume: "data".to_owned(), path: "run/vars.env".to_owned() };
+    let token = FileKeySelector { file, key: "token".to_owned(), optional: true };
     let nginx = ContainerSpec {
         image: "docker.io/library/nginx".to_owned(),
         restart_policy: Some(RestartPolicy::Never),
@@ -180,6 +182,7 @@ fn every_supported_field_reaches_the_model() {
             from("ADDRESS", ValueSource::Field(FieldSelector::PodIp)),
             from("TIER", ValueSource::Field(FieldSelector::Label("tier".to_owned()))),
             from("CPUS", ValueSource::Resource(cpus)),
+            from("TOKEN", ValueSource::FileKey(token)),
         ],
         env_from: vec![
             EnvFrom {
