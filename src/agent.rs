@@ -135,13 +135,13 @@ async fn worker(
     let (sender, notices) = mpsc::unbounded_channel();
     let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), objects.clone(), sender));
     let publisher = Publisher::new(Arc::clone(&pod), host.facts.address, updates.clone());
-    let objects = Arc::clone(&runtime);
+    let beside = Arc::clone(&runtime);
     let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
     tokio::pin!(worker);
     tokio::select! {
         ended = &mut worker => ended,
-        // Nothing changes them any more.
-        () = objects.follow_objects() => worker.await,
+        // Objects change no more, and there is no volume to be measured any more.
+        ((), ()) = async { tokio::join!(beside.follow_objects(), beside.watch_usage()) } => worker.await,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Captured, Error, NoSandbox, Notice, Refusal, Resized, Runtime, shim_
 use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, Pod};
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
-use crate::state::record::{Found, Given};
+use crate::state::record::{Eviction, Found, Given};
 
 /// More than that of the processors no pod can have, thousandths of one.
 const NODE_MILLIS: u64 = 8000;
@@ -39,6 +39,7 @@ struct Inner {
     answer_late: Duration,
     deaf: bool,
     given: Option<BTreeMap<String, Given>>,
+    eviction: Option<Eviction>,
     past: bool,
 }
 
@@ -89,6 +90,16 @@ impl Fake {
     /// An earlier agent did not complete a change of resources, before which containers had been given this.
     pub(crate) fn had_given(self, given: BTreeMap<String, Given>) -> Self {
         self.set(|inner| inner.given = Some(given))
+    }
+
+    /// An earlier agent evicted the pod.
+    pub(crate) fn was_evicted(self, eviction: Eviction) -> Self {
+        self.set(|inner| inner.eviction = Some(eviction))
+    }
+
+    /// A volume takes more of the disk than it may.
+    pub(crate) fn exceed(&self, volume: &str, limit: u64) {
+        self.notices.send(Notice::VolumeExceeded { volume: volume.into(), limit }).unwrap();
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {
@@ -149,6 +160,14 @@ impl Runtime for Fake {
 
     async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {
         self.inner.lock().unwrap().given.clone()
+    }
+
+    async fn recall_eviction(&self) -> Option<Eviction> {
+        self.inner.lock().unwrap().eviction.clone()
+    }
+
+    fn evicted(&self, eviction: Eviction) {
+        self.ask(format!("evicted {}", eviction.message));
     }
 
     fn fits(&self, pod: &Pod) -> Result<(), String> {

@@ -40,7 +40,7 @@ pub use shim_client::Notice;
 
 use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, Pod};
-use crate::state::record::{Found, Given};
+use crate::state::record::{Eviction, Found, Given};
 
 /// An error with its causes, on one line, to be told to a person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +107,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// What the containers that run had been given before a change of resources that an earlier agent did not complete, by id.
     fn recall_given(&self) -> impl Future<Output = Option<BTreeMap<String, Given>>> + Send;
+
+    /// Why an earlier agent evicted the pod, if it did.
+    fn recall_eviction(&self) -> impl Future<Output = Option<Eviction>> + Send;
+
+    /// Keeps it that the pod is evicted, for a later agent. Returns at once.
+    fn evicted(&self, eviction: Eviction);
 
     /// Whether the node could ever give the pod what it requests; else why not, in the kubelet's words.
     fn fits(&self, pod: &Pod) -> Result<(), String>;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::pod::{ContainerName, ContainerSpec};
 use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure, User};
-use crate::state::record::Given;
+use crate::state::record::{Eviction, Given};
 use crate::sync::restart;
 
 /// All that is known of one pod.
@@ -43,6 +43,8 @@ pub struct Observed {
     pub resetting: bool,
     /// They do so not before then.
     pub next_round: Option<Timestamp>,
+    /// The pod may not go on on this node.
+    pub eviction: Option<Eviction>,
     containers: BTreeMap<ContainerName, Container>,
 }
 

@@ -38,7 +38,7 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
-use crate::state::record::{Found, Given, PodRecord, ProbesRecord};
+use crate::state::record::{Eviction, Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
@@ -79,6 +79,8 @@ struct Memory {
     changed: Option<Arc<Pod>>,
     /// While a change of resources is not complete: what those that run were given before, by id.
     given: Option<BTreeMap<String, Given>>,
+    /// The pod has been evicted.
+    eviction: Option<Eviction>,
 }
 
 impl PodRuntime {
@@ -135,11 +137,20 @@ impl Runtime for PodRuntime {
     }
 
     async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {
-        let path = self.host.layout.pod_record(&self.pod.uid);
-        let record = blocking(move || store::read::<PodRecord>(&path)).await.ok().flatten();
-        let given = record.and_then(|record| record.given);
+        let given = self.record().await.and_then(|record| record.given);
         self.memory().given.clone_from(&given);
         given
+    }
+
+    async fn recall_eviction(&self) -> Option<Eviction> {
+        let eviction = self.record().await.and_then(|record| record.eviction);
+        self.memory().eviction.clone_from(&eviction);
+        eviction
+    }
+
+    fn evicted(&self, eviction: Eviction) {
+        self.memory().eviction = Some(eviction);
+        self.save();
     }
 
     fn fits(&self, pod: &Pod) -> Result<(), String> {
@@ -458,14 +469,20 @@ impl PodRuntime {
         written.await?.map_err(|e| Error::chain(&e))
     }
 
+    /// What is kept of the pod on the disk.
+    async fn record(&self) -> Option<PodRecord> {
+        let path = self.host.layout.pod_record(&self.pod.uid);
+        blocking(move || store::read::<PodRecord>(&path)).await.ok().flatten()
+    }
+
     /// Puts the pod's record on the disk for good, while the pod starts.
     fn save_record(&self) {
         let (pod, host) = (self.pod(), Arc::clone(&self.host));
         let mut memory = self.memory();
-        let given = memory.given.clone();
+        let (given, eviction) = (memory.given.clone(), memory.eviction.clone());
         memory.saving.get_or_insert_with(|| {
             spawn_blocking(move || {
-                let record = PodRecord::new(Pod::clone(&pod)).with_given(given);
+                let record = PodRecord::new(Pod::clone(&pod)).with_given(given).with_eviction(eviction);
                 if let Err(error) = write_record(&record, &host, Survive::PowerLoss) {
                     tracing::warn!(pod = %pod.key, %error, "the pod will not survive a loss of power");
                 }
@@ -483,10 +500,12 @@ impl PodRuntime {
         given: Option<BTreeMap<String, Given>>,
     ) -> oneshot::Receiver<Result<(), Error>> {
         let (pod, host) = (self.pod(), Arc::clone(&self.host));
-        let record = PodRecord::new(Pod::clone(&pod)).with_given(given.clone());
         let (done, written) = oneshot::channel();
         {
             let mut memory = self.memory();
+            let record = PodRecord::new(Pod::clone(&pod))
+                .with_given(given.clone())
+                .with_eviction(memory.eviction.clone());
             memory.given = given;
             let before = memory.saving.take();
             // Removal waits for it, even if nobody waits here any more.

@@ -29,13 +29,20 @@ const ANSWER_TIME: Duration = Duration::from_secs(120);
 /// Read at a time, bytes.
 const BUFFER: usize = 64 << 10;
 
-/// What comes from a shim without having been asked for.
+/// What happens to a pod without having been asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// A line of the journal.
     Record(Record),
     /// ConfigMaps or Secrets have changed: what could not be started for want of one may be tried again.
     Objects,
+    /// A volume takes more of the disk than it may.
+    VolumeExceeded {
+        /// Its name.
+        volume: String,
+        /// Its `sizeLimit`, bytes.
+        limit: u64,
+    },
     /// The connection ended: the shim is gone. Nothing follows.
     Lost,
 }

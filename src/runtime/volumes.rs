@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
@@ -17,10 +18,14 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{MountPropagation, Volume, VolumeSource};
 use crate::pod::{ContainerSpec, Pod, sub_path};
 use crate::shim::protocol::{Call, TmpfsConfig};
+use crate::volume::usage::Limited;
 use crate::volume::{self, Source, Surroundings};
 
 /// What a container waits with while a volume of its pod is not there. In the kubelet's words.
 const WAITING: &str = "ContainerCreating";
+
+/// How often the usage of volumes is looked at: the kubelet's period of monitoring for evictions.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
 /// What is behind the volumes, by name.
 pub(super) type Volumes = BTreeMap<String, Source>;
@@ -50,6 +55,30 @@ impl PodRuntime {
             }
             // Its worker may have ended.
             let _ = self.notices.send(Notice::Objects);
+        }
+    }
+
+    /// Measures what volumes take of the disk, and tells the worker of the first that takes more than it may. Never returns before that;
+    /// returns at once for a pod none of whose volumes has a limit.
+    pub async fn watch_usage(&self) {
+        let limited = Arc::new(volume::usage::limited(&self.pod, &self.host.layout));
+        while !limited.is_empty() {
+            tokio::time::sleep(HOUSEKEEPING).await;
+            let all = Arc::clone(&limited);
+            let exceeded = blocking(move || {
+                let is_exceeded = |one: &&Limited| {
+                    one.is_exceeded().unwrap_or_else(|error| {
+                        tracing::warn!(volume = one.name, error = %Error::chain(&error), "cannot see what a volume takes");
+                        false
+                    })
+                };
+                all.iter().find(is_exceeded).cloned()
+            });
+            if let Ok(Some(Limited { name, limit, .. })) = exceeded.await {
+                // Its worker may have ended.
+                let _ = self.notices.send(Notice::VolumeExceeded { volume: name, limit });
+                return;
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::pod::Pod;
@@ -19,6 +20,18 @@ pub struct PodRecord {
     /// While a change of its resources is not complete: what those that run were given before it, by container id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<BTreeMap<String, Given>>,
+    /// It has been evicted, and is not to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eviction: Option<Eviction>,
+}
+
+/// Why a pod may not go on on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eviction {
+    /// Since when.
+    pub at: Timestamp,
+    /// In the kubelet's words.
+    pub message: String,
 }
 
 /// Resources that a container was given.
@@ -54,13 +67,19 @@ pub struct UnknownVersion(u32);
 impl PodRecord {
     /// The record of a pod.
     pub fn new(pod: Pod) -> Self {
-        Self { version: VERSION, pod, given: None }
+        Self { version: VERSION, pod, given: None, eviction: None }
     }
 
     /// The same, of a pod that is about to be given other resources.
     #[must_use]
     pub fn with_given(self, given: Option<BTreeMap<String, Given>>) -> Self {
         Self { given, ..self }
+    }
+
+    /// The same, of a pod that has been evicted.
+    #[must_use]
+    pub fn with_eviction(self, eviction: Option<Eviction>) -> Self {
+        Self { eviction, ..self }
     }
 
     /// The pod, if the record's version is known.
@@ -96,8 +115,19 @@ mod tests {
     }
 
     #[test]
+    fn an_eviction_comes_back_and_one_that_an_older_release_did_not_know_of_is_none() {
+        let record = PodRecord::new(pod(RestartPolicy::Always, &[], &["a"]));
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(!text.contains("eviction"));
+        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().eviction, None);
+        let eviction = Eviction { at: Timestamp::UNIX_EPOCH, message: "full".to_owned() };
+        let text = serde_json::to_string(&record.with_eviction(Some(eviction.clone()))).unwrap();
+        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().eviction, Some(eviction));
+    }
+
+    #[test]
     fn a_record_of_another_version_is_refused() {
-        let record = PodRecord { version: 2, given: None, pod: pod(RestartPolicy::Always, &[], &["a"]) };
+        let record = PodRecord { version: 2, ..PodRecord::new(pod(RestartPolicy::Always, &[], &["a"])) };
         assert_eq!(record.into_pod(), Err(UnknownVersion(2)));
     }
 }

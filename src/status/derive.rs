@@ -39,7 +39,7 @@ pub fn derive(
 ) -> PodStatus {
     let view = View { pod, observed, intent, now };
     let phase = view.phase();
-    let exceeded = view.has_exceeded_deadline();
+    let (reason, message) = view.ended_by_agent().unzip();
     let old_conditions = before.and_then(|before| before.conditions.as_deref()).unwrap_or_default();
     let start_time = before.and_then(|before| before.start_time.clone());
     let mut conditions = conditions::dated(view.facts(phase, old_conditions), old_conditions, now);
@@ -52,8 +52,8 @@ pub fn derive(
     let host_ip = node.map(|ip| ip.to_string());
     PodStatus {
         phase: Some(phase.to_owned()),
-        reason: exceeded.then(|| "DeadlineExceeded".to_owned()),
-        message: exceeded.then(|| DEADLINE_EXCEEDED.to_owned()),
+        reason: reason.map(str::to_owned),
+        message: message.map(str::to_owned),
         conditions: Some(conditions),
         container_statuses: Some(pod.spec.containers.iter().map(|c| view.container(c, false)).collect()),
         init_container_statuses: (!init.is_empty())
@@ -91,11 +91,11 @@ impl View<'_> {
     fn phase(&self) -> &'static str {
         match outcome::outcome(self.pod, self.observed, self.now) {
             Some(Outcome::Succeeded) => return "Succeeded",
-            Some(Outcome::Failed | Outcome::DeadlineExceeded) => return "Failed",
+            Some(Outcome::Failed | Outcome::DeadlineExceeded | Outcome::Evicted) => return "Failed",
             None => {}
         }
         // Said at once, while what still runs is ended.
-        if self.has_exceeded_deadline() || outcome::has_failed_init(self.pod, self.observed) {
+        if self.ended_by_agent().is_some() || outcome::has_failed_init(self.pod, self.observed) {
             return "Failed";
         }
         let mut containers = self.pod.spec.containers.iter();
@@ -111,9 +111,13 @@ impl View<'_> {
         if waits_for_first_start || !self.is_initialized() { "Pending" } else { "Running" }
     }
 
-    fn has_exceeded_deadline(&self) -> bool {
-        let verdict = verdict(self.pod, self.observed, self.now);
-        verdict.is_some_and(|verdict| verdict.outcome == Outcome::DeadlineExceeded)
+    /// Reason and message of a pod that its containers would not have ended.
+    fn ended_by_agent(&self) -> Option<(&'static str, &str)> {
+        match verdict(self.pod, self.observed, self.now)?.outcome {
+            Outcome::DeadlineExceeded => Some(("DeadlineExceeded", DEADLINE_EXCEEDED)),
+            Outcome::Evicted => Some(("Evicted", &self.observed.eviction.as_ref()?.message)),
+            Outcome::Succeeded | Outcome::Failed => None,
+        }
     }
 
     fn facts(&self, phase: &str, old: &[PodCondition]) -> Vec<Fact> {

@@ -1,7 +1,9 @@
 //! Whether a pod is over, and since when. Pure; asked by the planner and for the status.
 //!
-//! The containers decide, or an init container that failed for good, or the pod's deadline. What still runs then, sidecars
+//! The containers decide, or an init container that failed for good, or the pod's deadline, or its eviction. What still runs then, sidecars
 //! above all, is ended; when nothing runs any more, the pod is over, and stays so.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,6 +11,7 @@ use super::{resize, restart};
 use crate::pod::spec::RestartPolicy;
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Ended, Observed, Sandbox};
+use crate::state::record::Eviction;
 
 /// How a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,12 @@ pub enum Outcome {
     Failed,
     /// It was active for longer than `activeDeadlineSeconds`.
     DeadlineExceeded,
+    /// It took more of the node than it may.
+    Evicted,
 }
+
+/// The grace period of a pod that is evicted at once (the kubelet's immediateEvictionGracePeriodSeconds).
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// What will become of a pod, once nothing of it runs any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,19 +47,31 @@ pub fn outcome(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Outcome
 /// What is settled of the pod's end, whether or not something still runs.
 pub fn verdict(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Verdict> {
     let deadline = deadline(pod, observed).filter(|deadline| *deadline <= now);
-    match (settled_by_containers(pod, observed), deadline) {
-        // What ends because of the deadline ends after it.
-        (Some(verdict), None) => Some(verdict),
-        (Some(verdict), Some(deadline)) if verdict.since < deadline => Some(verdict),
-        (_, Some(since)) => Some(Verdict { outcome: Outcome::DeadlineExceeded, since }),
-        (None, None) => None,
-    }
+    let deadline = deadline.map(|since| Verdict { outcome: Outcome::DeadlineExceeded, since });
+    let eviction = observed.eviction.as_ref();
+    let eviction = eviction.map(|eviction| Verdict { outcome: Outcome::Evicted, since: eviction.at });
+    // What came first counts. What ends because of the deadline or the eviction ends after it.
+    let all = [eviction, deadline, settled_by_containers(pod, observed)];
+    all.into_iter().flatten().min_by_key(|verdict| verdict.since)
 }
 
 /// When what still runs of a pod whose end is settled has had its grace period.
 pub fn ends_by(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
-    let since = verdict(pod, observed, now)?.since;
-    Some(restart::after(since, pod.spec.termination_grace_period))
+    let Verdict { outcome, since } = verdict(pod, observed, now)?;
+    let grace = match outcome {
+        Outcome::Evicted => EVICTION_GRACE,
+        _ => pod.spec.termination_grace_period,
+    };
+    Some(restart::after(since, grace))
+}
+
+/// Notes that the pod may not go on, unless its end is settled already.
+pub fn evict(pod: &Pod, observed: &mut Observed, message: String, now: Timestamp) -> Option<Eviction> {
+    if verdict(pod, observed, now).is_none() {
+        observed.eviction = Some(Eviction { at: now, message });
+        return observed.eviction.clone();
+    }
+    None
 }
 
 /// When the pod will have been active for too long.

@@ -23,10 +23,11 @@ use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use super::outcome::outcome;
+use super::outcome::{evict, outcome};
 use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::{resize, restart};
+use crate::pod::quantity::Amount;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
@@ -138,6 +139,7 @@ impl<R: Runtime> Worker<R> {
     pub async fn run(mut self) -> Result<(), Error> {
         if self.habits.resume {
             self.take_over().await;
+            self.observed.eviction = self.runtime.recall_eviction().await;
         }
         self.observed.began.get_or_insert_with(Timestamp::now);
         let order = self.orders.borrow_and_update().clone();
@@ -181,7 +183,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects => {}
+                        Notice::Objects | Notice::VolumeExceeded { .. } => {}
                         Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
                     }
                 }
@@ -224,6 +226,15 @@ impl<R: Runtime> Worker<R> {
         match notice {
             Notice::Record(record) => self.observed.fold(record),
             Notice::Objects => self.observed.retry_held(),
+            Notice::VolumeExceeded { volume, limit } if self.intent == Intent::Run => {
+                let message = over_limit(&volume, limit);
+                if let Some(eviction) = evict(&self.pod, &mut self.observed, message, now) {
+                    tracing::info!(pod = %self.pod.key, message = eviction.message, "Evicted");
+                    self.runtime.evicted(eviction);
+                }
+            }
+            // It is on its way out.
+            Notice::VolumeExceeded { .. } => {}
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
                 self.observed.shim_lost(now);
@@ -499,6 +510,11 @@ async fn run_hook(
         Some(hook) => runtime.hook(container, id, &hook).await,
         None => Ok(()),
     }
+}
+
+/// In the kubelet's words, with the blank at its end.
+fn over_limit(volume: &str, limit: u64) -> String {
+    format!("Usage of EmptyDir volume {volume:?} exceeds the limit \"{}\". ", Amount::Bytes(limit))
 }
 
 /// A hook's error has its command in it, which may be a script.

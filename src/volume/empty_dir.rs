@@ -29,6 +29,11 @@ const SET_GROUP: Mode = Mode::S_ISGID;
 /// The mode it is made with: as long as nobody but us may enter, it is not ready.
 const NOT_READY: u32 = 0o700;
 
+/// Where the volume of that name is on the disk.
+pub(super) fn path(layout: &Layout, uid: &PodUid, name: &str) -> PathBuf {
+    layout.volume(uid, PLUGIN, name)
+}
+
 /// Makes `volumes/kubernetes.io~empty-dir/NAME` in the pod's directory, of the group `fs_group`.
 ///
 /// Owner and mode are set once, while the volume is empty, as the kubelet does it: what containers make of them later stays, and
@@ -40,7 +45,7 @@ pub(super) fn prepare(
     name: &str,
     fs_group: Option<u32>,
 ) -> Result<PathBuf, Error> {
-    let path = layout.volume(uid, PLUGIN, name);
+    let path = path(layout, uid, name);
     let failed = |action| {
         let path = path.clone();
         move |errno: Errno| Error::Io { action, path, source: errno.into() }

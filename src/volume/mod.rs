@@ -14,6 +14,7 @@ pub mod file;
 mod host_path;
 mod projected;
 pub mod sub_path;
+pub mod usage;
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::world::{kill, until, world};
+use crate::world::{Pod, World, kill, list, until, world};
 
 #[test]
 fn an_empty_dir_is_shared_by_containers_and_outlives_their_restarts() {
@@ -106,6 +108,61 @@ fn an_empty_dir_in_memory_outlives_its_containers_and_has_a_size() {
         until("the second answer", || (world.ledger().answers("a", "list=/m") == 2).then_some(()));
         assert_eq!(world.answer("a", "list=/m").unwrap(), json!(["big", "kept"]));
         run.stop();
+    });
+}
+
+/// A pod whose container `NAME-a` puts so many MiB into an emptyDir on disk that may have 1.
+fn filling(world: &World, name: &str, mebibytes: u32) -> Pod {
+    let container =
+        world.container(&format!("{name}-a"), &["term=0", &format!("fill=/v/f:{mebibytes}"), "wait"]);
+    let volume = json!({"name": "cache", "emptyDir": {"sizeLimit": "1Mi"}});
+    world.pod(name, [container.mount("cache", "/v")]).volume(volume)
+}
+
+const EVICTED: &str = "Failed (Evicted): Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". ";
+
+#[test]
+fn a_pod_that_fills_its_empty_dir_is_evicted_and_one_beside_it_goes_on() {
+    world(|world| {
+        let manifest = list(&[filling(world, "full", 2), filling(world, "fits", 0)]);
+        let mut run = world.run_manifest(&world.write("two.json", &manifest));
+        run.expect(&format!("pod default/full: {EVICTED}"));
+        run.expect("pod default/full: deleted");
+        assert!(run.is_alive());
+        world.pid_of("fits-a");
+        let ended = run.stop();
+        assert!(!ended.transcript().contains("pod default/fits: Failed"), "{}", ended.transcript());
+        assert_eq!((world.ledger().starts("full-a"), world.ledger().starts("fits-a")), (1, 1));
+        assert!(world.ledger().signals("full-a").contains(&"SIGTERM".to_owned()));
+    });
+}
+
+#[test]
+fn an_evicted_pod_is_a_failure_even_if_its_containers_end_well() {
+    world(|world| {
+        let ended = world.run(&filling(world, "full", 2)).wait().code(1);
+        ended.printed(&format!("pod default/full: {EVICTED}"));
+    });
+}
+
+#[test]
+fn a_pod_that_was_evicted_by_an_agent_that_died_is_not_started_again_by_the_next() {
+    world(|world| {
+        let pod = filling(world, "full", 2);
+        let run = world.run(&pod);
+        world.answer("full-a", "fill=/v/f:2").unwrap();
+        // So that the first agent does not come to the end of it.
+        let shim = Pid::from_raw(world.shim_pid());
+        signal::kill(shim, Signal::SIGSTOP).unwrap();
+        run.expect(&format!("pod default/full: {EVICTED}"));
+        let record = world.root_dir().join("pods").join(&world.pod_uids()[0]).join("pod.json");
+        until("the record of the eviction", || {
+            fs::read_to_string(&record).ok().filter(|text| text.contains("\"eviction\":"))
+        });
+        run.kill();
+        signal::kill(shim, Signal::SIGCONT).unwrap();
+        world.run(&pod).wait().code(1).printed(&format!("pod default/full: {EVICTED}"));
+        assert_eq!(world.ledger().starts("full-a"), 1);
     });
 }
 

@@ -111,10 +111,6 @@ fn empty_dir(
             return None;
         }
     };
-    if medium == Medium::Disk && size_limit.is_some() {
-        // Nobody measures it.
-        document.not_yet(document.tree().locate(&size_path), &size_path);
-    }
     Some(VolumeSource::EmptyDir { medium, size_limit })
 }
 

@@ -10,6 +10,7 @@ use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
 use crate::runtime::fixture::{self, History, at, exit, name, pod};
 use crate::runtime::observe::{Held, PostStart};
 use crate::shim::protocol::{Exit, User};
+use crate::sync::outcome::evict;
 
 fn status(pod: &Pod, h: &History, now: i64) -> PodStatus {
     derive(pod, &h.observed, Intent::Run, None, None, at(now))
@@ -357,6 +358,27 @@ fn an_exceeded_deadline_is_told_at_once_and_for_good() {
         assert_eq!(status.reason.as_deref(), Some("DeadlineExceeded"));
         let message = "Pod was active on the node longer than the specified deadline";
         assert_eq!(status.message.as_deref(), Some(message));
+        h.exit(11, "a", 0);
+    }
+}
+
+#[test]
+fn an_eviction_is_told_at_once_and_for_good_and_by_no_condition() {
+    let pod = pod(Always, &[], &["a"]);
+    let mut h = History::ready();
+    h.start(0, "a");
+    let kinds = |status: &PodStatus| -> Vec<String> {
+        status.conditions.iter().flatten().map(|condition| condition.type_.clone()).collect()
+    };
+    let before = kinds(&status(&pod, &h, 9));
+    let message = "Usage of EmptyDir volume \"cache\" exceeds the limit \"1Mi\". ";
+    evict(&pod, &mut h.observed, message.to_owned(), at(10)).unwrap();
+    for second in [10, 60] {
+        let status = status(&pod, &h, second);
+        assert_eq!(status.phase.as_deref(), Some("Failed"));
+        assert_eq!(status.reason.as_deref(), Some("Evicted"));
+        assert_eq!(status.message.as_deref(), Some(message));
+        assert_eq!(kinds(&status), before);
         h.exit(11, "a", 0);
     }
 }

@@ -256,3 +256,39 @@ async fn a_container_with_another_image_is_restarted_and_only_then_is_the_pod_ke
     let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
     assert_eq!(asked[..7], ["sandbox", "start a 0", "start b 0", "adopt 0", "stop a", "start a 1", "save"]);
 }
+
+#[tokio::test]
+async fn a_pod_whose_volume_takes_too_much_is_evicted_and_that_is_kept() {
+    let worker = run(Always, false, |fake| fake);
+    worker.until("start b 0").await;
+    worker.fake.exceed("cache", 3 << 19);
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    let evicted = "evicted Usage of EmptyDir volume \"cache\" exceeds the limit \"1536Ki\". ";
+    assert_eq!(asked, ["sandbox", "start a 0", "start b 0", evicted, "stop a", "stop b", "remove"]);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_on_its_way_out_is_not_evicted() {
+    let worker = run(Always, false, Fake::deaf);
+    worker.until("start b 0").await;
+    worker.terminate(Duration::from_secs(600));
+    worker.until("stop b").await;
+    worker.fake.exceed("cache", 1);
+    worker.terminate(Duration::ZERO);
+    let (_, asked) = worker.ended().await;
+    assert!(!asked.iter().any(|asked| asked.starts_with("evicted")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_later_agent_ends_what_is_left_of_an_evicted_pod_and_starts_nothing() {
+    let eviction = crate::state::record::Eviction { at: Timestamp::now(), message: "no".to_owned() };
+    let worker = run(Always, true, |fake| fake.left_running("a").was_evicted(eviction.clone()));
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked[1..].join(", ").as_str()), (Ok(()), "stop a, remove"));
+
+    // Of its shim, too, nothing is left.
+    let worker = run(Always, true, |fake| fake.was_evicted(eviction));
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked[1..].join(", ").as_str()), (Ok(()), "remove"));
+}

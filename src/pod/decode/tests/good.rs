@@ -579,6 +579,8 @@ spec:
     - {name: config, mountPath: /b, subPathExpr: $(X), readOnly: true, recursiveReadOnly: IfPossible}
   volumes:
   - {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: disk, emptyDir: {sizeLimit: 1.5Gi}}
+  - {name: boundless, emptyDir: {sizeLimit: 0}}
   - {name: config, configMap: {name: settings}}
   - {name: secret, secret: {secretName: login, defaultMode: 0400, optional: true, items: [{key: k, path: ./a//b, mode: 0o600}]}}
   - {name: image, image: {reference: files}}
@@ -616,6 +618,8 @@ spec:
     let files = |sources, default_mode| VolumeSource::Projected { sources, default_mode };
     let expected = [
         ("memory", VolumeSource::EmptyDir { medium: Medium::Memory, size_limit: Some(1 << 20) }),
+        ("disk", VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: Some(3 << 29) }),
+        ("boundless", VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: None }),
         ("config", files(vec![Projection::ConfigMap(whole("settings"))], 0o644)),
         ("secret", files(vec![Projection::Secret(login)], 0o400)),
         ("image", VolumeSource::Image { reference: "files".to_owned(), pull_policy: PullPolicy::Always }),

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
 use crate::runtime::observe::{Health, PostStart};
+use crate::sync::outcome::evict;
 
 #[derive(Debug, Clone)]
 enum Happening {
@@ -21,6 +22,7 @@ enum Happening {
     Image { container: usize },
     Wait { seconds: i64 },
     Delete { grace: u64 },
+    Evict,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -42,6 +44,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => container().prop_map(|container| Happening::Image { container }),
         4 => (0..700i64).prop_map(|seconds| Happening::Wait { seconds }),
         1 => (0..60u64).prop_map(|grace| Happening::Delete { grace }),
+        1 => Just(Happening::Evict),
     ]
 }
 
@@ -171,6 +174,9 @@ impl World {
                 {
                     assert!(new <= old, "grace grew");
                 }
+            }
+            Happening::Evict if self.intent == Intent::Run => {
+                evict(&self.pod, &mut self.history.observed, String::new(), at(now));
             }
             _ => {}
         }

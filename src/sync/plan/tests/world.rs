@@ -11,6 +11,7 @@ use crate::pod::spec::{
 use crate::runtime::fixture::{self, History, at, name};
 use crate::runtime::observe::{Held, PostStart, Resize, StopStep, Stopping};
 use crate::status::derive::derive;
+use crate::sync::outcome::evict;
 use crate::sync::plan::{Action, Intent, plan, terminate};
 use crate::sync::resize;
 
@@ -433,6 +434,9 @@ impl World<'_> {
                     }
                 }
                 resize::begin(&old, &self.pod, &mut self.history.observed);
+            }
+            ("evict", "pod") => {
+                evict(&self.pod, &mut self.history.observed, String::new(), at(self.now));
             }
             ("shim", "dies") => self.history.observed.shim_lost(at(self.now)),
             ("agent", "restarts") => {
