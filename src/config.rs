@@ -111,6 +111,11 @@ impl Layout {
         self.run_pod(uid).join("shim.sock")
     }
 
+    /// The pod's conditions as they were told last.
+    pub fn conditions(&self, uid: &PodUid) -> PathBuf {
+        self.run_pod(uid).join("conditions.json")
+    }
+
     /// What the pod's probes have found.
     pub fn probes(&self, uid: &PodUid) -> PathBuf {
         self.run_pod(uid).join("probes.json")

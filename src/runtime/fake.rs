@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodCondition;
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
@@ -31,6 +32,7 @@ struct Inner {
     /// Containers whose first attempts end at once, with these codes.
     exits: HashMap<String, Vec<i32>>,
     found: BTreeMap<String, Found>,
+    conditions: Vec<PodCondition>,
     sandbox_error: Option<NoSandbox>,
     /// The first sandbox ends before anybody can use it.
     sandbox_dies: bool,
@@ -156,6 +158,14 @@ impl Runtime for Fake {
 
     fn remember(&self, found: BTreeMap<String, Found>) {
         self.inner.lock().unwrap().found = found;
+    }
+
+    async fn recall_conditions(&self) -> Vec<PodCondition> {
+        self.inner.lock().unwrap().conditions.clone()
+    }
+
+    fn remember_conditions(&self, conditions: Vec<PodCondition>) {
+        self.inner.lock().unwrap().conditions = conditions;
     }
 
     async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {

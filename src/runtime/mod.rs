@@ -34,6 +34,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PodCondition;
+
 pub use exec::Captured;
 pub use resize::Resized;
 pub use shim_client::Notice;
@@ -104,6 +106,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Keeps what probes have found, for a later agent. Returns at once; what was told last is what stays.
     fn remember(&self, found: BTreeMap<String, Found>);
+
+    /// The pod's conditions as an earlier agent told them last.
+    fn recall_conditions(&self) -> impl Future<Output = Vec<PodCondition>> + Send;
+
+    /// Keeps the pod's conditions, for a later agent. Returns at once; what was told last is what stays.
+    fn remember_conditions(&self, conditions: Vec<PodCondition>);
 
     /// What the containers that run had been given before a change of resources that an earlier agent did not complete, by id.
     fn recall_given(&self) -> impl Future<Output = Option<BTreeMap<String, Given>>> + Send;

@@ -11,10 +11,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::PodCondition;
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -38,7 +40,7 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
-use crate::state::record::{Eviction, Found, Given, PodRecord, ProbesRecord};
+use crate::state::record::{ConditionsRecord, Eviction, Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
@@ -73,7 +75,7 @@ struct Memory {
     taken_over: bool,
     /// The pod's record on its way to the disk.
     saving: Option<JoinHandle<()>>,
-    /// What probes have found, likewise.
+    /// What probes have found and the conditions, likewise.
     remembering: Option<JoinHandle<()>>,
     /// The pod, once something of it has been changed while it runs.
     changed: Option<Arc<Pod>>,
@@ -121,19 +123,23 @@ impl Runtime for PodRuntime {
 
     fn remember(&self, found: BTreeMap<String, Found>) {
         let path = self.host.layout.probes(&self.pod.uid);
-        let mut memory = self.memory();
-        let before = memory.remembering.take();
-        memory.remembering = Some(tokio::spawn(async move {
-            if let Some(before) = before {
-                // So that an older one never comes last.
-                let _ = before.await;
-            }
-            let written =
-                blocking(move || store::write(&path, &ProbesRecord::new(found), Survive::Crash)).await;
-            if let Ok(Err(error)) = written {
-                tracing::warn!(error = %Error::chain(&error), "a later agent will not know what probes have found");
-            }
-        }));
+        self.write_lazily(
+            path,
+            ProbesRecord::new(found),
+            "a later agent will not know what probes have found",
+        );
+    }
+
+    async fn recall_conditions(&self) -> Vec<PodCondition> {
+        let path = self.host.layout.conditions(&self.pod.uid);
+        let record = blocking(move || store::read::<ConditionsRecord>(&path)).await;
+        record.ok().flatten().map(ConditionsRecord::into_conditions).unwrap_or_default()
+    }
+
+    fn remember_conditions(&self, conditions: Vec<PodCondition>) {
+        let path = self.host.layout.conditions(&self.pod.uid);
+        let record = ConditionsRecord::new(conditions);
+        self.write_lazily(path, record, "a later agent will not know since when the pod's conditions hold");
     }
 
     async fn recall_given(&self) -> Option<BTreeMap<String, Given>> {
@@ -370,6 +376,22 @@ impl PodRuntime {
     /// The shim that runs; never makes one.
     pub(super) async fn connected(&self) -> Result<Arc<ShimClient>, Error> {
         self.shim.lock().await.clone().ok_or_else(|| Error("the shim is gone".to_owned()))
+    }
+
+    /// Writes a record of the run directory while the pod goes on; `loss` is told where that fails.
+    fn write_lazily<T: Serialize + Send + 'static>(&self, path: PathBuf, record: T, loss: &'static str) {
+        let mut memory = self.memory();
+        let before = memory.remembering.take();
+        memory.remembering = Some(tokio::spawn(async move {
+            if let Some(before) = before {
+                // So that an older one never comes last.
+                let _ = before.await;
+            }
+            let written = blocking(move || store::write(&path, &record, Survive::Crash)).await;
+            if let Ok(Err(error)) = written {
+                tracing::warn!(error = %Error::chain(&error), "{loss}");
+            }
+        }));
     }
 
     async fn address(&self) -> Result<Option<Ipv4Addr>, NoSandbox> {

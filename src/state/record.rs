@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodCondition;
 use serde::{Deserialize, Serialize};
 
 use crate::pod::Pod;
@@ -48,6 +49,13 @@ pub struct Given {
 pub struct ProbesRecord {
     version: u32,
     containers: BTreeMap<String, Found>,
+}
+
+/// `conditions.json`: the pod's conditions with the times of their last changes, for the agent that comes after this one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConditionsRecord {
+    version: u32,
+    conditions: Vec<PodCondition>,
 }
 
 /// What the probes of one attempt of a container have found.
@@ -97,6 +105,18 @@ impl ProbesRecord {
     /// By container id; nothing if the record's version is not known: then it is found out again.
     pub fn into_containers(self) -> BTreeMap<String, Found> {
         if self.version == VERSION { self.containers } else { BTreeMap::new() }
+    }
+}
+
+impl ConditionsRecord {
+    /// The record of what was told.
+    pub fn new(conditions: Vec<PodCondition>) -> Self {
+        Self { version: VERSION, conditions }
+    }
+
+    /// Nothing if the record's version is not known: then the conditions hold since they were seen to.
+    pub fn into_conditions(self) -> Vec<PodCondition> {
+        if self.version == VERSION { self.conditions } else { Vec::new() }
     }
 }
 

@@ -130,7 +130,10 @@ impl View<'_> {
             _ if unready.is_empty() => Fact::yes(kind),
             _ => Fact::because(kind, "ContainersNotReady", "unready", &unready),
         };
-        let sandbox = if self.observed.connected { Fact::yes } else { Fact::no };
+        // A sandbox that was taken over is looked at again, and is as ready as it was meanwhile.
+        let was_connected = matches!(self.observed.sandbox, Sandbox::Ready { .. })
+            && old.iter().any(|old| old.type_ == "PodReadyToStartContainers" && old.status == "True");
+        let sandbox = if self.observed.connected || was_connected { Fact::yes } else { Fact::no };
         let facts = [
             sandbox("PodReadyToStartContainers"),
             self.initialized(phase, old),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use super::derive::derive;
@@ -59,6 +59,16 @@ impl Publisher {
     /// From now on the pod is this one.
     pub fn adopt(&mut self, pod: Arc<Pod>) {
         self.pod = pod;
+    }
+
+    /// What an earlier agent has told last: the times of conditions that are still the same are carried over.
+    pub fn resumed(&mut self, conditions: Vec<PodCondition>) {
+        self.last = Some(PodStatus { conditions: Some(conditions), ..PodStatus::default() });
+    }
+
+    /// The conditions as they were told last.
+    pub fn conditions(&self) -> &[PodCondition] {
+        self.last.as_ref().and_then(|last| last.conditions.as_deref()).unwrap_or_default()
     }
 
     /// Derives the status, and tells it if it changed.

@@ -152,7 +152,7 @@ impl<R: Runtime> Worker<R> {
                 && outcome(&self.pod, &self.observed, now).is_some()
             {
                 // Told before it is on its way out, for that is how it ended.
-                self.publisher.status(&self.observed, self.intent, now);
+                self.tell_status(now);
                 self.intent = self.intent.terminate(now, Duration::ZERO);
             }
             let plan = plan(&self.pod, &self.observed, self.intent, now);
@@ -163,7 +163,7 @@ impl<R: Runtime> Worker<R> {
                 self.act(action, now);
             }
             self.probes.follow(&self.pod, &self.observed, self.intent, &self.runtime);
-            self.publisher.status(&self.observed, self.intent, now);
+            self.tell_status(now);
             match self.next_event(plan.wake_at).await {
                 Event::Noticed(notice) => self.take_in(notice),
                 Event::Ordered(order) => self.obey(order),
@@ -192,9 +192,20 @@ impl<R: Runtime> Worker<R> {
                     self.observed.recall_given(given);
                 }
                 self.probes.resumed(&mut self.observed, self.runtime.recall().await);
+                self.publisher.resumed(self.runtime.recall_conditions().await);
             }
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),
+        }
+    }
+
+    /// Tells how the pod is, and keeps for a later agent since when.
+    fn tell_status(&mut self, now: Timestamp) {
+        let before = self.publisher.conditions().to_vec();
+        self.publisher.status(&self.observed, self.intent, now);
+        let conditions = self.publisher.conditions();
+        if conditions != before {
+            self.runtime.remember_conditions(conditions.to_vec());
         }
     }
 
@@ -240,7 +251,7 @@ impl<R: Runtime> Worker<R> {
                 self.observed.shim_lost(now);
             }
         }
-        self.publisher.status(&self.observed, self.intent, now);
+        self.tell_status(now);
     }
 
     fn obey(&mut self, order: Order) {

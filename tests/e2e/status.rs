@@ -1,5 +1,7 @@
 //! What `run --output json` tells: the status of pods as the Kubernetes API has it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::world::{until, world};
@@ -74,17 +76,20 @@ fn an_agent_that_takes_a_pod_over_tells_the_same_status() {
         let container = world.container("main", &["until=/ledger/go", "exit=0"]);
         let pod = world.pod("kept", [container]).restart_policy("Never");
         let json = ["--output", "json"];
-        // Since when a condition holds is what the agent has seen of it.
         let status = |lines: Vec<String>| {
-            let mut newest = events(&lines).pop()?["object"]["status"].take();
-            for condition in newest["conditions"].as_array_mut()? {
-                condition.as_object_mut()?.remove("lastTransitionTime");
-            }
+            let newest = events(&lines).pop()?["object"]["status"].take();
             (newest["containerStatuses"][0]["ready"] == true).then_some(newest)
         };
         let run = world.run_with(&pod, &json);
         let before = until("the pod is ready", || status(run.lines()));
+        let record = world.run_dir().join("pods").join(&world.pod_uids()[0]).join("conditions.json");
+        until("the conditions are kept", || {
+            let kept: Value = serde_json::from_slice(&std::fs::read(&record).ok()?).ok()?;
+            (kept["conditions"] == before["conditions"]).then_some(())
+        });
         run.kill();
+        // Times are told in seconds: those of the next agent would be others.
+        std::thread::sleep(Duration::from_millis(1100));
         let run = world.run_with(&pod, &json);
         until(&format!("the next agent to tell {before}"), || {
             status(run.lines()).filter(|after| *after == before)
