@@ -40,7 +40,7 @@ pub struct Verdict {
 
 /// How the pod ended; `None` while something of it runs, or will run.
 pub fn outcome(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Outcome> {
-    let is_over = observed.running().next().is_none();
+    let is_over = observed.running().next().is_none() && !observed.is_starting();
     verdict(pod, observed, now).filter(|_| is_over).map(|verdict| verdict.outcome)
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::pod::spec::RestartPolicy;
 use crate::runtime::fixture::{History, at, name, pod};
 use crate::runtime::observe::{Held, StopStep, Stopping};
+use crate::state::record::Eviction;
 use crate::sync::outcome::{Outcome, outcome, verdict};
 
 use RestartPolicy::{Always, Never, OnFailure};
@@ -59,6 +60,22 @@ fn a_sandbox_taken_over_from_another_agent_gets_what_it_may_lack() {
     check(&pod, &h.observed, Intent::Run, 1, &[Action::CreateSandbox], None);
     h.observed.creating = true;
     check(&pod, &h.observed, Intent::Run, 1, &[], None);
+}
+
+#[test]
+fn a_pod_is_not_over_while_a_start_is_under_way_and_what_then_runs_is_ended_with_grace() {
+    let pod = pod(Always, &[], &["a"]);
+    let mut h = History::ready();
+    h.observed.container_mut(&name("a")).starting = true;
+    h.observed.eviction = Some(Eviction { at: at(1), message: String::new() });
+    assert_eq!(outcome(&pod, &h.observed, at(1)), None);
+    h.start(1, "a");
+    h.observed.container_mut(&name("a")).starting = false;
+    assert_eq!(outcome(&pod, &h.observed, at(1)), None);
+    let stop = Action::Stop { container: name("a"), id: "a-0".into(), deadline: at(2), kill_at: at(3) };
+    check(&pod, &h.observed, Intent::Run, 1, &[stop], Some(3));
+    h.exit(2, "a", 143);
+    assert_eq!(outcome(&pod, &h.observed, at(2)), Some(Outcome::Evicted));
 }
 
 #[test]
