@@ -99,9 +99,9 @@ impl Fake {
         self.set(|inner| inner.eviction = Some(eviction))
     }
 
-    /// A volume takes more of the disk than it may.
-    pub(crate) fn exceed(&self, volume: &str, limit: u64) {
-        self.notices.send(Notice::VolumeExceeded { volume: volume.into(), limit }).unwrap();
+    /// The pod takes more of the disk than it may.
+    pub(crate) fn exceed(&self, message: &str) {
+        self.notices.send(Notice::DiskExceeded(message.into())).unwrap();
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {

@@ -36,13 +36,8 @@ pub enum Notice {
     Record(Record),
     /// ConfigMaps or Secrets have changed: what could not be started for want of one may be tried again.
     Objects,
-    /// A volume takes more of the disk than it may.
-    VolumeExceeded {
-        /// Its name.
-        volume: String,
-        /// Its `sizeLimit`, bytes.
-        limit: u64,
-    },
+    /// Something of the pod takes more of the disk than it may; the kubelet's words for it.
+    DiskExceeded(String),
     /// The connection ended: the shim is gone. Nothing follows.
     Lost,
 }

@@ -58,8 +58,8 @@ impl PodRuntime {
         }
     }
 
-    /// Measures what volumes take of the disk, and tells the worker of the first that takes more than it may. Never returns before that;
-    /// returns at once for a pod none of whose volumes has a limit.
+    /// Measures what the pod takes of the disk, and tells the worker of the first that is more than it may be. Never returns before
+    /// that; returns at once for a pod that has no such limit.
     pub async fn watch_usage(&self) {
         let limited = Arc::new(volume::usage::limited(&self.pod, &self.host.layout));
         while !limited.is_empty() {
@@ -68,15 +68,15 @@ impl PodRuntime {
             let exceeded = blocking(move || {
                 let is_exceeded = |one: &&Limited| {
                     one.is_exceeded().unwrap_or_else(|error| {
-                        tracing::warn!(volume = one.name, error = %Error::chain(&error), "cannot see what a volume takes");
+                        tracing::warn!(error = %Error::chain(&error), "cannot see what a pod takes of the disk");
                         false
                     })
                 };
                 all.iter().find(is_exceeded).cloned()
             });
-            if let Ok(Some(Limited { name, limit, .. })) = exceeded.await {
+            if let Ok(Some(exceeded)) = exceeded.await {
                 // Its worker may have ended.
-                let _ = self.notices.send(Notice::VolumeExceeded { volume: name, limit });
+                let _ = self.notices.send(Notice::DiskExceeded(exceeded.to_string()));
                 return;
             }
         }

@@ -27,7 +27,6 @@ use super::outcome::{evict, outcome};
 use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::{resize, restart};
-use crate::pod::quantity::Amount;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
@@ -183,7 +182,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects | Notice::VolumeExceeded { .. } => {}
+                        Notice::Objects | Notice::DiskExceeded(_) => {}
                         Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
                     }
                 }
@@ -237,15 +236,14 @@ impl<R: Runtime> Worker<R> {
         match notice {
             Notice::Record(record) => self.observed.fold(record),
             Notice::Objects => self.observed.retry_held(),
-            Notice::VolumeExceeded { volume, limit } if self.intent == Intent::Run => {
-                let message = over_limit(&volume, limit);
+            Notice::DiskExceeded(message) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, message, now) {
                     tracing::info!(pod = %self.pod.key, message = eviction.message, "Evicted");
                     self.runtime.evicted(eviction);
                 }
             }
             // It is on its way out.
-            Notice::VolumeExceeded { .. } => {}
+            Notice::DiskExceeded(_) => {}
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
                 self.observed.shim_lost(now);
@@ -521,11 +519,6 @@ async fn run_hook(
         Some(hook) => runtime.hook(container, id, &hook).await,
         None => Ok(()),
     }
-}
-
-/// In the kubelet's words, with the blank at its end.
-fn over_limit(volume: &str, limit: u64) -> String {
-    format!("Usage of EmptyDir volume {volume:?} exceeds the limit \"{}\". ", Amount::Bytes(limit))
 }
 
 /// A hook's error has its command in it, which may be a script.

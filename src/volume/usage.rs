@@ -1,11 +1,12 @@
-//! What a volume on the node's disk takes of it, measured while containers write to it.
+//! What volumes, writable layers and logs take of the node's disk, measured while containers write to them.
 //!
-//! Whoever fills the volume also decides how deep and wide its tree is, and may move things about meanwhile. So the walk goes from
+//! Whoever fills them also decides how deep and wide its tree is, and may move things about meanwhile. So the walk goes from
 //! descriptor to descriptor, follows no link and enters no other filesystem; it is not recursive, keeps a bounded number of
 //! descriptors and names, and comes to an end in bounded time.
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -18,8 +19,9 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use super::{Error, empty_dir};
 use crate::config::Layout;
-use crate::pod::Pod;
-use crate::pod::spec::{Medium, VolumeSource};
+use crate::pod::quantity::Amount;
+use crate::pod::spec::{Medium, PodSpec, Resources, VolumeSource};
+use crate::pod::{ContainerSpec, Pod, resources};
 
 const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
@@ -43,14 +45,35 @@ struct Bounds {
 
 const BOUNDS: Bounds = Bounds { entries: 2_000_000, waiting: 100_000, time: Duration::from_secs(5) };
 
-/// An emptyDir on disk with a `sizeLimit`.
+/// What of a pod may take so much of the disk and no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limited {
-    /// The volume's name.
-    pub name: String,
+    /// What.
+    pub taker: Taker,
     /// Bytes.
     pub limit: u64,
+    places: Vec<Place>,
+}
+
+/// Who takes of the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taker {
+    /// An emptyDir on disk with a `sizeLimit`, by its name.
+    Volume(String),
+    /// All containers with their writable layers and logs, and the emptyDirs on disk, when containers have limits of
+    /// ephemeral-storage. These add up as requests do.
+    Pod,
+    /// A container with such a limit, by its name: its writable layer and its logs.
+    Container(String),
+}
+
+/// A directory that is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    /// No container sees the directories above it.
     path: PathBuf,
+    /// Where to go on from there, one directory after the other: no link is followed.
+    below: Vec<String>,
 }
 
 /// What a walk has found.
@@ -62,34 +85,106 @@ struct Usage {
     is_whole: bool,
 }
 
-/// The volumes of a pod that have to be measured.
+/// What of a pod has to be measured, in the order in which a kubelet looks at it.
 pub fn limited(pod: &Pod, layout: &Layout) -> Vec<Limited> {
-    let limited = pod.spec.volumes.iter().filter_map(|volume| match volume.source {
-        VolumeSource::EmptyDir { medium: Medium::Disk, size_limit: Some(limit) } => {
-            let path = empty_dir::path(layout, &pod.uid, &volume.name);
-            Some(Limited { name: volume.name.clone(), limit, path })
-        }
-        _ => None,
-    });
-    limited.collect()
+    let place = |path: PathBuf| Place { path, below: Vec::new() };
+    let empty_dirs = || {
+        pod.spec.volumes.iter().filter_map(|volume| match volume.source {
+            VolumeSource::EmptyDir { medium: Medium::Disk, size_limit } => {
+                Some((volume, size_limit, place(empty_dir::path(layout, &pod.uid, &volume.name))))
+            }
+            _ => None,
+        })
+    };
+    let mut limited: Vec<Limited> = empty_dirs()
+        .filter_map(|(volume, limit, place)| {
+            Some(Limited { taker: Taker::Volume(volume.name.clone()), limit: limit?, places: vec![place] })
+        })
+        .collect();
+
+    let logs = layout.pod_logs(&pod.key, &pod.uid);
+    let logs = logs.file_name().map(|name| name.to_string_lossy().into_owned());
+    let places = |spec: &ContainerSpec| {
+        let below = logs.iter().cloned().chain([spec.name.to_string()]).collect();
+        let layers = layout.pod(&pod.uid).join("containers").join(spec.name.as_str());
+        [place(layers), Place { path: layout.log().to_owned(), below }]
+    };
+    let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
+    let of_containers: Vec<_> = containers()
+        .filter_map(|spec| {
+            let limit = spec.resources.ephemeral_storage_limit.filter(|&limit| limit > 0)?;
+            let taker = Taker::Container(spec.name.to_string());
+            Some(Limited { taker, limit, places: places(spec).into() })
+        })
+        .collect();
+    let PodSpec { init_containers, containers: others, .. } = &pod.spec;
+    let limit_of = |resources: &Resources| Some(resources.ephemeral_storage_limit.unwrap_or(0));
+    let total = resources::needed(init_containers, others, limit_of).unwrap_or(u64::MAX);
+    if !of_containers.is_empty() {
+        let places = containers().flat_map(places).chain(empty_dirs().map(|(_, _, place)| place)).collect();
+        limited.push(Limited { taker: Taker::Pod, limit: total, places });
+    }
+    limited.extend(of_containers);
+    limited
 }
 
 impl Limited {
-    /// True if the volume takes more of the disk than it may. One that has not been made takes nothing; of one that is too large
-    /// to be looked at as a whole, what has been seen counts.
-    #[expect(clippy::disallowed_methods, reason = "no container sees the directories above the volume's own")]
+    /// True if it takes more of the disk than it may. What has not been made takes nothing; of what is too large to be looked at as
+    /// a whole, what has been seen counts.
     pub fn is_exceeded(&self) -> Result<bool, Error> {
-        let failed = |source| Error::Io { action: "measure the usage of", path: self.path.clone(), source };
-        let root = match open(&self.path, DIRECTORY, Mode::empty()) {
-            Ok(root) => root,
-            Err(Errno::ENOENT) => return Ok(false),
-            Err(errno) => return Err(failed(errno.into())),
-        };
-        let usage = measure(root, self.limit, BOUNDS).map_err(failed)?;
-        if !usage.is_whole {
-            tracing::warn!(volume = self.name, "too many files to measure what the volume takes of the disk");
+        let mut bytes = 0;
+        for place in &self.places {
+            let failed =
+                |source| Error::Io { action: "measure the usage of", path: place.whole_path(), source };
+            let Some(root) = place.open().map_err(|errno| failed(errno.into()))? else { continue };
+            let usage = measure(root, self.limit - bytes, BOUNDS).map_err(failed)?;
+            if !usage.is_whole {
+                let path = place.whole_path();
+                tracing::warn!(path = %path.display(), "too many files to measure what they take of the disk");
+            }
+            bytes += usage.bytes;
+            if bytes > self.limit {
+                return Ok(true);
+            }
         }
-        Ok(usage.bytes > self.limit)
+        Ok(false)
+    }
+}
+
+impl fmt::Display for Limited {
+    /// That it takes too much, in the kubelet's words, with the blank at their end.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = Amount::Bytes(self.limit);
+        match &self.taker {
+            Taker::Volume(name) => {
+                write!(f, "Usage of EmptyDir volume {name:?} exceeds the limit \"{limit}\". ")
+            }
+            Taker::Pod => {
+                write!(f, "Pod ephemeral local storage usage exceeds the total limit of containers {limit}. ")
+            }
+            Taker::Container(name) => {
+                write!(f, "Container {name} exceeded its local ephemeral storage limit \"{limit}\". ")
+            }
+        }
+    }
+}
+
+impl Place {
+    #[expect(clippy::disallowed_methods, reason = "no container sees the directories above a place's path")]
+    fn open(&self) -> nix::Result<Option<OwnedFd>> {
+        let opened = open(&self.path, DIRECTORY, Mode::empty()).and_then(|directory| {
+            self.below
+                .iter()
+                .try_fold(directory, |above, name| openat(&above, name.as_str(), DIRECTORY, Mode::empty()))
+        });
+        match opened {
+            Err(Errno::ENOENT) => Ok(None),
+            opened => opened.map(Some),
+        }
+    }
+
+    fn whole_path(&self) -> PathBuf {
+        self.below.iter().fold(self.path.clone(), |path, name| path.join(name))
     }
 }
 
@@ -247,6 +342,8 @@ mod tests {
     use nix::sys::stat::mkdirat;
 
     use super::*;
+    use crate::pod::spec::{RestartPolicy, Volume};
+    use crate::runtime::fixture;
 
     const MIB: u64 = 1 << 20;
 
@@ -350,7 +447,8 @@ mod tests {
     fn a_limit_is_exceeded_by_more_than_it_and_not_by_what_is_not_there() {
         let dir = tempfile::tempdir_in("/dev/shm").unwrap();
         let path = dir.path().join("volume");
-        let limited = Limited { name: "v".to_owned(), limit: MIB, path: path.clone() };
+        let place = Place { path: path.clone(), below: Vec::new() };
+        let limited = Limited { taker: Taker::Pod, limit: MIB, places: vec![place] };
         assert!(!limited.is_exceeded().unwrap());
         fs::create_dir(&path).unwrap();
         fs::write(path.join("file"), vec![1; 1 << 20]).unwrap();
@@ -361,5 +459,64 @@ mod tests {
         symlink("elsewhere", &path).unwrap();
         let error = limited.is_exceeded().unwrap_err().to_string();
         assert_eq!(error, format!("cannot measure the usage of {}", path.display()));
+    }
+
+    #[test]
+    fn volumes_come_first_then_the_pod_then_each_container() {
+        let layout = Layout::new("/root", "/run", "/log");
+        let mut pod = fixture::pod(RestartPolicy::Always, &["i"], &["a", "b"]);
+        let source = |size_limit| VolumeSource::EmptyDir { medium: Medium::Disk, size_limit };
+        pod.spec.volumes = [("v", Some(MIB)), ("w", None)]
+            .map(|(name, limit)| Volume { name: name.to_owned(), source: source(limit) })
+            .into();
+        // Each with the number of its places.
+        let told = |pod: &Pod| -> Vec<String> {
+            limited(pod, &layout).iter().map(|one| format!("{one}{}", one.places.len())).collect()
+        };
+        let volume = "Usage of EmptyDir volume \"v\" exceeds the limit \"1Mi\". 1";
+        assert_eq!(told(&pod), [volume]);
+        pod.spec.containers[0].resources.ephemeral_storage_limit = Some(2 * MIB);
+        pod.spec.containers[1].resources.ephemeral_storage_limit = Some(0);
+        pod.spec.init_containers[0].resources.ephemeral_storage_limit = Some(3 * MIB);
+        assert_eq!(
+            told(&pod),
+            [
+                volume,
+                "Pod ephemeral local storage usage exceeds the total limit of containers 3Mi. 8",
+                "Container i exceeded its local ephemeral storage limit \"3Mi\". 2",
+                "Container a exceeded its local ephemeral storage limit \"2Mi\". 2",
+            ]
+        );
+        let container = limited(&pod, &layout).pop().unwrap();
+        let paths: Vec<_> = container.places.iter().map(Place::whole_path).collect();
+        assert_eq!(
+            paths,
+            [layout.pod(&pod.uid).join("containers/a"), layout.pod_logs(&pod.key, &pod.uid).join("a")]
+        );
+    }
+
+    #[test]
+    fn what_lies_in_several_places_counts_together_and_no_link_leads_from_one_to_another() {
+        let dir = tempfile::tempdir_in("/dev/shm").unwrap();
+        for name in ["layers", "logs/pod/a", "elsewhere/a"] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let place = |path: &str, below: &[&str]| Place {
+            path: dir.path().join(path),
+            below: below.iter().map(|&name| name.to_owned()).collect(),
+        };
+        let places = vec![place("layers", &[]), place("logs", &["pod", "a"])];
+        let limited = Limited { taker: Taker::Container("a".to_owned()), limit: MIB, places };
+        fs::write(dir.path().join("layers/file"), vec![1; 1 << 20]).unwrap();
+        assert!(!limited.is_exceeded().unwrap());
+        fs::write(dir.path().join("logs/pod/a/0.log"), "x").unwrap();
+        assert!(limited.is_exceeded().unwrap());
+
+        fs::remove_dir_all(dir.path().join("logs/pod")).unwrap();
+        assert!(!limited.is_exceeded().unwrap());
+        fs::write(dir.path().join("elsewhere/a/0.log"), "x").unwrap();
+        symlink("../elsewhere", dir.path().join("logs/pod")).unwrap();
+        let error = limited.is_exceeded().unwrap_err().to_string();
+        assert!(error.ends_with("/logs/pod/a"), "{error}");
     }
 }

@@ -146,6 +146,47 @@ fn an_evicted_pod_is_a_failure_even_if_its_containers_end_well() {
 }
 
 #[test]
+fn a_container_that_fills_its_own_files_or_the_pods_beyond_its_limit_is_the_end_of_the_pod() {
+    world(|world| {
+        let limit = |limit: &str| json!({"limits": {"ephemeral-storage": limit}});
+        let filling = |name: &str, path: &str| {
+            let fill = format!("fill={path}:3");
+            let container = world.container(name, &["term=0", &fill, "wait"]).with("resources", limit("1Mi"));
+            let other = world.container(&format!("{name}-other"), &["term=0", "wait"]);
+            let volume = json!({"name": "v", "emptyDir": {}});
+            let other = other.with("resources", limit("1Mi"));
+            world.pod(name, [container.mount("v", "/v"), other]).volume(volume)
+        };
+        let fits = world.container("fits", &["term=0", "fill=/f:3", "wait"]).with("resources", limit("20Mi"));
+        let pods = [filling("own", "/f"), filling("shared", "/v/f"), world.pod("fits", [fits])];
+        let mut run = world.run_manifest(&world.write("three.json", &list(&pods)));
+        let total = "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ";
+        for pod in ["own", "shared"] {
+            run.expect(&format!("pod default/{pod}: Failed (Evicted): {total}"));
+            run.expect(&format!("pod default/{pod}: deleted"));
+        }
+        assert!(run.is_alive());
+        world.pid_of("fits");
+        run.stop();
+        assert_eq!(world.ledger().signals("own"), ["SIGTERM"]);
+    });
+}
+
+#[test]
+fn a_container_alone_may_be_over_its_limit_of_the_disk() {
+    world(|world| {
+        let limit = |limit: &str| json!({"limits": {"ephemeral-storage": limit}});
+        let container =
+            world.container("a", &["term=0", "fill=/f:3", "wait"]).with("resources", limit("1Mi"));
+        let roomy = world.container("b", &["term=0", "wait"]).with("resources", limit("1Gi"));
+        let ended = world.run(&world.pod("p", [container, roomy])).wait().code(1);
+        ended.printed(
+            "pod default/p: Failed (Evicted): Container a exceeded its local ephemeral storage limit \"1Mi\". ",
+        );
+    });
+}
+
+#[test]
 fn a_pod_that_was_evicted_by_an_agent_that_died_is_not_started_again_by_the_next() {
     world(|world| {
         let pod = filling(world, "full", 2);

@@ -72,7 +72,7 @@ pub(super) fn check(
         memory_request: get(&requests, "memory").map(Quantity::units),
         memory_limit: get(&limits, "memory").map(Quantity::units),
         ephemeral_storage_request: get(&requests, "ephemeral-storage").map(Quantity::units),
-        ephemeral_storage_limit: None,
+        ephemeral_storage_limit: get(&limits, "ephemeral-storage").map(Quantity::units),
         hugepage_limits: limits
             .iter()
             .filter_map(|(name, (quantity, _))| Some((page_size(name)?, quantity.units())))
@@ -87,11 +87,10 @@ fn amounts<'a>(
     path: &Path<'_>,
     document: &mut Document<'_, '_>,
 ) -> Amounts<'a> {
-    let is_limits = matches!(path.step(), crate::pod::path::Step::Field("limits"));
     let mut amounts = Amounts::new();
     for (name, resource::Quantity(text)) in list.into_iter().flatten() {
         let path = path.key(name);
-        let is_supported = is_supported(name, level, is_limits);
+        let is_supported = is_supported(name, level);
         match Quantity::parse(text) {
             Ok(quantity) if is_supported && !quantity.is_negative() && is_whole_pages(name, quantity) => {
                 amounts.insert(name.as_str(), (quantity, text.as_str()));
@@ -112,11 +111,10 @@ fn amounts<'a>(
     amounts
 }
 
-/// Disk space can be asked for, which is the scheduler's business; nothing limits it yet.
-fn is_supported(name: &str, level: Level, is_limit: bool) -> bool {
+fn is_supported(name: &str, level: Level) -> bool {
     match name {
         "cpu" | "memory" => true,
-        "ephemeral-storage" => level == Level::Container && !is_limit,
+        "ephemeral-storage" => level == Level::Container,
         _ => name.starts_with(HUGE_PAGES) && names::qualified_name(name).is_empty(),
     }
 }

@@ -206,8 +206,8 @@ fn every_supported_field_reaches_the_model() {
             memory_request: Some(64 << 20),
             memory_limit: Some(64 << 20),
             ephemeral_storage_request: Some(1 << 30),
+            ephemeral_storage_limit: Some(2 << 30),
             hugepage_limits: [(2 << 20, 4 << 20), (1 << 30, 1 << 30)].into(),
-            ..Resources::default()
         },
         security: Security {
             run_as_user: Some(0),
