@@ -12,6 +12,25 @@ const DEFAULT_CAPABILITIES: u64 = 0x8004_05fb;
 const NET_ADMIN: u64 = 1 << 12;
 const NET_BIND_SERVICE: u64 = 1 << 10;
 
+/// What is in the /dev of a container that has no devices of the host.
+pub(crate) const DEVICES: [&str; 15] = [
+    "fd",
+    "full",
+    "mqueue",
+    "null",
+    "ptmx",
+    "pts",
+    "random",
+    "shm",
+    "stderr",
+    "stdin",
+    "stdout",
+    "termination-log",
+    "tty",
+    "urandom",
+    "zero",
+];
+
 /// Runs one container to its end and returns its report.
 fn report(world: &World, container: Container) -> Value {
     let pod = world.pod("inside", [container]).restart_policy("Never");
@@ -127,23 +146,7 @@ fn dev_holds_what_a_container_needs_and_nothing_of_the_host() {
         );
         let list = world.answer("a", "list=/dev").unwrap();
         let found: BTreeSet<&str> = list.as_array().unwrap().iter().filter_map(Value::as_str).collect();
-        let expected = BTreeSet::from([
-            "fd",
-            "full",
-            "mqueue",
-            "null",
-            "ptmx",
-            "pts",
-            "random",
-            "shm",
-            "stderr",
-            "stdin",
-            "stdout",
-            "termination-log",
-            "tty",
-            "urandom",
-            "zero",
-        ]);
+        let expected = BTreeSet::from(DEVICES);
         let unexpected: Vec<_> =
             found.symmetric_difference(&expected).filter(|name| **name != "core").collect();
         assert!(unexpected.is_empty(), "{unexpected:?} in /dev: {found:?}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::isolation::DEVICES;
 use crate::world::{Container, Pod, Run, World, http_get, namespace, until, world};
 
 /// Ids of a pod.
@@ -294,24 +295,7 @@ fn privileged_is_so_over_the_pods_own_and_nothing_of_the_host() {
         let devices = world.answer("a", "list=/dev").unwrap();
         let mut devices: Vec<&str> = devices.as_array().unwrap().iter().filter_map(Value::as_str).collect();
         devices.sort_unstable();
-        let own = [
-            "fd",
-            "full",
-            "mqueue",
-            "null",
-            "ptmx",
-            "pts",
-            "random",
-            "shm",
-            "stderr",
-            "stdin",
-            "stdout",
-            "termination-log",
-            "tty",
-            "urandom",
-            "zero",
-        ];
-        assert_eq!(devices, own);
+        assert_eq!(devices, DEVICES);
         assert!(world.answer("a", "mount-tmpfs=/tmp").is_ok());
         assert_eq!(world.answer("a", "mknod=b:8:0:/tmp/sda").unwrap_err(), "EPERM");
         for path in ["/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper"] {
