@@ -488,6 +488,29 @@ fn killing_pause_ends_the_containers_and_a_new_sandbox_can_follow() {
 }
 
 #[test]
+fn a_start_that_loses_its_sandbox_on_the_way_was_killed_and_has_not_failed() {
+    let Some(world) = World::new("orphan") else { return };
+    let mut agent = world.connect(1);
+    // Pause is killed at another moment of the start each time.
+    for round in 0..60 {
+        let Ok(Reply::Sandbox { pid }) = agent.call(world.sandbox()) else { panic!("no sandbox") };
+        let id = format!("c{round}");
+        let asked = agent.ask(Call::StartContainer(world.container(&id, &["sleep", "1000"])));
+        std::thread::sleep(Duration::from_micros(250 * round));
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
+        match agent.reply(asked) {
+            Ok(reply) => {
+                assert_eq!(reply, Reply::Done);
+                assert_eq!(agent.end_of(&id), Ok((137, Some(libc::SIGKILL))), "round {round}");
+            }
+            // Too late for it to be begun at all.
+            Err(why) => assert!(why.starts_with("the sandbox "), "{why}"),
+        }
+    }
+    assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
+}
+
+#[test]
 fn containers_begin_anew_only_when_none_runs() {
     let Some(world) = World::new("anew") else { return };
     let mut agent = world.connect(1);

@@ -18,6 +18,7 @@ use crate::container::mounts;
 use crate::container::peers;
 use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
 use crate::logs::line::Stream;
+use crate::sys::process::Ended;
 
 impl Shim {
     pub(super) fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
@@ -80,14 +81,14 @@ impl Shim {
             Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
             Err(failure) => {
                 self.remove_group(&config.cgroups_path);
-                self.record(Event::ContainerStartFailed { container: attempt, failure: failure.into() })?;
+                self.start_failed(attempt, failure)?;
                 self.reply(caller, Ok(Reply::Done), Vec::new());
                 Ok(())
             }
         }
     }
 
-    pub(super) fn adopt(
+    fn adopt(
         &mut self,
         caller: Caller,
         attempt: Attempt,
@@ -186,22 +187,29 @@ impl Shim {
         // The count goes with the group.
         let starved = count_oom_kills(&self.cgroups, &container.group) > container.oom_kills;
         self.remove_group(&container.group);
-        let attempt = container.attempt;
-        self.record(match container.phase {
-            Phase::Failed(failure) => {
-                Event::ContainerStartFailed { container: attempt, failure: failure.into() }
-            }
-            _ => {
-                let exit = exit_of(ended, starved);
-                let message = message::of(container.message, &container.log, exit.code);
-                Event::ContainerExited { container: attempt, exit, message }
-            }
-        })?;
+        if let Phase::Failed(failure) = container.phase {
+            self.start_failed(container.attempt, failure)?;
+        } else {
+            let exit = exit_of(ended, starved);
+            let message = message::of(container.message, &container.log, exit.code);
+            self.record(Event::ContainerExited { container: container.attempt, exit, message })?;
+        }
         self.answer_start_callers(key);
         Ok(())
     }
 
-    pub(super) fn answer_start_callers(&mut self, key: u64) {
+    fn start_failed(&mut self, attempt: Attempt, failure: Failure) -> Result<(), Error> {
+        let has_sandbox = self.sandbox.as_ref().is_some_and(|sandbox| !sandbox.is_ending());
+        self.record(if has_sandbox {
+            Event::ContainerStartFailed { container: attempt, failure: failure.into() }
+        } else {
+            // There was nothing left to join. A moment later it would have been killed with all the others.
+            let exit = exit_of(Ended::Signaled(libc::SIGKILL), false);
+            Event::ContainerExited { container: attempt, exit, message: None }
+        })
+    }
+
+    fn answer_start_callers(&mut self, key: u64) {
         for (_, caller) in self.start_callers.extract_if(.., |(of, _)| *of == key).collect::<Vec<_>>() {
             self.reply(caller, Ok(Reply::Done), Vec::new());
         }

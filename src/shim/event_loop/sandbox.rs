@@ -87,7 +87,7 @@ impl Shim {
         Ok(())
     }
 
-    pub(super) fn answer_sandbox_callers(&mut self, failure: Option<&Failure>) {
+    fn answer_sandbox_callers(&mut self, failure: Option<&Failure>) {
         for caller in std::mem::take(&mut self.sandbox_callers) {
             let answer = match (failure, &self.sandbox) {
                 (Some(failure), _) => Err(failure.to_string()),
