@@ -16,6 +16,8 @@ pub mod config;
 
 pub mod agent;
 
+pub mod api;
+
 pub mod source;
 
 pub mod pod;
