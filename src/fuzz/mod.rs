@@ -13,13 +13,14 @@ mod protocol;
 mod quantity;
 mod reference;
 mod seccomp;
+mod spdy;
 mod user;
 
 /// Checks one property of a format, or several, with these bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name that its file and its corpus have.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("archive", archive::check),
     ("image", image::check),
     ("journal", journal::check),
@@ -29,6 +30,7 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("quantity", quantity::check),
     ("reference", reference::check),
     ("seccomp", seccomp::check),
+    ("spdy", spdy::check),
     ("user", user::check),
 ];
 

@@ -53,5 +53,6 @@ replayed! {
     any_quantity_is_exact_or_refused: "quantity",
     any_image_name_is_normal_or_refused: "reference",
     any_seccomp_profile_is_a_program_that_ends_or_refused: "seccomp",
+    any_client_of_spdy_is_understood_alike_however_it_is_cut_and_left_in_the_end: "spdy",
     any_user_is_one_identity_and_root_only_when_it_is_literally_asked_for: "user",
 }
