@@ -1,4 +1,12 @@
 //! The Kubernetes API of what this node owns. It knows Kubernetes types and HTTP, and never a shim, a cgroup or a container.
+//!
+//! A kind is a [`resource::Resource`]: names, defaults, rules, columns. What is done with objects is written once, generic over it.
 
 pub mod spdy;
+pub mod kinds;
+pub mod metadata;
+pub mod object;
+pub mod resource;
+pub mod status;
 pub mod streams;
+pub mod table;

@@ -37,6 +37,8 @@ pub use id::{ContainerName, PodKey, PodUid};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};
 
+pub(crate) use validate::names;
+
 /// Whether a container dies as a whole when one of its processes is killed for want of memory: `"true"` or `"false"`.
 pub const OOM_GROUP_ANNOTATION: &str = "mkubelet.dev/memory-oom-group";
 

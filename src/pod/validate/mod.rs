@@ -12,7 +12,7 @@ mod handler;
 mod identity;
 mod lifecycle;
 mod metadata;
-mod names;
+pub(crate) mod names;
 pub(super) mod objects;
 mod pod_resources;
 mod ports;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A label of RFC 1123, such as a container's name. What is wrong with it, if anything.
-pub(super) fn dns_label(text: &str) -> Vec<String> {
+pub(crate) fn dns_label(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 63, &mut wrong);
     if !is_label(text) {
@@ -18,7 +18,7 @@ pub(super) fn dns_label(text: &str) -> Vec<String> {
 }
 
 /// A subdomain of RFC 1123, such as a pod's name.
-pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
+pub(crate) fn dns_subdomain(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 253, &mut wrong);
     if !text.split('.').all(is_label) {
@@ -33,7 +33,7 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
 }
 
 /// A domain in which names are looked for: a DNS subdomain, whose labels may have underscores too.
-pub(super) fn search_domain(text: &str) -> Vec<String> {
+pub(crate) fn search_domain(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 253, &mut wrong);
     let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -55,7 +55,7 @@ pub(super) fn search_domain(text: &str) -> Vec<String> {
 }
 
 /// An IP address, not necessarily in its shortest form. What is wrong with it, if anything.
-pub(super) fn ip(text: &str) -> Option<&'static str> {
+pub(crate) fn ip(text: &str) -> Option<&'static str> {
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V6(address)) if address.to_ipv4_mapped().is_some() => {
             Some("must not be an IPv4-mapped IPv6 address")
@@ -76,7 +76,7 @@ fn is_ipv4_with_zeros(text: &str) -> bool {
 }
 
 /// The key of a label or an annotation, or the name of a resource: a name, or a DNS subdomain, a slash and a name.
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+pub(crate) fn qualified_name(text: &str) -> Vec<String> {
     const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
                         alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for \
                         validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -109,7 +109,7 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
 }
 
 /// The value of a label.
-pub(super) fn label_value(text: &str) -> Vec<String> {
+pub(crate) fn label_value(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 63, &mut wrong);
     if !is_word(text) {
@@ -124,7 +124,7 @@ pub(super) fn label_value(text: &str) -> Vec<String> {
 }
 
 /// A service name of RFC 6335, such as a port's.
-pub(super) fn port_name(text: &str) -> Vec<String> {
+pub(crate) fn port_name(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 15, &mut wrong);
     let mut check = |fine: bool, why: &str| {
@@ -144,7 +144,7 @@ pub(super) fn port_name(text: &str) -> Vec<String> {
 }
 
 /// A key of a ConfigMap or Secret, which becomes the name of a file.
-pub(super) fn config_key(text: &str) -> Vec<String> {
+pub(crate) fn config_key(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();
     limit(text, 253, &mut wrong);
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -164,7 +164,7 @@ pub(super) fn config_key(text: &str) -> Vec<String> {
 }
 
 /// An environment variable's name.
-pub(super) fn env_name(text: &str) -> Option<&'static str> {
+pub(crate) fn env_name(text: &str) -> Option<&'static str> {
     let fine = text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'=');
     (!fine).then_some(
         "a valid environment variable name must consist only of printable ASCII characters other than '='",
@@ -172,7 +172,7 @@ pub(super) fn env_name(text: &str) -> Option<&'static str> {
 }
 
 /// An HTTP header's name.
-pub(super) fn header_name(text: &str) -> Option<&'static str> {
+pub(crate) fn header_name(text: &str) -> Option<&'static str> {
     let fine = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     (!fine).then_some(
         "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for \
