@@ -15,6 +15,7 @@ mod effort;
 pub mod env;
 pub mod env_file;
 pub mod id;
+pub mod object;
 pub mod objects;
 mod path;
 mod probe;

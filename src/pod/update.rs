@@ -177,6 +177,11 @@ fn is_same_beside_cpu_and_memory(old: &Resources, new: &Resources) -> bool {
 pub struct Written(Value);
 
 impl Written {
+    /// Those of an object of the API.
+    pub fn of_object(fields: &Value) -> Self {
+        Self(fields.clone())
+    }
+
     /// Of these fields of the whole object.
     pub(super) fn new(fields: Value) -> Self {
         Self(fields)

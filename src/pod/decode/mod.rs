@@ -49,8 +49,7 @@ pub fn decode_allowing(bytes: &[u8], file: &str, sysctls: &Allowed) -> Result<Ma
             let mut names = HashSet::new();
             for tree in &documents {
                 let document = Document::new(tree, &mut report);
-                let mut reading = Reading { document, names: &mut names, sysctls, manifest: &mut manifest };
-                reading.object(tree, &Path::ROOT);
+                Reading::new(document, &mut names, sysctls, &mut manifest).object(tree, &Path::ROOT);
             }
         }
         Err(error) => {
@@ -107,14 +106,27 @@ struct Shell {
 }
 
 /// The reading of one document.
-struct Reading<'a, 'r, 'f> {
+pub(super) struct Reading<'a, 'r, 'f> {
     document: Document<'r, 'f>,
-    /// Kind, namespace and name of every object so far, in all documents.
-    names: &'a mut HashSet<(&'static str, String, String)>,
+    names: &'a mut Names,
     /// Kernel parameters that pods may set.
     sysctls: &'a Allowed,
     /// Where what is read goes.
-    manifest: &'a mut Manifest,
+    pub(super) manifest: &'a mut Manifest,
+}
+
+/// Kind, namespace and name of every object so far, in all documents.
+type Names = HashSet<(&'static str, String, String)>;
+
+impl<'a, 'r, 'f> Reading<'a, 'r, 'f> {
+    pub(super) fn new(
+        document: Document<'r, 'f>,
+        names: &'a mut Names,
+        sysctls: &'a Allowed,
+        manifest: &'a mut Manifest,
+    ) -> Self {
+        Self { document, names, sysctls, manifest }
+    }
 }
 
 impl Reading<'_, '_, '_> {
@@ -193,7 +205,7 @@ impl Reading<'_, '_, '_> {
         known
     }
 
-    fn pod(&mut self, node: &Node, path: &Path<'_>) -> Option<Pod> {
+    pub(super) fn pod(&mut self, node: &Node, path: &Path<'_>) -> Option<Pod> {
         let Whole { metadata, spec, .. } = typed::read(Some(node), path, &mut self.document);
         supported::check(node, path, &mut self.document);
         let (mut metadata, mut spec) = (metadata.unwrap_or_default(), spec.unwrap_or_default());

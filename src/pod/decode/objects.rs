@@ -41,7 +41,7 @@ struct Secret {
 }
 
 impl Reading<'_, '_, '_> {
-    pub(super) fn config_map(&mut self, node: &Node, path: &Path<'_>) {
+    pub(in crate::pod) fn config_map(&mut self, node: &Node, path: &Path<'_>) {
         let written: ConfigMap = typed::read(Some(node), path, &mut self.document);
         let mut metadata = written.metadata.unwrap_or_default();
         defaults::apply_namespace(&mut metadata);
@@ -52,7 +52,7 @@ impl Reading<'_, '_, '_> {
         self.manifest.objects.config_maps.extend(checked);
     }
 
-    pub(super) fn secret(&mut self, node: &Node, path: &Path<'_>) {
+    pub(in crate::pod) fn secret(&mut self, node: &Node, path: &Path<'_>) {
         let written: Secret = typed::read(Some(node), path, &mut self.document);
         let mut metadata = written.metadata.unwrap_or_default();
         defaults::apply_namespace(&mut metadata);

@@ -5,6 +5,7 @@
 mod json;
 mod parse;
 mod scalar;
+mod value;
 
 use super::path::{Path, Step};
 use super::problem::Position;
