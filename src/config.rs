@@ -96,6 +96,11 @@ impl Layout {
         self.attempt(uid, container, attempt).join("termination-log")
     }
 
+    /// The socket of the agent's API.
+    pub fn api_socket(&self) -> PathBuf {
+        self.run.join("api.sock")
+    }
+
     /// All pods' run directories.
     pub fn run_pods(&self) -> PathBuf {
         self.run.join("pods")

@@ -46,6 +46,10 @@ pub mod logs;
 
 pub mod status;
 
+pub mod events;
+
+pub mod cluster;
+
 pub mod usage;
 
 pub mod state;

@@ -1,7 +1,9 @@
 //! The command line: clap types, and one function per subcommand.
 
+mod client;
 mod console;
 mod events;
+mod get;
 mod image;
 mod print;
 mod run;
@@ -39,6 +41,8 @@ enum Command {
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),
+    /// Shows objects of the agent's API.
+    Get(get::Arguments),
     /// Shows what the containers that run use.
     Stats(stats::Arguments),
 }
@@ -174,9 +178,15 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root");
     match command {
         Command::Run(arguments) => run::run(&config, &arguments),
+        Command::Get(arguments) => wait(get::run(&config, arguments)).map(|()| ExitCode::SUCCESS),
         Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
         Command::Stats(arguments) => stats::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
     }
+}
+
+/// Runs a client of the agent's API to its end.
+fn wait(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(client)
 }
 
 /// Prints; a reader that went away has read enough.

@@ -21,6 +21,7 @@ mod path;
 mod probe;
 pub mod problem;
 pub mod quantity;
+pub mod references;
 mod report;
 pub mod resources;
 pub mod spec;

@@ -187,6 +187,11 @@ impl Written {
         Self(fields)
     }
 
+    /// `metadata` without the name, and `spec`, with all defaults.
+    pub fn fields(&self) -> &Value {
+        &self.0
+    }
+
     /// The paths of the fields that are another in `new`, in the manifest's order of names: `spec.containers[0].image`.
     pub fn changes(&self, new: &Self) -> Vec<String> {
         let mut paths = Vec::new();

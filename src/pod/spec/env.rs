@@ -76,7 +76,7 @@ pub struct EnvFrom {
 }
 
 /// Kinds of objects that a pod can refer to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum ObjectKind {
     ConfigMap,

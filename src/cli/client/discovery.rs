@@ -1,0 +1,129 @@
+//! Which types of objects the server has, and by which names people call them.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
+use kube::Client;
+
+/// A type of objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::cli) struct Type {
+    /// `v1`, or with its group: `apps/v1`.
+    pub(in crate::cli) version: String,
+    /// `pods`.
+    pub(in crate::cli) plural: String,
+    /// `pod`.
+    pub(in crate::cli) singular: String,
+    /// `Pod`.
+    pub(in crate::cli) kind: String,
+    /// Its objects are in namespaces.
+    pub(in crate::cli) namespaced: bool,
+    short: Vec<String>,
+}
+
+impl Type {
+    fn new(version: &str, resource: APIResource) -> Self {
+        let APIResource { name: plural, singular_name, kind, namespaced, short_names, .. } = resource;
+        let singular = if singular_name.is_empty() { kind.to_lowercase() } else { singular_name };
+        let short = short_names.unwrap_or_default();
+        Self { version: version.to_owned(), plural, singular, kind, namespaced, short }
+    }
+
+    /// The path of all its objects, or of those in a namespace.
+    pub(in crate::cli) fn path(&self, namespace: Option<&str>) -> String {
+        let root = if self.version.contains('/') { "apis" } else { "api" };
+        let within = namespace.filter(|_| self.namespaced).map(|name| format!("/namespaces/{name}"));
+        format!("/{root}/{}{}/{}", self.version, within.unwrap_or_default(), self.plural)
+    }
+
+    fn group(&self) -> &str {
+        self.version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Whether a person means this type: by plural, singular, kind or a short name, whatever its case, or with its group.
+    fn is_called(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let (name, group) =
+            name.split_once('.').map_or((name.as_str(), None), |(name, rest)| (name, Some(rest)));
+        let is_name = name == self.plural
+            || name == self.singular
+            || name == self.kind.to_lowercase()
+            || self.short.iter().any(|short| short == name);
+        // `pods.v1.` and `events.v1.events.k8s.io` name the version, too.
+        let is_group = |rest: &str| {
+            let (version, group) = rest.split_once('.').unwrap_or(("", rest));
+            rest == self.group() || (self.version.ends_with(version) && group == self.group())
+        };
+        is_name && group.is_none_or(is_group)
+    }
+}
+
+/// The types of a server.
+#[derive(Debug)]
+pub(in crate::cli) struct Types(Vec<Type>);
+
+impl Types {
+    /// Asks the server.
+    pub(in crate::cli) async fn of(client: &Client) -> Result<Self, kube::Error> {
+        let mut versions = client.list_core_api_versions().await?.versions;
+        let mut types = Vec::new();
+        for version in versions.drain(..) {
+            let list = client.list_core_api_resources(&version).await?.resources;
+            types.extend(list.into_iter().map(|resource| Type::new(&version, resource)));
+        }
+        for group in client.list_api_groups().await?.groups {
+            let preferred = group.preferred_version.or_else(|| group.versions.into_iter().next());
+            if let Some(version) = preferred {
+                let list = client.list_api_group_resources(&version.group_version).await?.resources;
+                types.extend(list.into_iter().map(|resource| Type::new(&version.group_version, resource)));
+            }
+        }
+        types.retain(|of| !of.plural.contains('/'));
+        Ok(Self(types))
+    }
+
+    /// The type that a person means.
+    pub(in crate::cli) fn find(&self, name: &str) -> anyhow::Result<&Type> {
+        let found = self.0.iter().find(|of| of.is_called(name));
+        found.ok_or_else(|| anyhow::anyhow!("the server doesn't have a resource type {name:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn types() -> Types {
+        let of = |version: &str, plural: &str, kind: &str, short: &[&str], namespaced| {
+            let short_names = Some(short.iter().map(|name| (*name).to_owned()).collect());
+            let (name, kind) = (plural.to_owned(), kind.to_owned());
+            Type::new(version, APIResource { name, kind, short_names, namespaced, ..APIResource::default() })
+        };
+        Types(vec![
+            of("v1", "pods", "Pod", &["po"], true),
+            of("v1", "events", "Event", &["ev"], true),
+            of("v1", "nodes", "Node", &["no"], false),
+            of("events.k8s.io/v1", "events", "Event", &["ev"], true),
+        ])
+    }
+
+    #[test]
+    fn a_type_is_found_by_every_name_that_it_has() {
+        let types = types();
+        for (name, path) in [
+            ("pods", "/api/v1/namespaces/n/pods"),
+            ("pod", "/api/v1/namespaces/n/pods"),
+            ("Pod", "/api/v1/namespaces/n/pods"),
+            ("PO", "/api/v1/namespaces/n/pods"),
+            ("pods.v1.", "/api/v1/namespaces/n/pods"),
+            ("nodes", "/api/v1/nodes"),
+            ("ev", "/api/v1/namespaces/n/events"),
+            ("events.events.k8s.io", "/apis/events.k8s.io/v1/namespaces/n/events"),
+            ("events.v1.events.k8s.io", "/apis/events.k8s.io/v1/namespaces/n/events"),
+        ] {
+            assert_eq!(types.find(name).unwrap().path(Some("n")), path, "{name}");
+        }
+        for name in ["", "podz", "pods.apps", "services"] {
+            let error = types.find(name).unwrap_err().to_string();
+            assert_eq!(error, format!("the server doesn't have a resource type {name:?}"));
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! `mkubelet get`: objects of the agent's API as a table, YAML, JSON or names.
+
+use clap::{Args, ValueEnum};
+use futures::{AsyncBufReadExt, StreamExt};
+use http::Request;
+use kube::Client;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::client::arguments::{self, Asked};
+use super::client::discovery::{Type, Types};
+use super::client::query::{self, Query as Parameters};
+use super::client::table::{self, Printer, Style, Table};
+use super::client::{NAMESPACE, connect, output, told};
+use super::{complain, say};
+use crate::config::Config;
+
+/// Objects that are asked for at a time.
+const CHUNK: u32 = 500;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Types, or a type and names, or TYPE/NAME: `pods`, `po,cm`, `pod web`, `pod/web cm/settings`.
+    #[arg(value_name = "TYPE [NAME]...", required = true)]
+    arguments: Vec<String>,
+    /// Namespace of the objects.
+    #[arg(short, long, default_value = NAMESPACE)]
+    namespace: String,
+    /// Objects of all namespaces.
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Only objects with these labels: `app=web,tier!=db`.
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    selector: Option<String>,
+    /// Only objects with these fields: `status.phase=Running`.
+    #[arg(long, value_name = "SELECTOR")]
+    field_selector: Option<String>,
+    /// How to print them.
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Then print every change, until interrupted.
+    #[arg(short, long)]
+    watch: bool,
+    /// A column with the labels.
+    #[arg(long)]
+    show_labels: bool,
+    /// No line with the names of the columns.
+    #[arg(long)]
+    no_headers: bool,
+    /// No error for names that there are none of.
+    #[arg(long)]
+    ignore_not_found: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Wide,
+    Yaml,
+    Json,
+    Name,
+}
+
+/// One request: all objects of a type, or one by name.
+struct Query<'a> {
+    of: &'a Type,
+    path: String,
+    name: Option<String>,
+}
+
+pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+    let asked = arguments::parse(&arguments.arguments).map_err(anyhow::Error::msg)?;
+    let client = connect(&config.layout.api_socket()).await?;
+    let types = Types::of(&client).await.map_err(told)?;
+    let queries = queries(&asked, &types, &arguments)?;
+    if arguments.watch {
+        let [query] = queries.as_slice() else {
+            anyhow::bail!("you may only specify a single resource type");
+        };
+        return watch(&client, query, &arguments).await;
+    }
+    match arguments.output {
+        None | Some(Format::Wide) => tables(&client, &queries, &arguments).await,
+        Some(format) => objects(&client, &queries, &arguments, format).await,
+    }
+}
+
+fn queries<'a>(asked: &Asked, types: &'a Types, arguments: &Arguments) -> anyhow::Result<Vec<Query<'a>>> {
+    let namespace = (!arguments.all_namespaces).then_some(arguments.namespace.as_str());
+    match asked {
+        Asked::All(names) => {
+            let of = |name: &String| {
+                let of = types.find(name)?;
+                Ok(Query { of, path: of.path(namespace), name: None })
+            };
+            names.iter().map(of).collect()
+        }
+        Asked::Named(_) if arguments.all_namespaces => {
+            anyhow::bail!("a resource cannot be retrieved by name across all namespaces")
+        }
+        Asked::Named(_) if arguments.selector.is_some() || arguments.field_selector.is_some() => {
+            anyhow::bail!("name cannot be provided when a selector is specified")
+        }
+        Asked::Named(pairs) => {
+            let of = |(kind, name): &(String, String)| {
+                let of = types.find(kind)?;
+                let path = format!("{}/{}", of.path(namespace), query::segment(name));
+                Ok(Query { of, path, name: Some(name.clone()) })
+            };
+            pairs.iter().map(of).collect()
+        }
+    }
+}
+
+/// The parameters of a list.
+fn selectors(arguments: &Arguments) -> Parameters {
+    let mut parameters = Parameters::default();
+    parameters.add_some("labelSelector", arguments.selector.as_deref());
+    parameters.add_some("fieldSelector", arguments.field_selector.as_deref());
+    parameters
+}
+
+/// Accept header of requests for whole objects.
+const JSON: &str = "application/json";
+
+fn request(path: &str, parameters: &Parameters, accept: &str) -> anyhow::Result<Request<Vec<u8>>> {
+    Ok(Request::get(parameters.below(path)).header(http::header::ACCEPT, accept).body(Vec::new())?)
+}
+
+/// Asks for one piece after another; `None` for a name that there is none of, where that is no error.
+async fn pieces<T: Piece>(
+    client: &Client,
+    query: &Query<'_>,
+    arguments: &Arguments,
+    accept: &str,
+) -> anyhow::Result<Vec<T>> {
+    let mut found = Vec::new();
+    let mut parameters = selectors(arguments);
+    if query.name.is_none() {
+        parameters.add("limit", &CHUNK.to_string());
+    }
+    let mut next = parameters.clone();
+    loop {
+        let piece: T = match client.request(request(&query.path, &next, accept)?).await {
+            Err(kube::Error::Api(status)) if status.code == 404 && arguments.ignore_not_found => break,
+            answer => answer.map_err(told)?,
+        };
+        let token = piece.next();
+        found.push(piece);
+        let Some(token) = token else { break };
+        next = parameters.clone();
+        next.add("continue", &token);
+    }
+    Ok(found)
+}
+
+/// An answer that may be a part of a list.
+trait Piece: for<'de> Deserialize<'de> {
+    /// Where the list goes on.
+    fn next(&self) -> Option<String>;
+}
+
+impl Piece for Table {
+    fn next(&self) -> Option<String> {
+        self.metadata.continue_.clone().filter(|token| !token.is_empty())
+    }
+}
+
+impl Piece for Value {
+    fn next(&self) -> Option<String> {
+        self["metadata"]["continue"].as_str().filter(|token| !token.is_empty()).map(str::to_owned)
+    }
+}
+
+fn style(arguments: &Arguments) -> Style {
+    Style {
+        wide: arguments.output == Some(Format::Wide),
+        with_namespace: arguments.all_namespaces,
+        show_labels: arguments.show_labels,
+        no_headers: arguments.no_headers,
+    }
+}
+
+async fn tables(client: &Client, queries: &[Query<'_>], arguments: &Arguments) -> anyhow::Result<()> {
+    let several_types = queries.iter().any(|query| query.of != queries[0].of);
+    let mut failed = Vec::new();
+    let mut printer: Option<(&Type, Printer)> = None;
+    let mut is_empty = true;
+    for query in queries {
+        let pieces: Vec<Table> = match pieces(client, query, arguments, table::ACCEPT).await {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                failed.push(error);
+                continue;
+            }
+        };
+        let mut style = style(arguments);
+        style.with_namespace &= query.of.namespaced;
+        let prefix = if several_types { format!("{}/", query.of.singular) } else { String::new() };
+        for piece in pieces.iter().filter(|piece| !piece.rows.is_empty()) {
+            let is_new = printer.as_ref().is_none_or(|(of, _)| *of != query.of);
+            if is_new && !is_empty {
+                say("\n")?;
+            }
+            let (_, printer) = match &mut printer {
+                Some(printer) if !is_new => printer,
+                printer => printer.insert((query.of, Printer::new(style))),
+            };
+            is_empty = false;
+            say(&printer.print(piece, &prefix))?;
+        }
+    }
+    if is_empty && failed.is_empty() && !arguments.ignore_not_found {
+        nothing(arguments, queries.iter().any(|query| query.of.namespaced));
+    }
+    all_found(failed)
+}
+
+fn nothing(arguments: &Arguments, namespaced: bool) {
+    let place = format!(" in {} namespace", arguments.namespace);
+    let place = if namespaced && !arguments.all_namespaces { place } else { String::new() };
+    complain(&format!("No resources found{place}."));
+}
+
+/// The first error, after the others were told.
+fn all_found(mut failed: Vec<anyhow::Error>) -> anyhow::Result<()> {
+    let Some(last) = failed.pop() else { return Ok(()) };
+    for error in failed {
+        complain(&format!("{error:#}"));
+    }
+    Err(last)
+}
+
+async fn objects(
+    client: &Client,
+    queries: &[Query<'_>],
+    arguments: &Arguments,
+    format: Format,
+) -> anyhow::Result<()> {
+    let mut found = Vec::new();
+    let mut failed = Vec::new();
+    for query in queries {
+        let pieces: Vec<Value> = match pieces(client, query, arguments, JSON).await {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                failed.push(error);
+                continue;
+            }
+        };
+        for mut piece in pieces {
+            match piece["items"].take() {
+                // Items of a list do not say what they are.
+                Value::Array(items) => {
+                    found.extend(items.into_iter().map(|item| (query.of, of_type(item, query.of))))
+                }
+                _ => {
+                    if let Some(fields) = piece.as_object_mut() {
+                        fields.remove("items");
+                    }
+                    found.push((query.of, piece));
+                }
+            }
+        }
+    }
+    if format == Format::Name {
+        let line = |(of, object): &(&Type, Value)| {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default();
+            format!("{}/{name}\n", of.singular)
+        };
+        say(&found.iter().map(line).collect::<String>())?;
+        return all_found(failed);
+    }
+    let is_single = matches!(queries, [Query { name: Some(_), .. }]);
+    let mut objects = found.into_iter().map(|(_, object)| object);
+    let shown = if is_single { objects.next() } else { Some(output::list(objects.collect())) };
+    if let Some(shown) = shown {
+        say(&if format == Format::Json { output::json(&shown)? } else { output::yaml(&shown)? })?;
+    }
+    all_found(failed)
+}
+
+fn of_type(mut object: Value, of: &Type) -> Value {
+    object["apiVersion"] = of.version.clone().into();
+    object["kind"] = of.kind.clone().into();
+    object
+}
+
+/// One event of a watch.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Value,
+}
+
+/// Prints what there is, and then every change.
+async fn watch(client: &Client, query: &Query<'_>, arguments: &Arguments) -> anyhow::Result<()> {
+    let is_table = matches!(arguments.output, None | Some(Format::Wide));
+    let mut parameters = selectors(arguments);
+    let mut path = query.path.as_str();
+    if let Some(name) = &query.name {
+        // A single object is watched by its name.
+        path = path.rsplit_once('/').map_or(path, |(list, _)| list);
+        let field = format!("metadata.name={name}");
+        parameters.add("fieldSelector", &field);
+    }
+    parameters.add("watch", "true");
+    let accept = if is_table { table::ACCEPT } else { JSON };
+    let mut printer = Printer::new(Style {
+        with_namespace: arguments.all_namespaces && query.of.namespaced,
+        ..style(arguments)
+    });
+    let mut lines = client.request_stream(request(path, &parameters, accept)?).await.map_err(told)?.lines();
+    while let Some(line) = lines.next().await {
+        let event: Event = serde_json::from_str(&line?)?;
+        match event.kind.as_str() {
+            "BOOKMARK" => {}
+            "ERROR" => {
+                let message = event.object["message"].as_str().unwrap_or("the watch failed");
+                anyhow::bail!("{message}");
+            }
+            _ if is_table => {
+                let table: Table = serde_json::from_value(event.object)?;
+                say(&printer.print(&table, ""))?;
+            }
+            _ => say(&one(&event.object, query.of, arguments.output)?)?,
+        }
+    }
+    Ok(())
+}
+
+fn one(object: &Value, of: &Type, format: Option<Format>) -> anyhow::Result<String> {
+    match format {
+        Some(Format::Name) => {
+            Ok(format!("{}/{}\n", of.singular, object["metadata"]["name"].as_str().unwrap_or_default()))
+        }
+        Some(Format::Json) => output::json(object),
+        _ => Ok(format!("---\n{}", output::yaml(object)?)),
+    }
+}

@@ -1,0 +1,178 @@
+//! Kubernetes Events: what happens to pods, in the kubelet's words. No I/O; `cluster::recorder` sends them.
+//!
+//! Reasons are those of the kubelet (`pkg/kubelet/events`): dashboards and people look for them.
+
+use crate::pod::{ContainerName, Pod};
+
+/// Something that happened to a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// Whether it is as it should be.
+    pub kind: Kind,
+    /// One word, such as `Started`.
+    pub reason: &'static str,
+    /// For people, one line.
+    pub message: String,
+    /// The field of the pod that it is about, such as `spec.containers{web}`; `None`: the pod.
+    pub field_path: Option<String>,
+}
+
+/// `type` of an Event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// As it should be.
+    Normal,
+    /// Somebody may want to know.
+    Warning,
+}
+
+impl Kind {
+    /// Kubernetes' word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Normal => "Normal",
+            Kind::Warning => "Warning",
+        }
+    }
+}
+
+impl Event {
+    fn of_pod(kind: Kind, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, reason, message: message.into(), field_path: None }
+    }
+
+    fn of(
+        pod: &Pod,
+        container: &ContainerName,
+        kind: Kind,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { field_path: Some(field_path(pod, container)), ..Self::of_pod(kind, reason, message) }
+    }
+
+    /// The container's image is there.
+    pub fn present(pod: &Pod, container: &ContainerName, image: &str) -> Self {
+        let message = format!("Container image {image:?} already present on machine");
+        Self::of(pod, container, Kind::Normal, "Pulled", message)
+    }
+
+    /// The container has been made.
+    pub fn created(pod: &Pod, container: &ContainerName) -> Self {
+        Self::of(pod, container, Kind::Normal, "Created", "Container created")
+    }
+
+    /// Its program runs.
+    pub fn started(pod: &Pod, container: &ContainerName) -> Self {
+        Self::of(pod, container, Kind::Normal, "Started", "Container started")
+    }
+
+    /// It could not be made or started.
+    pub fn failed(pod: &Pod, container: &ContainerName, why: &str) -> Self {
+        Self::of(pod, container, Kind::Warning, "Failed", format!("Error: {why}"))
+    }
+
+    /// It is not started again yet, for it has ended too often.
+    pub fn back_off(pod: &Pod, container: &ContainerName) -> Self {
+        let (name, uid) = (format!("{}_{}", pod.key.name, pod.key.namespace), &pod.uid);
+        let message = format!("Back-off restarting failed container {container} in pod {name}({uid})");
+        Self::of(pod, container, Kind::Warning, "BackOff", message)
+    }
+
+    /// It is asked to end because its pod is.
+    pub fn stopping(pod: &Pod, container: &ContainerName) -> Self {
+        Self::of(pod, container, Kind::Normal, "Killing", format!("Stopping container {container}"))
+    }
+
+    /// It is asked to end because a probe (`liveness`, `startup`) says so.
+    pub fn unhealthy_ends(pod: &Pod, container: &ContainerName, probe: &str) -> Self {
+        let message = format!("Container {container} failed {probe} probe, will be restarted");
+        Self::of(pod, container, Kind::Normal, "Killing", message)
+    }
+
+    /// A probe (`Liveness`, `Readiness`, `Startup`) has failed once.
+    pub fn probe_failed(pod: &Pod, container: &ContainerName, probe: &str, output: &str) -> Self {
+        Self::of(pod, container, Kind::Warning, "Unhealthy", format!("{probe} probe failed: {output}"))
+    }
+
+    /// Its postStart hook has failed. What the hook said may be secret.
+    pub fn post_start_failed(pod: &Pod, container: &ContainerName) -> Self {
+        Self::of(pod, container, Kind::Warning, "FailedPostStartHook", "PostStartHook failed")
+    }
+
+    /// Likewise its preStop hook.
+    pub fn pre_stop_failed(pod: &Pod, container: &ContainerName) -> Self {
+        Self::of(pod, container, Kind::Warning, "FailedPreStopHook", "PreStopHook failed")
+    }
+
+    /// The pod has no network or no namespaces yet.
+    pub fn sandbox_failed(why: &str) -> Self {
+        let message = format!("Failed to create pod sandbox: {why}");
+        Self::of_pod(Kind::Warning, "FailedCreatePodSandBox", message)
+    }
+
+    /// What held the pod's namespaces is gone.
+    pub fn sandbox_changed() -> Self {
+        let message = "Pod sandbox changed, it will be killed and re-created.";
+        Self::of_pod(Kind::Normal, "SandboxChanged", message)
+    }
+
+    /// The pod takes more than the node can give it.
+    pub fn evicted(message: &str) -> Self {
+        Self::of_pod(Kind::Warning, "Evicted", message)
+    }
+
+    /// The node cannot run the pod at all.
+    pub fn refused(why: &str) -> Self {
+        Self::of_pod(Kind::Warning, "FailedAdmission", why)
+    }
+}
+
+/// Where in the pod a container stands.
+fn field_path(pod: &Pod, container: &ContainerName) -> String {
+    let has = |containers: &[crate::pod::ContainerSpec]| containers.iter().any(|one| one.name == *container);
+    let list = match () {
+        () if has(&pod.spec.init_containers) => "initContainers",
+        () if has(&pod.spec.ephemeral_containers) => "ephemeralContainers",
+        () => "containers",
+    };
+    format!("spec.{list}{{{container}}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture::{name, pod};
+
+    #[test]
+    fn events_are_in_the_kubelets_words_and_name_their_container() {
+        let pod = pod(RestartPolicy::Always, &["i"], &["a"]);
+        let (i, a) = (name("i"), name("a"));
+        let back_off = format!("Back-off restarting failed container a in pod web_default({})", pod.uid);
+        for (event, expected) in [
+            (
+                Event::present(&pod, &i, "nginx:1"),
+                "spec.initContainers{i} Normal Pulled Container image \"nginx:1\" already present on machine",
+            ),
+            (Event::started(&pod, &a), "spec.containers{a} Normal Started Container started"),
+            (Event::back_off(&pod, &a), &format!("spec.containers{{a}} Warning BackOff {back_off}")),
+            (
+                Event::probe_failed(&pod, &a, "Liveness", "HTTP probe failed with statuscode: 500"),
+                "spec.containers{a} Warning Unhealthy Liveness probe failed: HTTP probe failed with statuscode: 500",
+            ),
+            (
+                Event::unhealthy_ends(&pod, &a, "liveness"),
+                "spec.containers{a} Normal Killing Container a failed liveness probe, will be restarted",
+            ),
+            (
+                Event::sandbox_failed("no address is free"),
+                " Warning FailedCreatePodSandBox Failed to create pod sandbox: no address is free",
+            ),
+        ] {
+            let path = event.field_path.as_deref().unwrap_or_default();
+            let text = format!("{path} {} {} {}", event.kind.as_str(), event.reason, event.message);
+            assert_eq!(text, expected);
+        }
+    }
+}
