@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "shim/attach.rs"]
+mod attach;
 #[path = "shim/exec.rs"]
 mod exec;
 #[path = "shim/terminal.rs"]
@@ -18,7 +20,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use mkubelet::cgroup::Cgroups;
-use mkubelet::container::spec::{ContainerConfig, PidNamespace, Process, Root, UserRequest};
+use mkubelet::container::spec::{ContainerConfig, PidNamespace, Process, Root, StandardInput, UserRequest};
 use mkubelet::container::user_namespace::IdRange;
 use mkubelet::shim::frame::{Decoder, encode};
 use mkubelet::shim::protocol::{
@@ -48,6 +50,8 @@ struct Agent {
     records: VecDeque<Record>,
     /// Ends of executed processes that came while something else was waited for, with the requests' numbers.
     exits: VecDeque<(u64, ExecExit)>,
+    /// Likewise of clients that were attached, and why.
+    detached: VecDeque<(u64, Option<String>)>,
     /// Descriptors that came, and that nobody has asked for yet.
     fds: Vec<OwnedFd>,
     next: u64,
@@ -104,9 +108,15 @@ impl World {
     fn connect(&self, from: u64) -> Agent {
         let socket = UnixStream::connect(self.directory.path().join("shim.sock")).unwrap();
         socket.set_read_timeout(Some(*HANG)).unwrap();
-        let (records, exits) = (VecDeque::new(), VecDeque::new());
-        let mut agent =
-            Agent { socket, decoder: Decoder::default(), records, exits, fds: Vec::new(), next: 0 };
+        let mut agent = Agent {
+            socket,
+            decoder: Decoder::default(),
+            records: VecDeque::new(),
+            exits: VecDeque::new(),
+            detached: VecDeque::new(),
+            fds: Vec::new(),
+            next: 0,
+        };
         let reply = agent.call(Call::Subscribe { version: VERSION, from });
         assert!(matches!(reply, Ok(Reply::Subscribed { version: VERSION, .. })), "{reply:?}");
         agent
@@ -136,7 +146,7 @@ impl World {
     /// What the container printed, without the CRI framing.
     fn output(&self, id: &str) -> String {
         self.log(id)
-            .lines()
+            .split_terminator('\n')
             .filter_map(|line| line.splitn(4, ' ').nth(3))
             .map(|text| format!("{text}\n"))
             .collect()
@@ -189,6 +199,8 @@ impl World {
             readonly_paths: words(&["/proc/sys"]),
             cgroups_path: self.group.join(id),
             resources: LinuxResources::default(),
+            stdin: StandardInput::Nothing,
+            terminal: false,
             process: Process {
                 args: words(args),
                 env: words(&["PATH=/bin"]),
@@ -240,6 +252,7 @@ impl Agent {
                 Message::Reply { id, .. } => panic!("a reply to {id}, which nobody waits for"),
                 Message::Record(record) => self.records.push_back(record),
                 Message::ExecExited { id, exit } => self.exits.push_back((id, exit)),
+                Message::AttachEnded { id, why } => self.detached.push_back((id, why)),
             }
         }
     }
@@ -252,6 +265,7 @@ impl Agent {
             match self.message() {
                 Message::Record(record) => return record,
                 Message::ExecExited { id, exit } => self.exits.push_back((id, exit)),
+                Message::AttachEnded { id, why } => self.detached.push_back((id, why)),
                 other => panic!("expected a record, got {other:?}"),
             }
         }

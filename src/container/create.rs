@@ -13,6 +13,7 @@ use super::init::{self, Inherited};
 use super::peers::MountNamespaces;
 use super::rootfs;
 use super::spec::{ContainerConfig, PidNamespace};
+use super::stdio::{self, Stdio};
 use super::user::Identity;
 use super::user_namespace::{IdRange, UserNamespace};
 use crate::cgroup::Cgroups;
@@ -31,10 +32,8 @@ pub struct Starting {
     pub identity: File,
     /// The ids of its user namespace, unless that is the host's.
     pub user_namespace: Option<IdRange>,
-    /// What the container writes.
-    pub stdout: PipeReader,
-    /// What the container complains about.
-    pub stderr: PipeReader,
+    /// What it reads and writes.
+    pub stdio: Stdio,
 }
 
 /// What one pod's containers share.
@@ -69,8 +68,7 @@ pub fn create(
     let cgroup = cgroups.join(&config.cgroups_path).map_err(failed)?;
     let cgroup_mounts = cgroups.container_mounts(&config.cgroups_path).map_err(failed)?;
 
-    let (stdout, child_stdout) = pipe().step(|| "pipe")?;
-    let (stderr, child_stderr) = pipe().step(|| "pipe")?;
+    let (stdio, child_stdio) = stdio::open(config)?;
     let (report, mut child_report) = pipe().step(|| "pipe")?;
     let identity: File = memfd_create("identity", MFdFlags::MFD_CLOEXEC).step(|| "memfd_create")?.into();
     let inherited = Inherited {
@@ -81,8 +79,7 @@ pub fn create(
         mount_namespaces: sandbox.mount_namespaces,
         user_namespace: sandbox.user_namespace,
         identity: identity.as_fd(),
-        stdout: child_stdout.as_fd(),
-        stderr: child_stderr.as_fd(),
+        stdio: &child_stdio,
     };
 
     let into = cgroup.into.as_ref().map(AsFd::as_fd);
@@ -100,7 +97,7 @@ pub fn create(
     };
     let child = child.step(|| "clone3")?;
     let user_namespace = sandbox.user_namespace.map(|namespace| namespace.ids);
-    Ok(Starting { child, oom_kills, report, identity, user_namespace, stdout, stderr })
+    Ok(Starting { child, oom_kills, report, identity, user_namespace, stdio })
 }
 
 /// Reads what the child had to say once its end of the pipe is closed: nothing when its program runs.

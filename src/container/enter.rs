@@ -23,10 +23,9 @@ use super::spec::{Process, TerminalSize};
 use super::terminal::{self, Terminal};
 use super::user::Identity;
 use super::user_namespace::{self, IdRange};
-use super::{apparmor, devices, limits, process, rootfs};
+use super::{apparmor, devices, limits, process, rootfs, stdio};
 use crate::cgroup::{Cgroups, Join};
 use crate::sys::clone::{Child, spawn_beside};
-use crate::sys::fd_passing;
 
 /// The container that is entered.
 #[derive(Debug, Clone, Copy)]
@@ -68,15 +67,8 @@ pub struct Starting {
     pub child: Child,
     /// At its end the program runs; a [`Failure`] before that says why it does not. See [`super::create::read_report`].
     pub report: PipeReader,
-    /// Brings the master of its terminal, if it has one. It is there once the program runs; see [`take_terminal`].
+    /// Brings the master of its terminal, if it has one. It is there once the program runs; see [`stdio::take_terminal`].
     pub terminal: Option<UnixStream>,
-}
-
-/// The master of the terminal of a process whose program runs.
-pub fn take_terminal(socket: &UnixStream) -> Result<OwnedFd, Failure> {
-    let mut fds = Vec::new();
-    fd_passing::receive(socket.as_fd(), &mut [0], &mut fds).step(|| "take the terminal over")?;
-    fds.pop().ok_or_else(|| Failure::new("take the terminal over", "the process ended before it had one"))
 }
 
 /// Clones a process into the container. It goes on by itself; nothing here waits.
@@ -89,22 +81,21 @@ pub fn start(
     process: &Process,
     target: Target<'_>,
     cgroups: &Cgroups,
-    stdio: &Stdio,
+    streams: &Stdio,
 ) -> Result<Starting, Failure> {
     let failed = |error: crate::cgroup::Error| Failure::new("open the cgroup", error.to_string());
     let cgroup = cgroups.join(target.group).map_err(failed)?;
     let (report, mut child_report) = pipe().step(|| "pipe")?;
-    let (terminal, child_terminal) = match stdio {
+    let (terminal, child_terminal) = match streams {
         Stdio::Streams(_) => (None, None),
         Stdio::Terminal(_) => {
-            let (socket, childs) = UnixStream::pair().step(|| "socketpair")?;
-            socket.set_nonblocking(true).step(|| "socketpair")?;
+            let (socket, childs) = stdio::terminal_channel()?;
             (Some(socket), Some(childs))
         }
     };
     let into = cgroup.into.as_ref().map(AsFd::as_fd);
     let child = spawn_beside(target.main, CloneFlags::empty(), into, || {
-        let Err(failure) = run(process, target, &cgroup, stdio, child_terminal.as_ref());
+        let Err(failure) = run(process, target, &cgroup, streams, child_terminal.as_ref());
         send_report(&mut child_report, &failure);
         1
     });
@@ -116,7 +107,7 @@ fn run(
     process: &Process,
     target: Target<'_>,
     cgroup: &Join,
-    stdio: &Stdio,
+    streams: &Stdio,
     terminal: Option<&UnixStream>,
 ) -> Result<Infallible, Failure> {
     cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
@@ -126,7 +117,7 @@ fn run(
     limits::set_rlimits(&process.rlimits)?;
     let on_exec = apparmor::change_on_exec(process)?;
     let null = devices::open_null(OFlag::O_RDWR)?;
-    let [stdin, stdout, stderr] = match stdio {
+    let [stdin, stdout, stderr] = match streams {
         Stdio::Streams(Streams { stdin, stdout, stderr }) => [stdin, stdout, stderr],
         // Until it can be opened.
         Stdio::Terminal(_) => [&None, &None, &None],
@@ -150,9 +141,9 @@ fn run(
 
     // The root came with the mount namespace.
     let root = Root::open("/").step(|| "open the container's root")?;
-    if let (Stdio::Terminal(size), Some(socket)) = (stdio, terminal) {
+    if let (Stdio::Terminal(size), Some(socket)) = (streams, terminal) {
         let Terminal { master, slave } = Terminal::open(&root, *size)?;
-        fd_passing::send(socket.as_fd(), b"t", &[master.as_fd()]).step(|| "hand the terminal over")?;
+        stdio::hand_terminal_over(socket, master.as_fd())?;
         terminal::control(slave.as_fd(), target.identity.uid)?;
     }
     let directory = process::working_directory(&root, process)?;

@@ -18,10 +18,11 @@ use pathrs::Root;
 
 use super::failure::{Failure, Reason, Step};
 use super::peers::MountNamespaces;
-use super::spec::{ContainerConfig, Process};
+use super::spec::{ContainerConfig, Process, TerminalSize};
+use super::terminal::{self, Terminal};
 use super::user::{self, Identity};
 use super::user_namespace::{self, UserNamespace};
-use super::{apparmor, devices, limits, mounts, process, rootfs};
+use super::{apparmor, devices, limits, mounts, process, rootfs, stdio};
 use crate::cgroup::{ContainerMounts, Join};
 use crate::sys::mount_api;
 
@@ -41,10 +42,8 @@ pub struct Inherited<'a> {
     pub user_namespace: Option<&'a UserNamespace>,
     /// An empty file that takes the [`Identity`], as JSON.
     pub identity: BorrowedFd<'a>,
-    /// Becomes standard output.
-    pub stdout: BorrowedFd<'a>,
-    /// Becomes standard error.
-    pub stderr: BorrowedFd<'a>,
+    /// What becomes its standard streams.
+    pub stdio: &'a stdio::Inherited,
 }
 
 /// Becomes the container's program; returns only when a step failed.
@@ -96,6 +95,16 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     limits::set_oom_score_adj(process.oom_score_adj)?;
     let null = null.map_or_else(|| devices::open_null(OFlag::O_RDONLY), Ok)?;
 
+    // While there is a handle of the root, and before whoever is inside has had a say in what is there.
+    let terminal = match inherited.stdio {
+        stdio::Inherited::Pipes { .. } => None,
+        stdio::Inherited::Terminal(socket) => {
+            let Terminal { master, slave } = Terminal::open(&root, TerminalSize::default())?;
+            stdio::hand_terminal_over(socket, master.as_fd())?;
+            Some(slave)
+        }
+    };
+
     // Last of the mounts' work: until here, mount points could still have to be made.
     if config.root.readonly {
         mount_api::set_attributes(root.as_fd(), mount_api::READ_ONLY, false)
@@ -104,7 +113,15 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     rootfs::enter(root.as_fd())?;
     drop(root);
 
-    process::standard_streams([null.as_fd(), inherited.stdout, inherited.stderr], owner)?;
+    match (inherited.stdio, terminal) {
+        (stdio::Inherited::Pipes { stdin, stdout, stderr }, _) => {
+            let stdin = stdin.as_ref().map_or(null.as_fd(), AsFd::as_fd);
+            process::standard_streams([stdin, stdout.as_fd(), stderr.as_fd()], owner)?;
+        }
+        (stdio::Inherited::Terminal(_), slave) => {
+            slave.iter().try_for_each(|slave| terminal::control(slave.as_fd(), owner.0.as_raw()))?;
+        }
+    }
     limits::set_rlimits(&process.rlimits)?;
 
     // As root still, since the user may not search all of the way to the directory.

@@ -22,6 +22,7 @@ pub mod process;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spec;
+pub mod stdio;
 pub mod sysctls;
 pub mod terminal;
 pub mod user;

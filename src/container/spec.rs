@@ -62,8 +62,27 @@ pub struct ContainerConfig {
     pub cgroups_path: PathBuf,
     /// Its limits.
     pub resources: LinuxResources,
+    /// What the program reads.
+    #[serde(default)]
+    pub stdin: StandardInput,
+    /// Its standard streams are a terminal of the container's own, which controls it.
+    #[serde(default)]
+    pub terminal: bool,
     /// The program.
     pub process: Process,
+}
+
+/// What a container's first process reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StandardInput {
+    /// Nothing: /dev/null, or a terminal on which nobody types.
+    #[default]
+    Nothing,
+    /// What anybody sends who attaches, as it comes. It never ends.
+    Open,
+    /// Likewise, until the first of them has ended what he sends. A terminal's does not end even then.
+    Once,
 }
 
 /// Where a container's last words come from.

@@ -234,6 +234,15 @@ pub struct ContainerSpec {
     /// How it may tell why it ended.
     #[serde(default)]
     pub termination_message: TerminationMessage,
+    /// It reads what is sent by whoever attaches.
+    #[serde(default)]
+    pub stdin: bool,
+    /// That ends with the first who attaches.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// It has a terminal.
+    #[serde(default)]
+    pub tty: bool,
 }
 
 /// `terminationMessagePath` and `terminationMessagePolicy`.
@@ -548,6 +557,9 @@ pub(crate) mod tests {
             target: None,
             lifecycle: Lifecycle::default(),
             termination_message: TerminationMessage::default(),
+            stdin: false,
+            stdin_once: false,
+            tty: false,
         }
     }
 }

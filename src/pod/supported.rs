@@ -108,9 +108,9 @@ const CONTAINER: &Table = &[
     ("terminationMessagePolicy", Any),
     ("volumeMounts", List(VOLUME_MOUNT)),
     ("workingDir", Any),
-    ("stdin", Only(&["false"])),
-    ("stdinOnce", Only(&["false"])),
-    ("tty", Only(&["false"])),
+    ("stdin", Any),
+    ("stdinOnce", Any),
+    ("tty", Any),
     ("volumeDevices", Empty),
 ];
 
@@ -138,9 +138,9 @@ const EPHEMERAL_CONTAINER: &Table = &[
     ("terminationMessagePolicy", Any),
     ("volumeMounts", List(VOLUME_MOUNT)),
     ("workingDir", Any),
-    ("stdin", Only(&["false"])),
-    ("stdinOnce", Only(&["false"])),
-    ("tty", Only(&["false"])),
+    ("stdin", Any),
+    ("stdinOnce", Any),
+    ("tty", Any),
     ("volumeDevices", Empty),
 ];
 

@@ -11,7 +11,9 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder
 
 use super::{host_name, resources};
 use crate::config::Layout;
-use crate::container::spec::{ContainerConfig, Process, Root, TerminationMessage, UserRequest};
+use crate::container::spec::{
+    ContainerConfig, Process, Root, StandardInput, TerminationMessage, UserRequest,
+};
 use crate::image::Image;
 use crate::pod::env::{self, Variables};
 use crate::pod::spec::{
@@ -170,6 +172,12 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         readonly_paths: READ_ONLY.map(str::to_owned).into_iter().filter(|_| is_masked).collect(),
         cgroups_path: start.pod_group.join(id),
         resources: resources::of_container(pod, spec, &node.resources)?,
+        stdin: match (spec.stdin, spec.stdin_once) {
+            (false, _) => StandardInput::Nothing,
+            (true, false) => StandardInput::Open,
+            (true, true) => StandardInput::Once,
+        },
+        terminal: spec.tty,
         process: process(start, node)?,
     })
 }
@@ -189,7 +197,7 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
 
     Ok(Process {
         args,
-        env: environment(&words(image.config.env()), &host_name::of_kernel(pod, node)?, start.env),
+        env: environment(spec, &words(image.config.env()), &host_name::of_kernel(pod, node)?, start.env),
         cwd,
         user: UserRequest {
             image_user: image.config.user().clone().unwrap_or_default(),
@@ -216,10 +224,14 @@ fn process(start: Start<'_>, node: &NodeFacts) -> Result<Process, Error> {
     })
 }
 
-/// The image's variables, then HOSTNAME, then the manifest's; a later one replaces an earlier one in its place.
-fn environment(image: &[String], hostname: &str, manifest: &Variables) -> Vec<String> {
+/// The image's variables, then HOSTNAME, then the manifest's; a later one replaces an earlier one in its place. TERM is for a terminal,
+/// as containerd has it.
+fn environment(spec: &ContainerSpec, image: &[String], hostname: &str, manifest: &Variables) -> Vec<String> {
     let mut variables = Variables::default();
     variables.set("PATH", DEFAULT_PATH);
+    if spec.tty {
+        variables.set("TERM", "xterm");
+    }
     let image = image.iter().filter_map(|variable| variable.split_once('='));
     for (name, value) in image.chain([("HOSTNAME", hostname)]).chain(manifest.iter()) {
         variables.set(name, value);

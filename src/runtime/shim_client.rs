@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::container::spec::TerminalSize;
 use crate::shim::frame::{self, Decoder, FrameError};
 use crate::shim::protocol::{
-    Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
+    AttachConfig, Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
 };
 use crate::sys::{fd_passing, terminal};
 
@@ -111,6 +111,13 @@ pub struct Executed {
     ended: oneshot::Receiver<ExecExit>,
 }
 
+impl Attached {
+    /// Waits until the client is attached no longer; tells why, if that was not the container's end or the client's wish.
+    pub async fn ended(&mut self) -> Result<Option<String>, Error> {
+        (&mut self.ended).await.map_err(|_| Error::Gone)
+    }
+}
+
 impl Executed {
     /// Gives its terminal's window another size, which the program in the foreground is told by SIGWINCH. Fine without one.
     pub fn resize(&self, size: TerminalSize) -> io::Result<()> {
@@ -125,6 +132,13 @@ impl Executed {
     }
 }
 
+/// A client that is attached to a container, until the connection ends.
+#[derive(Debug)]
+pub struct Attached {
+    request: u64,
+    ended: oneshot::Receiver<Option<String>>,
+}
+
 /// Who waits for which reply.
 #[derive(Debug, Default)]
 struct Callers {
@@ -133,6 +147,8 @@ struct Callers {
     waiting: Option<HashMap<u64, oneshot::Sender<Answer>>>,
     /// Who waits for the end of an exec, by the number of its request.
     execs: HashMap<u64, oneshot::Sender<ExecExit>>,
+    /// Who is attached, likewise.
+    attached: HashMap<u64, oneshot::Sender<Option<String>>>,
 }
 
 type Answer = (Result<Reply, String>, Option<OwnedFd>);
@@ -213,6 +229,31 @@ impl ShimClient {
         };
         self.callers().execs.remove(&id);
         Err(error)
+    }
+
+    /// Attaches a client to a container. `streams` are the ones that `config` announces, in its order: the shim's ends of pipes, which can be
+    /// closed once this has returned. What is printed from then on comes out of them.
+    pub async fn attach(&self, config: AttachConfig, streams: &[BorrowedFd<'_>]) -> Result<Attached, Error> {
+        if self.version < VERSION {
+            return Err(Error::TooOld(self.version));
+        }
+        let (answer, answered) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
+        let id = self.callers().add(answer).ok_or(Error::Gone)?;
+        self.callers().attached.insert(id, end);
+        let request = Request { id, call: Call::Attach(config) };
+        let error = match self.exchange(request, streams, answered).await {
+            Ok((Reply::Attached, _)) => return Ok(Attached { request: id, ended }),
+            Ok(_) => Error::Confused,
+            Err(error) => error,
+        };
+        self.callers().attached.remove(&id);
+        Err(error)
+    }
+
+    /// Tells that a client sends nothing more, or has left: all that it has sent is in its pipe.
+    pub async fn end_stdin(&self, attached: &Attached) -> Result<(), Error> {
+        self.tell(Call::EndStdin { attach: attached.request }).await
     }
 
     /// Likewise, where nothing but a yes is of interest.
@@ -318,6 +359,7 @@ impl Reader {
         let mut callers = lock(&self.callers);
         callers.waiting = None;
         callers.execs.clear();
+        callers.attached.clear();
     }
 
     /// Reads until the shim ends, or what it says makes no sense.
@@ -353,6 +395,11 @@ impl Reader {
             Message::ExecExited { id, exit } => {
                 if let Some(caller) = lock(&self.callers).execs.remove(&id) {
                     let _ = caller.send(exit);
+                }
+            }
+            Message::AttachEnded { id, why } => {
+                if let Some(caller) = lock(&self.callers).attached.remove(&id) {
+                    let _ = caller.send(why);
                 }
             }
             Message::Reply { id, result } => {

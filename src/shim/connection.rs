@@ -90,6 +90,7 @@ impl Connection {
         while let Some(request) = self.decoder.take::<Request>()? {
             let wanted = match &request.call {
                 Call::Exec(config) => config.streams.count(),
+                Call::Attach(config) => config.streams.count(),
                 _ => 0,
             };
             let fds = self.incoming.drain(..wanted.min(self.incoming.len())).collect();

@@ -1,18 +1,22 @@
 //! One container as its shim keeps it, from its clone until its end is written down.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::PipeReader;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::attach::Attached;
 use super::message::MessageFile;
 use super::output::{Log, Pipe};
 use super::poll::Token;
 use super::protocol::{Attempt, Exit, StartFailure};
+use super::stdin::Stdin;
 use crate::container::failure::Failure;
-use crate::container::spec::Process;
+use crate::container::spec::{Process, StandardInput};
 use crate::container::user::Identity;
 use crate::container::user_namespace::IdRange;
 use crate::logs::line::Stream;
@@ -47,8 +51,16 @@ pub struct Container {
     pub log: Log,
     /// What it may write its last words to.
     pub message: Option<MessageFile>,
-    /// Standard output and standard error, until they are closed.
+    /// Standard output and standard error, until they are closed; a terminal counts as standard output.
     pub outputs: Vec<Output>,
+    /// What it reads.
+    pub stdin_kind: StandardInput,
+    /// The other end of that, until it is closed.
+    pub stdin: Option<Stdin>,
+    /// Its terminal, the slave. Held open, so that the terminal does not end when the container closes it and opens it again.
+    pub terminal: Option<OwnedFd>,
+    /// Who is attached.
+    pub attached: HashMap<u64, Attached>,
 }
 
 /// A pipe that is still open.
@@ -73,6 +85,8 @@ pub enum Phase {
         token: Token,
         /// Who the program runs as, once it does.
         identity: File,
+        /// Brings its terminal, if it has one.
+        terminal: Option<UnixStream>,
     },
     /// The program runs, as this user; who it is stays unknown when it was killed on its way.
     Running(Option<Identity>),

@@ -4,6 +4,7 @@
 //!   agent ── Request ──> Wake::Agent ──┬─ CreateSandbox ──> pause::start ───────> PauseReport, PauseExit
 //!                                      ├─ StartContainer ─> container::create ──> StartReport, Output, Exit
 //!                                      ├─ Exec ───────────> container::enter ───> ExecReport, ExecTimeout, ExecExit
+//!                                      ├─ Attach ─────────> Typed, Stdin, ClientGone
 //!                                      ├─ Signal, Kill ───> pidfd, cgroup
 //!                                      ├─ MountTmpfs ─────> its root
 //!                                      ├─ Reset ──────────> journal
@@ -14,6 +15,7 @@
 //! An end is written to the journal before anybody hears of it, and nothing here waits: not for a start, not for an end, not
 //! for an agent. When the last connection closes the shim goes on; it ends by [`Call::Shutdown`] alone.
 
+mod attach;
 mod containers;
 mod execs;
 mod sandbox;
@@ -40,8 +42,8 @@ use crate::container::peers::MountNamespaces;
 use crate::logs::line::Stream;
 use crate::sys::process::{Ended, send_signal, try_wait};
 
-/// Connections at a time: an agent needs one.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections at a time: an agent needs one, and one more for each client that executes something or is attached.
+const MAX_CONNECTIONS: usize = 96;
 
 /// Read from a pipe or a socket at a time, bytes.
 const BUFFER: usize = 32 << 10;
@@ -63,6 +65,12 @@ enum Wake {
     Output(u64, Stream),
     /// A container's first process ended.
     Exit(u64),
+    /// A container's standard input has room again.
+    Stdin(u64),
+    /// A client of a container sent something, or will send nothing more.
+    Typed(u64, u64),
+    /// A client of a container closed what it hears by.
+    ClientGone(u64, u64),
     /// A process executed in a container reached its execve, or failed to.
     ExecReport(u64),
     /// Its time is over.
@@ -159,6 +167,9 @@ impl Shim {
                     Some(Wake::StartReport(key)) => self.start_reported(key)?,
                     Some(Wake::Output(key, stream)) => self.pump(key, stream)?,
                     Some(Wake::Exit(key)) => self.container_exited(key)?,
+                    Some(Wake::Stdin(key)) => self.stdin_writable(key)?,
+                    Some(Wake::Typed(key, client)) => self.typed(key, client)?,
+                    Some(Wake::ClientGone(key, client)) => self.client_gone(key, client)?,
                     Some(Wake::ExecReport(key)) => self.exec_reported(key)?,
                     Some(Wake::ExecTimeout(key)) => self.exec_timed_out(key)?,
                     Some(Wake::ExecExit(key)) => self.exec_exited(key)?,
@@ -251,6 +262,12 @@ impl Shim {
                 self.reply(caller, result, Vec::new());
             }
             Call::Exec(config) => self.exec(caller, &config, fds)?,
+            Call::Attach(config) => self.attach(caller, &config, fds)?,
+            Call::EndStdin { attach } => self.end_stdin(caller, attach)?,
+            Call::Resize { id, size } => {
+                let result = self.resize(&id, size);
+                self.reply(caller, result, Vec::new());
+            }
             Call::MountTmpfs(config) => match tmpfs::volume(&self.run_dir.join("volumes"), &config) {
                 Ok(root) => self.reply(caller, Ok(Reply::Tmpfs), vec![root]),
                 Err(failure) => self.reply(caller, Err(failure.to_string()), Vec::new()),
@@ -324,6 +341,9 @@ impl Shim {
         if let Some((connection, token)) = self.connections.remove(&key) {
             let _ = self.poll.remove(&connection, token);
             self.kill_execs_of(key);
+            if let Err(error) = self.detach_all_of(key) {
+                say(format_args!("detach clients: {}", chain(&error)));
+            }
         }
     }
 

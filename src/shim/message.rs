@@ -113,6 +113,7 @@ fn text(bytes: &[u8], max: usize) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::OwnedFd;
     use std::os::unix::fs::symlink;
 
     use jiff::Timestamp;
@@ -133,14 +134,14 @@ mod tests {
     fn log(dir: &Path, keep_tail: bool, output: &[&[u8]]) -> Log {
         let mut log = Log::open(&dir.join("0.log"), keep_tail).unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
-        let mut pipe = Pipe::new(reader, Stream::Stdout).unwrap();
+        let mut pipe = Pipe::new(File::from(OwnedFd::from(reader)), Stream::Stdout).unwrap();
         let mut buffer = [0; 4096];
         for piece in output {
             writer.write_all(piece).unwrap();
-            while pipe.pump(&mut log, &mut buffer) == Pumped::Some {}
+            while pipe.pump(&mut log, &mut buffer, |_| {}) == Pumped::Some {}
         }
         drop(writer);
-        pipe.drain(&mut log, &mut buffer);
+        pipe.drain(&mut log, &mut buffer, |_| {});
         log
     }
 

@@ -5,6 +5,7 @@
 //! cgroup, and keeps the binary that it was started with. Only the shim clones: it has a single thread, so its children may
 //! run ordinary code until execve.
 
+pub mod attach;
 pub mod connection;
 pub mod container;
 pub mod diagnostics;
@@ -18,6 +19,7 @@ pub mod output;
 pub mod poll;
 pub mod protocol;
 pub mod sandbox;
+pub mod stdin;
 pub mod tmpfs;
 pub mod tree;
 

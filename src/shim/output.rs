@@ -1,7 +1,7 @@
-//! A container's output: two pipes in, one log file out.
+//! A container's output: two pipes or a terminal in, one log file out.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -23,10 +23,10 @@ pub struct Log {
     failing: bool,
 }
 
-/// One of the two pipes.
+/// One of the two pipes, or the terminal.
 #[derive(Debug)]
 pub struct Pipe {
-    reader: PipeReader,
+    reader: File,
     encoder: Encoder,
 }
 
@@ -87,23 +87,25 @@ pub(super) fn open_regular(path: &Path, flags: OFlag) -> io::Result<File> {
 
 impl Pipe {
     /// Reads from `reader` without blocking.
-    pub fn new(reader: PipeReader, stream: Stream) -> io::Result<Self> {
+    pub fn new(reader: File, stream: Stream) -> io::Result<Self> {
         fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         Ok(Self { reader, encoder: Encoder::new(stream) })
     }
 
     /// The descriptor to watch.
-    pub fn reader(&self) -> &PipeReader {
+    pub fn reader(&self) -> &File {
         &self.reader
     }
 
-    /// Moves at most one buffer of output to the log, so that one container cannot keep the shim from the others.
-    pub fn pump(&mut self, log: &mut Log, buffer: &mut [u8]) -> Pumped {
+    /// Moves at most one buffer of output to the log, so that one container cannot keep the shim from the others. `hear` gets the
+    /// same bytes as they are.
+    pub fn pump(&mut self, log: &mut Log, buffer: &mut [u8], mut hear: impl FnMut(&[u8])) -> Pumped {
         match self.reader.read(buffer) {
             Ok(0) => Pumped::End,
             Ok(count) => {
                 self.encoder.push(&buffer[..count], Timestamp::now(), &mut log.lines);
                 log.write();
+                hear(&buffer[..count]);
                 Pumped::Some
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Pumped::Some,
@@ -114,10 +116,10 @@ impl Pipe {
 
     /// Takes what is left once the container has ended, and ends an unfinished line. Bounded by what a pipe holds: somebody
     /// else may have got hold of the other end, and goes on writing.
-    pub fn drain(&mut self, log: &mut Log, buffer: &mut [u8]) {
+    pub fn drain(&mut self, log: &mut Log, buffer: &mut [u8], mut hear: impl FnMut(&[u8])) {
         const PIPE_CAPACITY: usize = 1 << 20;
         for _ in 0..PIPE_CAPACITY.div_ceil(buffer.len()) {
-            if self.pump(log, buffer) != Pumped::Some {
+            if self.pump(log, buffer, &mut hear) != Pumped::Some {
                 break;
             }
         }

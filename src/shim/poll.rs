@@ -28,11 +28,12 @@ impl<W: Copy> Poll<W> {
 
     /// Reports `wake` whenever there is something to read, or the other end is closed.
     pub fn add(&mut self, fd: &impl AsFd, wake: W) -> io::Result<Token> {
-        let token = self.next;
-        self.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token))?;
-        self.wakes.insert(token, wake);
-        self.next += 1;
-        Ok(Token(token))
+        self.register(fd, EpollFlags::EPOLLIN, wake)
+    }
+
+    /// Reports `wake` whenever there is room to write, or nobody reads any more.
+    pub fn add_writable(&mut self, fd: &impl AsFd, wake: W) -> io::Result<Token> {
+        self.register(fd, EpollFlags::EPOLLOUT, wake)
     }
 
     /// Also reports when there is room to write, or stops to.
@@ -46,6 +47,14 @@ impl<W: Copy> Poll<W> {
     pub fn remove(&mut self, fd: &impl AsFd, token: Token) -> io::Result<()> {
         self.wakes.remove(&token.0);
         Ok(self.epoll.delete(fd)?)
+    }
+
+    fn register(&mut self, fd: &impl AsFd, flags: EpollFlags, wake: W) -> io::Result<Token> {
+        let token = self.next;
+        self.epoll.add(fd, EpollEvent::new(flags, token))?;
+        self.wakes.insert(token, wake);
+        self.next += 1;
+        Ok(Token(token))
     }
 
     /// Waits without limit. What was removed meanwhile is filtered out by [`Poll::wake_of`].

@@ -14,7 +14,7 @@ use crate::container::user_namespace::IdRange;
 /// and ends what they run, and asks them to start nothing.
 ///
 /// It rises with every field that a shim must not pass over.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// A longer body ends the connection, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
@@ -61,6 +61,22 @@ pub enum Call {
     /// identity, capabilities, limits. Answered with [`Reply::ExecStarted`] or [`Reply::ExecFailed`]; after the former comes
     /// one [`Message::ExecExited`]. It is not in the journal, and is killed when the connection ends that asked for it.
     Exec(Box<ExecConfig>),
+    /// Let a client hear what a container prints from now on, and type into its standard input, if it has one. Answered with
+    /// [`Reply::Attached`]; then comes one [`Message::AttachEnded`]. It ends with the connection that asked for it.
+    Attach(AttachConfig),
+    /// The client of an attach of this connection sends nothing more: all of it is in its pipe. Without this the end of the pipe is but a
+    /// client that may come back, by way of another agent. Done when it is attached no longer.
+    EndStdin {
+        /// The number of its request.
+        attach: u64,
+    },
+    /// Give a container's terminal a window of another size, which the program in the foreground is told by SIGWINCH.
+    Resize {
+        /// The container.
+        id: String,
+        /// The size.
+        size: TerminalSize,
+    },
     /// Mount a filesystem in memory for the pod, if it is not there yet. Answered with [`Reply::Tmpfs`] and its root as file
     /// descriptor. It goes with the shim.
     MountTmpfs(TmpfsConfig),
@@ -129,6 +145,17 @@ pub struct ExecConfig {
     pub terminal: Option<TerminalSize>,
 }
 
+/// A client at a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttachConfig {
+    /// The container.
+    pub id: String,
+    /// Which streams come along as file descriptors, in this order: one to read what the client sends, and ones to write to what it
+    /// hears. They are pipes. Of a container with a terminal all output is standard output.
+    pub streams: ExecStreams,
+}
+
 /// The standard streams that are given to a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecStreams {
@@ -167,6 +194,13 @@ pub enum Message {
         /// How.
         exit: ExecExit,
     },
+    /// A [`Call::Attach`] is over: its pipes are closed.
+    AttachEnded {
+        /// The request's number.
+        id: u64,
+        /// Why, in one line, if it was not the container's end or the client's wish.
+        why: Option<String>,
+    },
 }
 
 /// What came of a call.
@@ -201,6 +235,8 @@ pub enum Reply {
     },
     /// To `Exec`: the program could not be started.
     ExecFailed(StartFailure),
+    /// To `Attach`: all that is printed from now on is heard.
+    Attached,
 }
 
 /// One line of the journal.

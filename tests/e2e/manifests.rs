@@ -379,14 +379,14 @@ spec:
   containers:
   - name: a
     image: i
-    tty: true
+    volumeDevices: [{name: v, devicePath: /dev/x}]
     securityContext: {seLinuxOptions: {level: s0}}
 "#,
         problems: &[
             "5:3: spec.runtimeClassName: not supported by this version of mkubelet",
             "6:3: spec.readinessGates: not supported by this version of mkubelet",
             "9:5: spec.volumes[0].nfs: not supported by this version of mkubelet",
-            "13:5: spec.containers[0].tty: not supported by this version of mkubelet",
+            "13:5: spec.containers[0].volumeDevices: not supported by this version of mkubelet",
             "14:23: spec.containers[0].securityContext.seLinuxOptions: not supported by this version of mkubelet",
         ],
     },

@@ -42,6 +42,7 @@ impl Agent {
             }
             match self.message() {
                 Message::ExecExited { id, exit } => self.exits.push_back((id, exit)),
+                Message::AttachEnded { id, why } => self.detached.push_back((id, why)),
                 Message::Record(record) => self.records.push_back(record),
                 Message::Reply { id, .. } => panic!("a reply to {id}, which nobody waits for"),
             }

@@ -156,6 +156,9 @@ pub(super) fn check(
         target: None,
         lifecycle: lifecycle.unwrap_or_default(),
         termination_message: termination_message?,
+        stdin: container.stdin.unwrap_or_default(),
+        stdin_once: container.stdin_once.unwrap_or_default(),
+        tty: container.tty.unwrap_or_default(),
     })
 }
 

@@ -104,6 +104,8 @@ fn a_plain_container_is_told_in_full() {
                 "attemptDir": "/root/pods/uid-1/containers/a/2",
                 "readonly": false,
             },
+            "stdin": "nothing",
+            "terminal": false,
             "process": {
                 "user": {
                     "imageUser": "www",
@@ -194,6 +196,27 @@ fn the_manifest_wins_over_hostname_and_these_over_the_image() {
         oci_of(&pod, &image)["process"]["env"],
         json!(["PATH=/bin", "A=manifest", "B=image", "HOSTNAME=mine"])
     );
+}
+
+#[test]
+fn standard_input_and_a_terminal_are_told_with_its_kind() {
+    for (stdin, stdin_once, tty, told, env) in [
+        (false, false, false, "nothing", json!([format!("PATH={DEFAULT_PATH}"), "HOSTNAME=web"])),
+        (false, true, false, "nothing", json!([format!("PATH={DEFAULT_PATH}"), "HOSTNAME=web"])),
+        (true, false, true, "open", json!([format!("PATH={DEFAULT_PATH}"), "TERM=xterm", "HOSTNAME=web"])),
+        (true, true, false, "once", json!([format!("PATH={DEFAULT_PATH}"), "HOSTNAME=web"])),
+    ] {
+        let mut pod = a_pod();
+        let container = &mut pod.spec.containers[0];
+        (container.stdin, container.stdin_once, container.tty) = (stdin, stdin_once, tty);
+        let oci = oci_of(&pod, &image(json!({"Cmd": ["c"]})));
+        assert_eq!((&oci["stdin"], &oci["terminal"]), (&json!(told), &json!(tty)));
+        assert_eq!(oci["process"]["env"], env, "{told} {tty}");
+    }
+    let mut pod = a_pod();
+    pod.spec.containers[0].tty = true;
+    let oci = oci_of(&pod, &image(json!({"Cmd": ["c"], "Env": ["TERM=linux"]})));
+    assert_eq!(oci["process"]["env"][1], json!("TERM=linux"), "an image may know better");
 }
 
 #[test]

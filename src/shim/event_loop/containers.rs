@@ -1,9 +1,11 @@
 //! Containers in the loop: their start, their output and their end.
 
-use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+use super::super::attach::Lost;
 use super::super::connection::Caller;
 use super::super::container::{Container, Output, Phase, exit_of};
 use super::super::diagnostics::say;
@@ -11,14 +13,17 @@ use super::super::message::{self, MessageFile};
 use super::super::output::{Log, Pipe, Pumped};
 use super::super::protocol::{Attempt, Event, Reply, User};
 use super::super::sandbox::Phase as SandboxPhase;
+use super::super::stdin::Stdin;
 use super::{Error, Shim, Wake, count_oom_kills, reap};
 use crate::container::create::{self, read_identity, read_report};
 use crate::container::failure::{Failure, Step};
 use crate::container::mounts;
 use crate::container::peers;
-use crate::container::spec::{ContainerConfig, PidNamespace, TerminationMessage};
+use crate::container::spec::{ContainerConfig, PidNamespace, StandardInput, TerminationMessage};
+use crate::container::stdio::{Stdio, take_terminal};
 use crate::logs::line::Stream;
 use crate::sys::process::Ended;
+use crate::sys::terminal;
 
 impl Shim {
     pub(super) fn start_container(&mut self, caller: Caller, config: ContainerConfig) -> Result<(), Error> {
@@ -99,11 +104,16 @@ impl Shim {
     ) -> Result<(), Error> {
         let key = self.new_key();
         let mut outputs = Vec::with_capacity(2);
-        for (stream, reader) in [(Stream::Stdout, starting.stdout), (Stream::Stderr, starting.stderr)] {
-            let pipe = Pipe::new(reader, stream)?;
-            let token = self.poll.add(pipe.reader(), Wake::Output(key, stream))?;
-            outputs.push(Output { stream, pipe, token });
-        }
+        let (stdin, terminal) = match starting.stdio {
+            Stdio::Pipes { stdin, stdout, stderr } => {
+                for (stream, reader) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+                    outputs.push(self.output(key, stream, File::from(OwnedFd::from(reader)))?);
+                }
+                let stdin = stdin.map(|writer| Stdin::new(File::from(OwnedFd::from(writer)))).transpose()?;
+                (stdin, None)
+            }
+            Stdio::Terminal(socket) => (None, Some(socket)),
+        };
         let token = self.poll.add(&starting.report, Wake::StartReport(key))?;
         let exit = self.poll.add(&starting.child.pidfd, Wake::Exit(key))?;
         self.start_callers.push((key, caller));
@@ -119,21 +129,53 @@ impl Shim {
                 user_namespace: starting.user_namespace,
                 owns_pids,
                 stays: config.stays,
-                phase: Phase::Starting { report: starting.report, token, identity: starting.identity },
+                phase: Phase::Starting {
+                    report: starting.report,
+                    token,
+                    identity: starting.identity,
+                    terminal,
+                },
                 log,
                 message,
                 outputs,
+                stdin_kind: config.stdin,
+                stdin,
+                terminal: None,
+                attached: HashMap::new(),
             },
         );
         Ok(())
     }
 
+    fn output(&mut self, key: u64, stream: Stream, reader: File) -> Result<Output, Error> {
+        let pipe = Pipe::new(reader, stream)?;
+        let token = self.poll.add(pipe.reader(), Wake::Output(key, stream))?;
+        Ok(Output { stream, pipe, token })
+    }
+
+    /// Takes over the terminal of a container whose program runs.
+    fn take_over(&mut self, key: u64, master: OwnedFd) -> Result<(), Error> {
+        let slave = terminal::open_slave(master.as_fd())?;
+        let reader = File::from(master);
+        let writer = reader.try_clone()?;
+        let output = self.output(key, Stream::Stdout, reader)?;
+        let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
+        container.outputs.push(output);
+        container.terminal = Some(slave);
+        if container.stdin_kind != StandardInput::Nothing {
+            container.stdin = Some(Stdin::new(writer)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn start_reported(&mut self, key: u64) -> Result<(), Error> {
         let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
-        let Phase::Starting { report, token, identity } = &mut container.phase else {
+        let Phase::Starting { report, token, identity, terminal } = &mut container.phase else {
             return Ok(());
         };
         let result = read_report(report);
+        // It was sent before the program ran, unless the process was killed on its way.
+        let master = terminal.take().and_then(|socket| take_terminal(&socket).ok());
         self.poll.remove(report, *token)?;
         match result {
             Ok(()) => {
@@ -145,6 +187,9 @@ impl Shim {
                 });
                 container.phase = Phase::Running(identity);
                 let (attempt, pid) = (container.attempt.clone(), container.child.pid);
+                if let Some(master) = master {
+                    self.take_over(key, master)?;
+                }
                 self.record(Event::ContainerStarted { container: attempt, pid, user })?;
                 self.answer_start_callers(key);
             }
@@ -155,14 +200,15 @@ impl Shim {
 
     pub(super) fn pump(&mut self, key: u64, stream: Stream) -> Result<(), Error> {
         let Some(container) = self.containers.get_mut(&key) else { return Ok(()) };
-        let Container { outputs, log, .. } = container;
+        let Container { outputs, log, attached, .. } = container;
         let Some(index) = outputs.iter().position(|output| output.stream == stream) else { return Ok(()) };
-        if outputs[index].pipe.pump(log, &mut self.buffer) == Pumped::End {
+        let mut hear = |bytes: &[u8]| attached.values_mut().for_each(|client| client.hear(stream, bytes));
+        if outputs[index].pipe.pump(log, &mut self.buffer, &mut hear) == Pumped::End {
             let mut output = outputs.swap_remove(index);
-            output.pipe.drain(log, &mut self.buffer);
+            output.pipe.drain(log, &mut self.buffer, &mut hear);
             self.poll.remove(output.pipe.reader(), output.token)?;
         }
-        Ok(())
+        self.detach_lost(key)
     }
 
     pub(super) fn container_exited(&mut self, key: u64) -> Result<(), Error> {
@@ -180,8 +226,20 @@ impl Shim {
             say(text);
         }
         for output in &mut container.outputs {
-            output.pipe.drain(&mut container.log, &mut self.buffer);
+            let attached = &mut container.attached;
+            let hear =
+                |bytes: &[u8]| attached.values_mut().for_each(|client| client.hear(output.stream, bytes));
+            output.pipe.drain(&mut container.log, &mut self.buffer, hear);
             self.poll.remove(output.pipe.reader(), output.token)?;
+        }
+        if let Some(stdin) = &container.stdin
+            && let Some(token) = stdin.token
+        {
+            self.poll.remove(stdin.file(), token)?;
+        }
+        for attached in container.attached.into_values() {
+            let why = attached.lost.and_then(Lost::reason);
+            self.forget(attached, why)?;
         }
 
         // The count goes with the group.

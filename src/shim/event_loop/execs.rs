@@ -13,6 +13,7 @@ use super::{Error, Shim, Wake, reap};
 use crate::container::create::read_report;
 use crate::container::enter::{self, Stdio, Streams, Target};
 use crate::container::failure::Failure;
+use crate::container::stdio::take_terminal;
 
 /// At a time, in all containers of the pod: each costs the shim three descriptors.
 const MAX_EXECS: usize = 64;
@@ -99,7 +100,7 @@ impl Shim {
         self.poll.remove(report, *token)?;
         // It was sent before the program ran, unless the process was killed on its way.
         let socket = exec.terminal.take();
-        let take = || socket.map(|socket| enter::take_terminal(&socket)).transpose();
+        let take = || socket.map(|socket| take_terminal(&socket)).transpose();
         match result.and_then(|()| take()) {
             Ok(terminal) => {
                 exec.phase = Phase::Running;

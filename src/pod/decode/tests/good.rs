@@ -174,6 +174,9 @@ fn every_supported_field_reaches_the_model() {
         image_pull_policy: PullPolicy::Always,
         args: ["-g", "daemon off;"].map(str::to_owned).to_vec(),
         working_dir: Some("/srv".to_owned()),
+        stdin: true,
+        stdin_once: true,
+        tty: true,
         env: vec![
             variable("EMPTY", ""),
             variable("PORT", "80"),
