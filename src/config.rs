@@ -51,6 +51,11 @@ impl Layout {
         self.root.join("seccomp")
     }
 
+    /// The API's own certificate authority.
+    pub fn pki(&self) -> PathBuf {
+        self.root.join("pki")
+    }
+
     /// All pods' directories on disk.
     pub fn pods(&self) -> PathBuf {
         self.root.join("pods")
@@ -149,11 +154,6 @@ impl Layout {
     /// Mount point of a volume in memory, in the shim's mount namespace.
     pub fn tmpfs_volume(&self, uid: &PodUid, name: &str) -> PathBuf {
         self.run_pod(uid).join("volumes").join(name)
-    }
-
-    /// Locked by the one agent of this directory.
-    pub fn agent_lock(&self) -> PathBuf {
-        self.run.join("agent.lock")
     }
 
     /// Addresses in use: one file each.

@@ -2,12 +2,15 @@
 //!
 //! A kind is a [`resource::Resource`]: names, defaults, rules, columns. What is done with objects is written once, generic over it.
 
+pub mod auth;
 pub mod discovery;
 pub mod kinds;
 pub mod metadata;
 pub mod object;
+pub mod pki;
 pub mod resource;
 pub mod spdy;
 pub mod status;
 pub mod streams;
 pub mod table;
+pub mod tls;

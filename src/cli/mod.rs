@@ -1,11 +1,11 @@
 //! The command line: clap types, and one function per subcommand.
 
-mod agent;
 mod client;
 mod console;
 mod events;
 mod get;
 mod image;
+mod kubeconfig;
 mod print;
 mod run;
 mod stats;
@@ -39,10 +39,6 @@ enum Command {
     ///
     /// Ctrl-C ends them gracefully, a second Ctrl-C at once. The exit status is that of the first container that failed.
     Run(run::Arguments),
-    /// Runs the pods of a directory for as long as it has them; they outlive the agent.
-    ///
-    /// A manifest that is changed, removed or added takes effect at once. SIGTERM ends the agent and leaves its pods running.
-    Agent(agent::Arguments),
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),
@@ -50,6 +46,10 @@ enum Command {
     Get(get::Arguments),
     /// Shows what the containers that run use.
     Stats(stats::Arguments),
+    /// Prints what kubectl needs to drive this node.
+    ///
+    /// The client certificate in it is good for a year and may do everything: keep it as you keep a password.
+    Kubeconfig(kubeconfig::Arguments),
 }
 
 /// What every subcommand understands, before or after its name.
@@ -184,9 +184,11 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&config, &arguments),
         Command::Get(arguments) => wait(get::run(&config, arguments)).map(|()| ExitCode::SUCCESS),
-        Command::Agent(arguments) => agent::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
         Command::Stats(arguments) => stats::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
+        Command::Kubeconfig(arguments) => {
+            kubeconfig::run(&config, &arguments).and_then(|text| say(&text)).map(|()| ExitCode::SUCCESS)
+        }
     }
 }
 

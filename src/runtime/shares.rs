@@ -40,7 +40,7 @@ impl Shares {
 
 fn recorded(uid: &PodUid, layout: &Layout) -> Option<u64> {
     let record: PodRecord = store::read(&layout.pod_record(uid))?;
-    record.understood().ok().map(|record| resources::cpu_request(&record.pod))
+    record.into_pod().ok().map(|pod| resources::cpu_request(&pod))
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 mod world;
 
-mod agent;
 mod apparmor;
 mod crash;
 mod deadline;

@@ -161,10 +161,9 @@ fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
     false
 }
 
-/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the locks.
+/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the lock.
 fn files(world: &Path) -> Vec<String> {
-    const STAYS: [&str; 7] =
-        ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock", "run/agent.lock"];
+    const STAYS: [&str; 6] = ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock"];
     let mut found = Vec::new();
     for name in ["root", "run", "log", "root-b", "run-b", "log-b"] {
         walk(&world.join(name), &mut found);
