@@ -1,6 +1,6 @@
 //! Composition root: builds the rooms, wires the channels, owns start order and shutdown.
 //!
-//! Taking a pod on happens under a lock of the run directory, for all pods of a manifest together: each is either new, or
+//! Taking pods on happens under a lock of the run directory, for many of them together: each is either new, or
 //! the same as one that an earlier agent left, which goes on, or in the place of one that has become another since. Then each gets a worker.
 
 use std::collections::HashSet;
@@ -8,12 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::pod::objects::Objects;
-use crate::pod::{Pod, PodUid, update};
+use crate::pod::{Origin, Pod, PodUid, SourceKind, update};
 use crate::runtime::apparmor::AppArmor;
 use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
@@ -22,24 +23,30 @@ use crate::runtime::pod_runtime::PodRuntime;
 use crate::runtime::{Error, admit as node, reaper};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
-use crate::status::publish::{Publisher, Update};
-use crate::sync::event_loop::EventLoop;
+use crate::status::publish::{Change, Publisher, Update};
+use crate::sync::event_loop::{self, Candidate, EventLoop, Keeper, Refused};
 use crate::sync::worker::{Habits, Order, Worker};
+
+/// Tells a person a line.
+pub type Say = fn(&str);
 
 /// An agent that looks after the pods it is given, until they are gone.
 #[derive(Debug)]
 pub struct Agent {
     shared: Shared,
+    say: Say,
+    /// Of an agent that serves sources.
+    _only_one: Option<Ownership>,
 }
 
 /// What all pods have in common.
 #[derive(Debug, Clone)]
 struct Shared {
     host: Arc<Host>,
-    /// ConfigMaps and Secrets as they are now.
-    objects: watch::Receiver<Arc<Objects>>,
     /// Where what happens is told.
     updates: mpsc::UnboundedSender<Update>,
+    /// Pods are of somebody who waits for their end.
+    retire: bool,
 }
 
 /// A pod that this agent owns.
@@ -49,70 +56,125 @@ struct Admitted {
     /// As it is to go on, where its manifest was edited meanwhile.
     edited: Option<Pod>,
     ownership: Ownership,
-    /// A pod of another content that was there before, and must go first.
-    predecessor: Option<(Pod, Option<Ownership>)>,
+    /// Pods of another content that were there before, and must go first.
+    predecessors: Vec<(Pod, Option<Ownership>)>,
     /// The same pod was there before.
     resume: bool,
+    origin: Option<Arc<Origin>>,
+    /// ConfigMaps and Secrets as they are now.
+    objects: watch::Receiver<Arc<Objects>>,
 }
 
 impl Agent {
-    /// Finds out what the node is like. Pods refer to `objects`; what happens to them goes to `updates`.
-    pub fn new(
-        config: &Config,
-        objects: watch::Receiver<Arc<Objects>>,
-        updates: mpsc::UnboundedSender<Update>,
-    ) -> Result<Self, Error> {
+    /// Finds out what the node is like. What happens to pods goes to `updates`, what else a person should know to `say`.
+    pub fn new(config: &Config, updates: mpsc::UnboundedSender<Update>, say: Say) -> Result<Self, Error> {
         reaper::start()
             .map_err(|error| Error::chain(&error))
             .map_err(Error::in_step("become a subreaper"))?;
-        Ok(Self { shared: Shared { host: Arc::new(Host::new(config)?), objects, updates } })
+        let shared = Shared { host: Arc::new(Host::new(config)?), updates, retire: true };
+        Ok(Self { shared, say, _only_one: None })
     }
 
-    /// Takes all the pods on, or, if one of them cannot be, none. They run when the loop that is returned runs, and each
-    /// is removed when it is over.
-    pub async fn run(self, pods: Vec<Pod>) -> Result<EventLoop, Error> {
+    /// Takes all the pods on, or, if one of them cannot be, none; they refer to `objects`. They run when the loop that is returned
+    /// runs, and each is removed when it is over.
+    pub async fn run(
+        self,
+        pods: Vec<Pod>,
+        objects: watch::Receiver<Arc<Objects>>,
+    ) -> Result<EventLoop<Self>, Error> {
         let app_armor = AppArmor::of_host();
         for pod in &pods {
             let refused = |why| Error(format!("pod {}: {why}", pod.key));
             node::check(pod, &self.shared.host.facts, &app_armor).map_err(refused)?;
         }
         let host = Arc::clone(&self.shared.host);
-        let admitted = spawn_blocking(move || admit(&host, pods)).await.map_err(|e| Error::chain(&e))??;
-        let mut events = EventLoop::new();
-        for admitted in admitted {
-            let wanted = admitted.edited.as_ref().unwrap_or(&admitted.pod);
-            let (shared, pod) = (self.shared.clone(), Arc::new(wanted.clone()));
-            events.add(pod, |orders| look_after(shared, admitted, orders));
-        }
+        let admitted = spawn_blocking(move || admit_all(&host, pods, &objects)).await;
+        let admitted = admitted.map_err(|e| Error::chain(&e))??;
+        let admitted: Vec<_> = admitted.into_iter().map(|one| self.shared.looked_after(one)).collect();
+        let mut events = EventLoop::new(self);
+        admitted.into_iter().for_each(|one| events.add(one));
         Ok(events)
+    }
+
+    /// Runs what these sources want, and looks after what an earlier agent has left, once the loop that is returned runs. There
+    /// may be one such agent in a run directory.
+    pub fn keep(self, sources: &[SourceKind]) -> Result<EventLoop<Self>, Error> {
+        let layout = &self.shared.host.layout;
+        let only_one = Ownership::acquire(&layout.agent_lock()).map_err(|error| match error {
+            owner::Error::Owned { pid } => {
+                Error(format!("an agent of {} is already running, process {pid}", layout.run().display()))
+            }
+            error => Error::chain(&error),
+        })?;
+        let shared = Shared { retire: false, ..self.shared };
+        Ok(EventLoop::serving(Self { shared, say: self.say, _only_one: Some(only_one) }, sources))
+    }
+}
+
+impl Keeper for Agent {
+    async fn left(&self) -> Vec<event_loop::Left> {
+        let host = Arc::clone(&self.shared.host);
+        let left = spawn_blocking(move || unowned(&host)).await.map_err(|e| Error::chain(&e));
+        left.and_then(|left| left).unwrap_or_else(|error| {
+            self.say(&format!("find out what an earlier agent left: {error}"));
+            Vec::new()
+        })
+    }
+
+    async fn admit(&self, pods: Vec<Candidate>) -> Vec<Result<event_loop::Admitted, Refused>> {
+        let (host, count) = (Arc::clone(&self.shared.host), pods.len());
+        let answers = spawn_blocking(move || admit_each(&host, pods)).await;
+        let answers = answers.unwrap_or_else(|panic| {
+            let why = Refused { message: Error::chain(&panic).0, is_final: false };
+            (0..count).map(|_| Err(why.clone())).collect()
+        });
+        answers.into_iter().map(|answer| Ok(self.shared.looked_after(answer?))).collect()
+    }
+
+    fn refused(&self, candidate: &Candidate, why: &Refused) {
+        self.say(&why.message);
+        let status = PodStatus {
+            phase: Some(if why.is_final { "Failed" } else { "Pending" }.to_owned()),
+            reason: Some("UnexpectedAdmissionError".to_owned()),
+            message: Some(why.message.clone()),
+            ..PodStatus::default()
+        };
+        self.tell(candidate, Change::Status(Box::new(status)));
+    }
+
+    fn absent(&self, candidate: &Candidate) {
+        self.tell(candidate, Change::Deleted);
+    }
+
+    fn say(&self, line: &str) {
+        (self.say)(line);
+    }
+}
+
+impl Agent {
+    fn tell(&self, Candidate { pod, origin, .. }: &Candidate, change: Change) {
+        let update = Update { pod: Arc::clone(pod), origin: Some(Arc::clone(origin)), change };
+        // Nobody listening is no reason to stop.
+        let _ = self.shared.updates.send(update);
+    }
+}
+
+impl Shared {
+    fn looked_after(&self, admitted: Admitted) -> event_loop::Admitted {
+        let shared = self.clone();
+        let pod = Arc::new(admitted.edited.as_ref().unwrap_or(&admitted.pod).clone());
+        let look_after = Box::new(|orders| Box::pin(look_after(shared, admitted, orders)) as _);
+        event_loop::Admitted { pod, look_after }
     }
 }
 
 /// A pod's whole life with this agent: the end of what was in its place, then its own.
 async fn look_after(shared: Shared, admitted: Admitted, orders: watch::Receiver<Order>) -> Result<(), Error> {
-    let Admitted { pod, mut ownership, predecessor, resume, .. } = admitted;
-    if let Some((old, old_ownership)) = predecessor {
+    let Admitted { pod, mut ownership, predecessors, resume, origin, objects, .. } = admitted;
+    let life = Life { shared: &shared, origin: &origin, objects: &objects };
+    for (old, old_ownership) in predecessors {
         let is_same_uid = old.uid == pod.uid;
-        let (grace, old) = (old.spec.termination_grace_period, Arc::new(old));
-        // No more time than is left when the new pod is told to go, too.
-        let (order, old_orders) = watch::channel(Order::Terminate { grace });
-        let mut passing_on = orders.clone();
-        let pass_on = async {
-            while passing_on.changed().await.is_ok() {
-                let passed_on = passing_on.borrow_and_update().clone();
-                // What the new pod is to be like is not the old one's business.
-                if matches!(passed_on, Order::Terminate { .. }) {
-                    let _ = order.send(passed_on);
-                }
-            }
-            std::future::pending::<()>().await;
-        };
-        let habits = Habits { resume: true, retire: true };
-        let worker = worker(&shared, old, habits, old_orders);
-        tokio::select! {
-            ended = worker => ended.map_err(Error::in_step("end the pod that was there before"))?,
-            () = pass_on => {}
-        }
+        life.end_predecessor(old, orders.clone()).await?;
         drop(old_ownership);
         if is_same_uid {
             // It went with the old pod's run directory.
@@ -120,40 +182,72 @@ async fn look_after(shared: Shared, admitted: Admitted, orders: watch::Receiver<
                 Ownership::acquire(&shared.host.layout.owner_lock(&pod.uid)).map_err(|e| Error::chain(&e))?;
         }
     }
-    let habits = Habits { resume, retire: true };
-    let ended = worker(&shared, Arc::new(pod), habits, orders).await;
+    let ended = life.worker(Arc::new(pod), resume, orders).await;
     drop(ownership);
     ended
 }
 
-async fn worker(
-    Shared { host, objects, updates }: &Shared,
-    pod: Arc<Pod>,
-    habits: Habits,
-    orders: watch::Receiver<Order>,
-) -> Result<(), Error> {
-    let (sender, notices) = mpsc::unbounded_channel();
-    let runtime = Arc::new(PodRuntime::new(Arc::clone(&pod), Arc::clone(host), objects.clone(), sender));
-    let publisher = Publisher::new(Arc::clone(&pod), host.facts.address, updates.clone());
-    let beside = Arc::clone(&runtime);
-    let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
-    tokio::pin!(worker);
-    tokio::select! {
-        ended = &mut worker => ended,
-        // Objects change no more, and there is no volume to be measured any more.
-        ((), ()) = async { tokio::join!(beside.follow_objects(), beside.watch_usage()) } => worker.await,
+/// What the worker of a pod needs, and that of a pod that was in its place.
+struct Life<'a> {
+    shared: &'a Shared,
+    origin: &'a Option<Arc<Origin>>,
+    objects: &'a watch::Receiver<Arc<Objects>>,
+}
+
+impl Life<'_> {
+    async fn end_predecessor(&self, old: Pod, mut orders: watch::Receiver<Order>) -> Result<(), Error> {
+        let (grace, old) = (old.spec.termination_grace_period, Arc::new(old));
+        // No more time than is left when the new pod is told to go, too.
+        let (order, old_orders) = watch::channel(Order::Terminate { grace });
+        let pass_on = async {
+            while orders.changed().await.is_ok() {
+                let passed_on = orders.borrow_and_update().clone();
+                // What the new pod is to be like is not the old one's business.
+                if matches!(passed_on, Order::Terminate { .. }) {
+                    let _ = order.send(passed_on);
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = self.worker(old, true, old_orders) => {
+                ended.map_err(Error::in_step("end the pod that was there before"))
+            }
+            () = pass_on => Ok(()),
+        }
+    }
+
+    async fn worker(&self, pod: Arc<Pod>, resume: bool, orders: watch::Receiver<Order>) -> Result<(), Error> {
+        let Shared { host, updates, retire } = self.shared;
+        let (sender, notices) = mpsc::unbounded_channel();
+        let runtime = PodRuntime::new(Arc::clone(&pod), Arc::clone(host), self.objects.clone(), sender);
+        let runtime = Arc::new(runtime.with_origin(self.origin.clone()));
+        let publisher = Publisher::new(Arc::clone(&pod), host.facts.address, updates.clone());
+        let publisher = publisher.with_origin(self.origin.clone());
+        let (beside, habits) = (Arc::clone(&runtime), Habits { resume, retire: *retire });
+        let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
+        tokio::pin!(worker);
+        tokio::select! {
+            ended = &mut worker => ended,
+            // Objects change no more, and there is no volume to be measured any more.
+            ((), ()) = async { tokio::join!(beside.follow_objects(), beside.watch_usage()) } => worker.await,
+        }
     }
 }
 
-/// Takes pods on. Blocks.
-fn admit(host: &Host, pods: Vec<Pod>) -> Result<Vec<Admitted>, Error> {
+/// Takes all pods on or none. Blocks.
+fn admit_all(
+    host: &Host,
+    pods: Vec<Pod>,
+    objects: &watch::Receiver<Arc<Objects>>,
+) -> Result<Vec<Admitted>, Error> {
     let _admission = host.admission()?;
     let left = left_behind(host)?;
     let mut admitted: Vec<Admitted> = Vec::new();
     let mut keys = HashSet::new();
     for pod in pods {
         let one = if keys.insert(pod.key.clone()) {
-            admit_one(host, &left, pod)
+            admit_one(host, &left, pod, None, objects.clone())
         } else {
             Err(Error(format!("pod {} is there twice", pod.key)))
         };
@@ -170,20 +264,46 @@ fn admit(host: &Host, pods: Vec<Pod>) -> Result<Vec<Admitted>, Error> {
     Ok(admitted)
 }
 
-fn admit_one(host: &Host, left: &[Left], pod: Pod) -> Result<Admitted, Error> {
-    let of_same_uid = left.iter().find(|one| one.uid == pod.uid);
-    let of_same_key = left.iter().find(|one| one.pod.as_ref().is_some_and(|old| old.key == pod.key));
+/// Takes pods on, each by itself. Blocks.
+fn admit_each(host: &Host, candidates: Vec<Candidate>) -> Vec<Result<Admitted, Refused>> {
+    let not_now = |error: Error| Refused { message: error.0, is_final: false };
+    let begun = host.admission().and_then(|admission| Ok((admission, left_behind(host)?)));
+    let app_armor = AppArmor::of_host();
+    let admit = |Candidate { pod, origin, objects }| {
+        let refused = |why| Refused { message: format!("pod {}: {why}", pod.key), is_final: true };
+        node::check(&pod, &host.facts, &app_armor).map_err(refused)?;
+        let (_, left) = begun.as_ref().map_err(|error| not_now(error.clone()))?;
+        admit_one(host, left, Pod::clone(&pod), Some(origin), objects).map_err(not_now)
+    };
+    candidates.into_iter().map(admit).collect()
+}
+
+fn admit_one(
+    host: &Host,
+    left: &[Left],
+    pod: Pod,
+    origin: Option<Arc<Origin>>,
+    objects: watch::Receiver<Arc<Objects>>,
+) -> Result<Admitted, Error> {
     let own = |uid: &PodUid| match Ownership::acquire(&host.layout.owner_lock(uid)) {
         Err(error @ owner::Error::Owned { .. }) => {
             Err(Error(format!("pod {} is already running, {error}", pod.key)))
         }
         owned => owned.map_err(|e| Error::chain(&e)),
     };
-    if let Some(old) = of_same_key.and_then(|one| one.pod.as_ref())
-        && let Ok(edited) = update::updated(old, &pod)
-    {
+    let of_same_key = || left.iter().filter_map(|one| one.pod.as_ref()).filter(|old| old.key == pod.key);
+    // That of the same uid above all: there are two while one takes the other's place.
+    let goes_on = |old: &&Pod| update::updated(old, &pod).is_ok();
+    let same = of_same_key().filter(|old| old.uid == pod.uid).chain(of_same_key()).find(goes_on);
+    let others = |uid: &PodUid| {
+        let others = of_same_key().filter(|old| old.uid != *uid);
+        others.map(|old| Ok((old.clone(), Some(own(&old.uid)?)))).collect::<Result<Vec<_>, Error>>()
+    };
+    if let Some(old) = same {
+        let edited = update::updated(old, &pod).unwrap_or_default();
         let ownership = own(&old.uid)?;
-        return Ok(Admitted { pod: old.clone(), edited, ownership, predecessor: None, resume: true });
+        let (predecessors, pod) = (others(&old.uid)?, old.clone());
+        return Ok(Admitted { pod, edited, ownership, predecessors, resume: true, origin, objects });
     }
     if !pod.spec.ephemeral_containers.is_empty() {
         // They are added to a pod that runs.
@@ -191,31 +311,30 @@ fn admit_one(host: &Host, left: &[Left], pod: Pod) -> Result<Admitted, Error> {
         return Err(Error(format!("pod {}: {why}", pod.key)));
     }
     let ownership = own(&pod.uid)?;
-    let mut predecessor = None;
-    match of_same_uid.map(|one| one.pod.as_ref()) {
-        None => {}
-        Some(Some(old)) => predecessor = Some((old.clone(), None)),
-        // Nobody knows what it was.
-        Some(None) => clear(host, &pod.uid)?,
-    }
-    if let Some(old) = of_same_key.filter(|old| old.uid != pod.uid).and_then(|one| one.pod.clone()) {
-        let old_ownership = own(&old.uid).inspect_err(|_| {
-            let _ = remove_tree(&host.layout.run_pod(&pod.uid));
-        })?;
-        predecessor = Some((old, Some(old_ownership)));
-    }
-    let is_place_free = predecessor.as_ref().is_none_or(|(old, _)| old.uid != pod.uid);
-    if is_place_free {
+    let mut predecessors = others(&pod.uid).inspect_err(|_| {
+        let _ = remove_tree(&host.layout.run_pod(&pod.uid));
+    })?;
+    match left.iter().find(|one| one.uid == pod.uid).map(|one| one.pod.as_ref()) {
         // From now on other agents find it by its name.
-        write_record(&PodRecord::new(pod.clone()), host, Survive::Crash)?;
+        None => write_new(&pod, origin.as_deref(), host)?,
+        // Nobody knows what it was.
+        Some(None) => {
+            clear(host, &pod.uid)?;
+            write_new(&pod, origin.as_deref(), host)?;
+        }
+        Some(Some(old)) => predecessors.push((old.clone(), None)),
     }
-    Ok(Admitted { pod, edited: None, ownership, predecessor, resume: false })
+    Ok(Admitted { pod, edited: None, ownership, predecessors, resume: false, origin, objects })
+}
+
+fn write_new(pod: &Pod, origin: Option<&Origin>, host: &Host) -> Result<(), Error> {
+    write_record(&PodRecord::new(pod.clone()).with_origin(origin.cloned()), host, Survive::Crash)
 }
 
 /// Undoes the admission of a new pod, of which there is nothing yet but its record and its lock.
 fn take_back(host: &Host, admitted: &Admitted) {
-    let Admitted { pod, predecessor, .. } = admitted;
-    if predecessor.as_ref().is_none_or(|(old, _)| old.uid != pod.uid) {
+    let Admitted { pod, predecessors, .. } = admitted;
+    if predecessors.iter().all(|(old, _)| old.uid != pod.uid) {
         // Should that fail, the next admission clears it away.
         let _ = remove_tree(&host.layout.pod(&pod.uid)).and(remove_tree(&host.layout.run_pod(&pod.uid)));
     }
@@ -226,6 +345,23 @@ struct Left {
     uid: PodUid,
     /// `None`: its record is gone, or cannot be understood.
     pod: Option<Pod>,
+    /// Which source of an agent wanted it, if one did.
+    origin: Option<Origin>,
+}
+
+/// What agents that served sources have left, and nobody looks after. Blocks.
+fn unowned(host: &Host) -> Result<Vec<event_loop::Left>, Error> {
+    let _admission = host.admission()?;
+    let mut unowned = Vec::new();
+    for Left { uid, pod, origin } in left_behind(host)? {
+        if let (Some(pod), Some(origin)) = (pod, origin)
+            && Ownership::acquire(&host.layout.owner_lock(&uid)).is_ok()
+        {
+            let runs = host.layout.journal(&uid).exists();
+            unowned.push(event_loop::Left { pod: Arc::new(pod), origin: Arc::new(origin), runs });
+        }
+    }
+    Ok(unowned)
 }
 
 /// All pods that are there. The remains of those whose agent died between two steps, so that nobody knows what they were,
@@ -238,23 +374,23 @@ fn left_behind(host: &Host) -> Result<Vec<Left>, Error> {
     }
     let mut left = Vec::new();
     for uid in uids {
-        let pod = read_record(&layout.pod_record(&uid)).filter(|pod| pod.uid == uid);
-        if pod.is_some() {
-            left.push(Left { uid, pod });
+        let record = read_record(&layout.pod_record(&uid)).filter(|record| record.pod.uid == uid);
+        if let Some(PodRecord { pod, origin, .. }) = record {
+            left.push(Left { uid, pod: Some(pod), origin });
         } else if let Ok(_owned) = Ownership::acquire(&layout.owner_lock(&uid)) {
             clear(host, &uid)?;
             remove_tree(&layout.run_pod(&uid))?;
         } else {
-            left.push(Left { uid, pod: None });
+            left.push(Left { uid, pod: None, origin: None });
         }
     }
     Ok(left)
 }
 
-fn read_record(path: &Path) -> Option<Pod> {
+fn read_record(path: &Path) -> Option<PodRecord> {
     let record: PodRecord = store::read(path)?;
-    match record.into_pod() {
-        Ok(pod) => Some(pod),
+    match record.understood() {
+        Ok(record) => Some(record),
         Err(error) => {
             store::quarantine(path, &error.to_string());
             None

@@ -156,6 +156,11 @@ impl Layout {
         self.run_pod(uid).join("volumes").join(name)
     }
 
+    /// Locked by the one agent of this directory.
+    pub fn agent_lock(&self) -> PathBuf {
+        self.run.join("agent.lock")
+    }
+
     /// Addresses in use: one file each.
     pub fn ipam(&self) -> PathBuf {
         self.run.join("ipam")

@@ -60,7 +60,7 @@ mod tests {
     fn a_pod_is_added_modified_and_deleted_with_its_last_status() {
         let pod = Arc::new(fixture::pod(RestartPolicy::Always, &[], &["a"]));
         let mut events = Events::default();
-        let mut tell = |change| events.line(&Update { pod: Arc::clone(&pod), change });
+        let mut tell = |change| events.line(&Update { pod: Arc::clone(&pod), origin: None, change });
         let status = |phase: &str| {
             let phase = Some(phase.to_owned());
             Change::Status(Box::new(k8s::PodStatus { phase, ..k8s::PodStatus::default() }))

@@ -1,5 +1,6 @@
 //! The command line: clap types, and one function per subcommand.
 
+mod agent;
 mod client;
 mod console;
 mod events;
@@ -39,6 +40,10 @@ enum Command {
     ///
     /// Ctrl-C ends them gracefully, a second Ctrl-C at once. The exit status is that of the first container that failed.
     Run(run::Arguments),
+    /// Runs the pods of a directory for as long as it has them; they outlive the agent.
+    ///
+    /// A manifest that is changed, removed or added takes effect at once. SIGTERM ends the agent and leaves its pods running.
+    Agent(agent::Arguments),
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),
@@ -184,6 +189,7 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => run::run(&config, &arguments),
         Command::Get(arguments) => wait(get::run(&config, arguments)).map(|()| ExitCode::SUCCESS),
+        Command::Agent(arguments) => agent::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
         Command::Stats(arguments) => stats::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Kubeconfig(arguments) => {

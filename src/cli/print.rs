@@ -281,7 +281,7 @@ mod tests {
         }
 
         fn tell(&mut self, change: Change) -> Vec<String> {
-            let lines = self.printer.lines(&Update { pod: Arc::clone(&self.pod), change });
+            let lines = self.printer.lines(&Update { pod: Arc::clone(&self.pod), origin: None, change });
             lines.into_iter().map(|line| line.strip_suffix('\n').unwrap().to_owned()).collect()
         }
     }

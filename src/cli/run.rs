@@ -75,7 +75,7 @@ async fn run_pods(
     let (updates, receiver) = mpsc::unbounded_channel();
     let pods = manifest.pods.clone();
     let live = Live::new(manifests, manifest);
-    let events = Agent::new(config, live.objects(), updates)?.run(pods).await?;
+    let events = Agent::new(config, updates, complain)?.run(pods, live.objects()).await?;
     listen(stops, &events.sender());
     tokio::spawn(follow(live, events.sender()));
     let ended = tokio::spawn(events.run());

@@ -78,8 +78,8 @@ impl Reporter {
     pub async fn run(mut self, mut news: mpsc::UnboundedReceiver<News>) {
         while let Some(news) = news.recv().await {
             match news {
-                News::Pod(Update { pod, change: Change::Status(status) }) => self.tell(pod, Some(status)),
-                News::Pod(Update { pod, change: Change::Deleted }) => {
+                News::Pod(Update { pod, change: Change::Status(status), .. }) => self.tell(pod, Some(status)),
+                News::Pod(Update { pod, change: Change::Deleted, .. }) => {
                     self.tell(Arc::clone(&pod), None);
                     // The task ends by itself.
                     self.tasks.remove(&pod.uid);

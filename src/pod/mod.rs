@@ -17,6 +17,7 @@ pub mod env_file;
 pub mod id;
 pub mod object;
 pub mod objects;
+pub mod origin;
 mod path;
 mod probe;
 pub mod problem;
@@ -36,6 +37,7 @@ mod yaml;
 
 pub use decode::{Manifest, decode, decode_allowing};
 pub use id::{ContainerName, PodKey, PodUid};
+pub use origin::{Origin, SourceKind};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};
 

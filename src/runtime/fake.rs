@@ -42,6 +42,7 @@ struct Inner {
     deaf: bool,
     given: Option<BTreeMap<String, Given>>,
     eviction: Option<Eviction>,
+    deadline: Option<Timestamp>,
     past: bool,
 }
 
@@ -97,6 +98,16 @@ impl Fake {
     /// An earlier agent evicted the pod.
     pub(crate) fn was_evicted(self, eviction: Eviction) -> Self {
         self.set(|inner| inner.eviction = Some(eviction))
+    }
+
+    /// An earlier agent told the pod to end until then.
+    pub(crate) fn was_to_end_until(self, deadline: Timestamp) -> Self {
+        self.set(|inner| inner.deadline = Some(deadline))
+    }
+
+    /// When the pod's grace period is over, as it was kept for a later agent.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.inner.lock().unwrap().deadline
     }
 
     /// The pod takes more of the disk than it may.
@@ -178,6 +189,14 @@ impl Runtime for Fake {
 
     fn evicted(&self, eviction: Eviction) {
         self.ask(format!("evicted {}", eviction.message));
+    }
+
+    async fn recall_deadline(&self) -> Option<Timestamp> {
+        self.inner.lock().unwrap().deadline
+    }
+
+    fn remember_deadline(&self, deadline: Timestamp) {
+        self.inner.lock().unwrap().deadline = Some(deadline);
     }
 
     fn fits(&self, pod: &Pod) -> Result<(), String> {

@@ -34,6 +34,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 
 pub use exec::Captured;
@@ -121,6 +122,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Keeps it that the pod is evicted, for a later agent. Returns at once.
     fn evicted(&self, eviction: Eviction);
+
+    /// When the grace period is over that an earlier agent has given the pod, if it has.
+    fn recall_deadline(&self) -> impl Future<Output = Option<Timestamp>> + Send;
+
+    /// Keeps it that the pod's grace period is over then, for a later agent. Returns at once.
+    fn remember_deadline(&self, deadline: Timestamp);
 
     /// Whether the node could ever give the pod what it requests; else why not, in the kubelet's words.
     fn fits(&self, pod: &Pod) -> Result<(), String>;

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,7 +39,7 @@ use crate::image::{self, Image};
 use crate::network::{self, Network};
 use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
-use crate::pod::{ContainerName, ContainerSpec, Pod};
+use crate::pod::{ContainerName, ContainerSpec, Origin, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::{ConditionsRecord, Eviction, Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
@@ -55,6 +56,8 @@ pub struct PodRuntime {
     /// As it was taken on; see [`Self::pod`].
     pub(super) pod: Arc<Pod>,
     pub(super) host: Arc<Host>,
+    /// Which source wants it, for its record.
+    origin: Option<Arc<Origin>>,
     pub(super) notices: mpsc::UnboundedSender<Notice>,
     /// ConfigMaps and Secrets as they are now.
     pub(super) objects: watch::Receiver<Arc<Objects>>,
@@ -83,6 +86,8 @@ struct Memory {
     given: Option<BTreeMap<String, Given>>,
     /// The pod has been evicted.
     eviction: Option<Eviction>,
+    /// When the pod's grace period is over.
+    deadline: Option<Timestamp>,
 }
 
 impl PodRuntime {
@@ -93,7 +98,14 @@ impl PodRuntime {
         objects: watch::Receiver<Arc<Objects>>,
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
-        Self { pod, host, objects, notices, shim: tokio::sync::Mutex::new(None), memory: Mutex::default() }
+        let (shim, memory) = (tokio::sync::Mutex::new(None), Mutex::default());
+        Self { pod, host, origin: None, objects, notices, shim, memory }
+    }
+
+    /// The same for a pod that this source wants.
+    #[must_use]
+    pub fn with_origin(self, origin: Option<Arc<Origin>>) -> Self {
+        Self { origin, ..self }
     }
 }
 
@@ -159,6 +171,19 @@ impl Runtime for PodRuntime {
         self.save();
     }
 
+    async fn recall_deadline(&self) -> Option<Timestamp> {
+        let deadline = self.record().await.and_then(|record| record.deadline);
+        self.memory().deadline = deadline;
+        deadline
+    }
+
+    fn remember_deadline(&self, deadline: Timestamp) {
+        self.memory().deadline = Some(deadline);
+        let given = self.memory().given.clone();
+        // A node that loses its power has lost the containers, too: the grace period is over.
+        drop(self.write_record_later(given, Survive::Crash));
+    }
+
     fn fits(&self, pod: &Pod) -> Result<(), String> {
         resize::fits(pod, &self.host.allocatable())
     }
@@ -170,7 +195,7 @@ impl Runtime for PodRuntime {
     fn save(&self) {
         let given = self.memory().given.clone();
         // Whoever must wait for it writes it once more.
-        drop(self.write_record_later(given));
+        drop(self.write_record_later(given, Survive::PowerLoss));
     }
 
     async fn resize(&self, running: Vec<Resized>) -> Result<(), Error> {
@@ -358,8 +383,8 @@ impl PodRuntime {
             return Ok(Arc::clone(client));
         }
         *shim = None;
-        let (pod, host) = (self.pod(), Arc::clone(&self.host));
-        blocking(move || launch(&pod, &host)).await??;
+        let (record, host) = (self.record_now(), Arc::clone(&self.host));
+        blocking(move || launch(&record, &host)).await??;
         let layout = &self.host.layout;
         let socket = layout.shim_socket(&self.pod.uid);
         let connected = ShimClient::connect(&socket, 1, self.notices.clone()).await;
@@ -497,14 +522,23 @@ impl PodRuntime {
         blocking(move || store::read::<PodRecord>(&path)).await.ok().flatten()
     }
 
+    /// What a later agent needs to know of the pod.
+    fn record_now(&self) -> PodRecord {
+        let pod = Pod::clone(&self.pod());
+        let memory = self.memory();
+        PodRecord::new(pod)
+            .with_given(memory.given.clone())
+            .with_eviction(memory.eviction.clone())
+            .with_origin(self.origin.as_deref().cloned())
+            .with_deadline(memory.deadline)
+    }
+
     /// Puts the pod's record on the disk for good, while the pod starts.
     fn save_record(&self) {
-        let (pod, host) = (self.pod(), Arc::clone(&self.host));
+        let (pod, host, record) = (self.pod(), Arc::clone(&self.host), self.record_now());
         let mut memory = self.memory();
-        let (given, eviction) = (memory.given.clone(), memory.eviction.clone());
         memory.saving.get_or_insert_with(|| {
             spawn_blocking(move || {
-                let record = PodRecord::new(Pod::clone(&pod)).with_given(given).with_eviction(eviction);
                 if let Err(error) = write_record(&record, &host, Survive::PowerLoss) {
                     tracing::warn!(pod = %pod.key, %error, "the pod will not survive a loss of power");
                 }
@@ -514,21 +548,20 @@ impl PodRuntime {
 
     /// Writes the record of the pod as it is now, with what those that run were given while that is another thing.
     async fn keep_record(&self, given: Option<BTreeMap<String, Given>>) -> Result<(), Error> {
-        self.write_record_later(given).await.map_err(|gone| Error::chain(&gone))?
+        self.write_record_later(given, Survive::PowerLoss).await.map_err(|gone| Error::chain(&gone))?
     }
 
     fn write_record_later(
         &self,
         given: Option<BTreeMap<String, Given>>,
+        survive: Survive,
     ) -> oneshot::Receiver<Result<(), Error>> {
-        let (pod, host) = (self.pod(), Arc::clone(&self.host));
+        let host = Arc::clone(&self.host);
         let (done, written) = oneshot::channel();
+        self.memory().given = given;
+        let record = self.record_now();
         {
             let mut memory = self.memory();
-            let record = PodRecord::new(Pod::clone(&pod))
-                .with_given(given.clone())
-                .with_eviction(memory.eviction.clone());
-            memory.given = given;
             let before = memory.saving.take();
             // Removal waits for it, even if nobody waits here any more.
             memory.saving = Some(tokio::spawn(async move {
@@ -536,7 +569,7 @@ impl PodRuntime {
                     // So that an older one never comes last.
                     let _ = before.await;
                 }
-                let write = move || write_record(&record, &host, Survive::PowerLoss);
+                let write = move || write_record(&record, &host, survive);
                 let _ = done.send(blocking(write).await.and_then(|written| written));
             }));
         }
@@ -581,7 +614,8 @@ fn spec_of<'a>(pod: &'a Pod, name: &ContainerName) -> Result<&'a ContainerSpec, 
 }
 
 /// Everything on the way to a running shim. Blocks.
-fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
+fn launch(record: &PodRecord, host: &Host) -> Result<(), Error> {
+    let pod = &record.pod;
     let group = host.pod_group(pod);
     if host.layout.journal(&pod.uid).exists() {
         host.remove_group(&group).map_err(Error::in_step("kill what a lost shim left"))?;
@@ -589,7 +623,7 @@ fn launch(pod: &Pod, host: &Host) -> Result<(), Error> {
         // Of a boot before this one: nothing runs in them.
         remove_tree(&host.layout.pod(&pod.uid).join("containers"))?;
     }
-    write_record(&PodRecord::new(pod.clone()), host, Survive::Crash)?;
+    write_record(record, host, Survive::Crash)?;
     make_pod_group(pod, host, &group).map_err(Error::in_step("make the pod's cgroup"))?;
     let spawned = host.program.spawn(&host.layout, &pod.uid, &group, Path::new(CGROUP_MOUNT));
     spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))?;

@@ -40,7 +40,7 @@ impl Shares {
 
 fn recorded(uid: &PodUid, layout: &Layout) -> Option<u64> {
     let record: PodRecord = store::read(&layout.pod_record(uid))?;
-    record.into_pod().ok().map(|pod| resources::cpu_request(&pod))
+    record.understood().ok().map(|record| resources::cpu_request(&record.pod))
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use inotify::{Inotify, WatchMask};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::immutable;
 use super::manifests::Manifests;
-use crate::pod::objects::{ObjectKey, Objects};
+use crate::pod::objects::Objects;
 use crate::pod::update::{self, Refusal, Written};
 use crate::pod::{Manifest, Pod, PodKey};
 
@@ -102,21 +103,7 @@ impl Live {
         let Manifest { pods, mut objects, written } = state;
         self.take_pods(&pods, &written, say, update);
         let before = Arc::clone(&self.objects.borrow());
-        let refuse = |kind: &str, key: &ObjectKey| {
-            say(&format!("{kind} {key}: field is immutable when `immutable` is set"));
-        };
-        for (key, old) in before.config_maps.iter().filter(|(_, old)| old.immutable) {
-            if let Some(new) = objects.config_maps.get_mut(key).filter(|new| *new != old) {
-                refuse("ConfigMap", key);
-                new.clone_from(old);
-            }
-        }
-        for (key, old) in before.secrets.iter().filter(|(_, old)| old.immutable) {
-            if let Some(new) = objects.secrets.get_mut(key).filter(|new| *new != old) {
-                refuse("Secret", key);
-                new.clone_from(old);
-            }
-        }
+        immutable::keep(&before, &mut objects).iter().for_each(|line| say(line));
         if objects != *before {
             self.objects.send_replace(Arc::new(objects));
         }

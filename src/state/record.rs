@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 use serde::{Deserialize, Serialize};
 
-use crate::pod::Pod;
 use crate::pod::spec::Resources;
+use crate::pod::{Origin, Pod};
 
 /// Version of the records that are written. Others are not understood.
 const VERSION: u32 = 1;
@@ -24,6 +24,12 @@ pub struct PodRecord {
     /// It has been evicted, and is not to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eviction: Option<Eviction>,
+    /// Which source of an agent wants it; none for a pod that somebody runs in the foreground.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// It is on its way out: when its grace period is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
 }
 
 /// Why a pod may not go on on this node.
@@ -75,7 +81,19 @@ pub struct UnknownVersion(u32);
 impl PodRecord {
     /// The record of a pod.
     pub fn new(pod: Pod) -> Self {
-        Self { version: VERSION, pod, given: None, eviction: None }
+        Self { version: VERSION, pod, given: None, eviction: None, origin: None, deadline: None }
+    }
+
+    /// The same, of a pod that this source wants.
+    #[must_use]
+    pub fn with_origin(self, origin: Option<Origin>) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// The same, of a pod whose grace period is over then.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Option<Timestamp>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The same, of a pod that is about to be given other resources.
@@ -90,9 +108,9 @@ impl PodRecord {
         Self { eviction, ..self }
     }
 
-    /// The pod, if the record's version is known.
-    pub fn into_pod(self) -> Result<Pod, UnknownVersion> {
-        if self.version == VERSION { Ok(self.pod) } else { Err(UnknownVersion(self.version)) }
+    /// The record itself, if its version is known.
+    pub fn understood(self) -> Result<Self, UnknownVersion> {
+        if self.version == VERSION { Ok(self) } else { Err(UnknownVersion(self.version)) }
     }
 }
 
@@ -131,7 +149,7 @@ mod tests {
         let pod = pod(RestartPolicy::Always, &["i"], &["a"]);
         let text = serde_json::to_string(&PodRecord::new(pod.clone())).unwrap();
         assert!(text.starts_with("{\"version\":1,\"pod\":{"), "{text}");
-        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().into_pod().unwrap(), pod);
+        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().understood().unwrap().pod, pod);
     }
 
     #[test]
@@ -148,6 +166,6 @@ mod tests {
     #[test]
     fn a_record_of_another_version_is_refused() {
         let record = PodRecord { version: 2, ..PodRecord::new(pod(RestartPolicy::Always, &[], &["a"])) };
-        assert_eq!(record.into_pod(), Err(UnknownVersion(2)));
+        assert_eq!(record.understood(), Err(UnknownVersion(2)));
     }
 }

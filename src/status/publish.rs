@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use super::derive::derive;
-use crate::pod::Pod;
+use crate::pod::{Origin, Pod};
 use crate::runtime::observe::Observed;
 use crate::sync::plan::Intent;
 
@@ -18,6 +18,8 @@ use crate::sync::plan::Intent;
 pub struct Update {
     /// Which pod.
     pub pod: Arc<Pod>,
+    /// Who wants it; nobody but the person in front of `mkubelet run`.
+    pub origin: Option<Arc<Origin>>,
     /// What.
     pub change: Change,
 }
@@ -45,6 +47,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Publisher {
     pod: Arc<Pod>,
+    origin: Option<Arc<Origin>>,
     node: Option<IpAddr>,
     last: Option<PodStatus>,
     updates: mpsc::UnboundedSender<Update>,
@@ -53,7 +56,13 @@ pub struct Publisher {
 impl Publisher {
     /// A publisher for `pod`, on a node with the address `node`. Who listens may stop at any time.
     pub fn new(pod: Arc<Pod>, node: Option<IpAddr>, updates: mpsc::UnboundedSender<Update>) -> Self {
-        Self { pod, node, last: None, updates }
+        Self { pod, origin: None, node, last: None, updates }
+    }
+
+    /// The same for a pod that this source wants.
+    #[must_use]
+    pub fn with_origin(self, origin: Option<Arc<Origin>>) -> Self {
+        Self { origin, ..self }
     }
 
     /// From now on the pod is this one.
@@ -100,6 +109,6 @@ impl Publisher {
 
     fn send(&self, change: Change) {
         // Nobody listening is no reason to stop looking after the pod.
-        let _ = self.updates.send(Update { pod: Arc::clone(&self.pod), change });
+        let _ = self.updates.send(Update { pod: Arc::clone(&self.pod), origin: self.origin.clone(), change });
     }
 }

@@ -1,42 +1,167 @@
 //! The agent's main loop: a map of workers, and one closed list of what can happen to it.
+//!
+//! There is one worker for a namespace and name at a time, and never two. What a source changes of a pod is passed on to its worker
+//! as far as a pod that runs can change; else the pod is ended, and when it is gone, what is wanted under its name then is taken on.
+//!
+//! ```text
+//!    wanted                          same pod: Order::Run
+//!   ┌────────┐ taken on  ┌─────────┐<────┐                        ┌──────┐
+//!   │ nobody ├──────────>│ worker  ├─────┘   Order::Terminate     │ gone │──> nobody
+//!   └────────┘           └────┬────┘ ───────────────────────────> └──────┘
+//!        ^                    dropped, deleted, or another pod        │
+//!        └─────────────── refused: again in a while ──────────────────┘
+//! ```
+//!
+//! What an earlier agent has left is taken on as it was, when the sources have had a moment to say what they want, and ended only
+//! when all of them have.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::worker::Order;
-use crate::pod::{Pod, PodUid};
+use crate::pod::objects::Objects;
+use crate::pod::update;
+use crate::pod::{Origin, Pod, PodKey, SourceKind};
 use crate::runtime::Error;
+use crate::source::SourceEvent;
+use crate::source::merge::Merge;
+
+/// How long the sources have to say what they want, before pods that an earlier agent left are looked after as they were.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// What could not be done is tried again in this time.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// All that can wake the agent.
 #[derive(Debug)]
 pub enum Event {
     /// The person wants to go: the first time each pod gets its grace period, the second time none.
     Stop,
+    /// The agent is to end, and its pods to go on without it.
+    Leave,
+    /// A source says what it wants.
+    Source(SourceEvent),
+    /// The sources have had their time for a first word.
+    Waited,
+    /// It is time to try again what could not be done.
+    Again,
     /// A pod's manifest was edited: it should go on as this one.
     Update(Box<Pod>),
     /// A pod is gone from the node, or could not be looked after.
     Gone {
         /// Which.
-        uid: PodUid,
+        key: PodKey,
         /// What went wrong with it.
         result: Result<(), Error>,
     },
+}
+
+/// A worker's task, to be started with the orders for its pod; ends when the pod is gone.
+pub type LookAfter = Box<dyn FnOnce(watch::Receiver<Order>) -> BoxFuture<'static, Result<(), Error>> + Send>;
+
+/// A pod that is to be looked after.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The pod.
+    pub pod: Arc<Pod>,
+    /// Who wants it.
+    pub origin: Arc<Origin>,
+    /// ConfigMaps and Secrets as its source has them now.
+    pub objects: watch::Receiver<Arc<Objects>>,
+}
+
+/// A pod that an earlier agent has left.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// As it was last.
+    pub pod: Arc<Pod>,
+    /// Who wanted it.
+    pub origin: Arc<Origin>,
+    /// It may have processes.
+    pub runs: bool,
+}
+
+/// A pod that has been taken on.
+pub struct Admitted {
+    /// As it is, which may be as an earlier agent has left it, with another uid.
+    pub pod: Arc<Pod>,
+    /// Its worker.
+    pub look_after: LookAfter,
+}
+
+/// Why a pod cannot be taken on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// One line.
+    pub message: String,
+    /// Another try would end the same.
+    pub is_final: bool,
+}
+
+/// What an agent does for its loop.
+pub trait Keeper: Send + Sync + 'static {
+    /// What earlier agents have left, and nobody looks after.
+    fn left(&self) -> impl Future<Output = Vec<Left>> + Send;
+
+    /// Takes pods on, each by itself; the answers are in the same order.
+    fn admit(&self, pods: Vec<Candidate>) -> impl Future<Output = Vec<Result<Admitted, Refused>>> + Send;
+
+    /// Tells that a pod was refused.
+    fn refused(&self, pod: &Candidate, why: &Refused);
+
+    /// Tells that a pod that is being deleted is not on the node.
+    fn absent(&self, pod: &Candidate);
+
+    /// Tells a person.
+    fn say(&self, line: &str);
 }
 
 /// What the agent has to do with one pod.
 #[derive(Debug)]
 struct Worker {
     pod: Arc<Pod>,
+    origin: Option<Arc<Origin>>,
     orders: watch::Sender<Order>,
+    /// When its grace period is over, once it is to end.
+    ends: Option<Timestamp>,
+    /// An edit of it that is not allowed, and has been told of.
+    forbidden: Option<Pod>,
+    /// It was taken on without anybody wanting it.
+    was_left: bool,
 }
 
-/// The workers, by pod.
+/// A pod that could not be taken on, and why.
 #[derive(Debug)]
-pub struct EventLoop {
-    workers: HashMap<PodUid, Worker>,
+struct Refusal {
+    pod: Pod,
+    why: Refused,
+    /// It is to be tried again.
+    is_due: bool,
+}
+
+/// The workers, and what is wanted.
+#[derive(Debug)]
+pub struct EventLoop<K> {
+    keeper: K,
+    wanted: Merge,
+    /// Of each source, for its pods.
+    objects: BTreeMap<SourceKind, watch::Sender<Arc<Objects>>>,
+    workers: BTreeMap<PodKey, Worker>,
+    /// On the node without a worker.
+    left: Vec<Left>,
+    /// Pods that could not be taken on.
+    refused: BTreeMap<PodKey, Refusal>,
+    /// They will be tried again.
+    is_again_coming: bool,
+    /// The loop serves sources, and stays without workers.
+    stays: bool,
+    /// The sources have had their time for a first word.
+    has_waited: bool,
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
     stops: u32,
@@ -51,11 +176,32 @@ pub struct Ended {
     pub errors: Vec<Error>,
 }
 
-impl EventLoop {
-    /// A loop without workers.
-    pub fn new() -> Self {
+impl<K: Keeper> EventLoop<K> {
+    /// A loop without workers and sources, which ends when there are no workers any more.
+    pub fn new(keeper: K) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
-        Self { workers: HashMap::new(), events, sender, stops: 0 }
+        Self {
+            keeper,
+            wanted: Merge::default(),
+            objects: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            left: Vec::new(),
+            refused: BTreeMap::new(),
+            is_again_coming: false,
+            stays: false,
+            has_waited: false,
+            events,
+            sender,
+            stops: 0,
+        }
+    }
+
+    /// A loop that runs what these sources want, until it is told to leave or to stop.
+    pub fn serving(keeper: K, sources: &[SourceKind]) -> Self {
+        let mut events = Self::new(keeper);
+        events.wanted = Merge::expecting(sources.iter().copied());
+        events.stays = true;
+        events
     }
 
     /// Where events are sent.
@@ -63,49 +209,206 @@ impl EventLoop {
         self.sender.clone()
     }
 
-    /// Adds a worker: `look_after` gets the orders for its pod, and ends when the pod is gone.
-    pub fn add<F>(&mut self, pod: Arc<Pod>, look_after: impl FnOnce(watch::Receiver<Order>) -> F)
-    where
-        F: Future<Output = Result<(), Error>> + Send + 'static,
-    {
-        let (orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
-        let (uid, task, sender) = (pod.uid.clone(), tokio::spawn(look_after(receiver)), self.sender.clone());
-        self.workers.insert(uid.clone(), Worker { pod, orders });
-        tokio::spawn(async move {
-            let result = task.await.unwrap_or_else(|panic| Err(Error::chain(&panic)));
-            // Fails only when the loop has been dropped.
-            let _ = sender.send(Event::Gone { uid, result });
-        });
+    /// Adds a worker for a pod that nobody but the person in front of the agent wants.
+    pub fn add(&mut self, admitted: Admitted) {
+        self.hire(admitted, None, false);
     }
 
-    /// Runs until every pod is gone.
+    /// Runs until every pod is gone, or the agent is to leave.
     pub async fn run(mut self) -> Ended {
         let mut errors = Vec::new();
-        while !self.workers.is_empty() {
+        if self.stays {
+            self.left = self.keeper.left().await;
+            self.send_later(FIRST_WORD, Event::Waited);
+        }
+        while !self.workers.is_empty() || self.stays && self.stops == 0 {
             // Never closed: the loop holds a sender itself.
             let Some(event) = self.events.recv().await else { break };
             match event {
                 Event::Stop => self.stop(),
-                Event::Update(pod) => self.update(*pod),
-                Event::Gone { uid, result } => {
-                    let worker = self.workers.remove(&uid);
-                    if let (Err(error), Some(Worker { pod, .. })) = (result, worker) {
-                        errors.push(Error::in_step(format!("pod {}", pod.key))(error));
-                    }
+                Event::Leave => break,
+                Event::Source(event) => self.source(event).await,
+                Event::Waited => {
+                    self.has_waited = true;
+                    self.reconcile().await;
                 }
+                Event::Again => {
+                    self.is_again_coming = false;
+                    for refusal in self.refused.values_mut() {
+                        refusal.is_due = !refusal.why.is_final;
+                    }
+                    self.reconcile().await;
+                }
+                Event::Update(pod) => self.update(*pod),
+                Event::Gone { key, result } => errors.extend(self.gone(&key, result).await),
             }
         }
         Ended { stops: self.stops, errors }
     }
 
+    async fn source(&mut self, event: SourceEvent) {
+        let objects = self.objects_of(event.source);
+        if **objects.borrow() != *event.objects {
+            objects.send_replace(Arc::clone(&event.objects));
+        }
+        for line in self.wanted.take(event) {
+            self.keeper.say(&line);
+        }
+        // At first they are awaited all together: pods are taken on together, too.
+        if self.has_waited || self.wanted.is_ready() {
+            self.has_waited = true;
+            self.reconcile().await;
+        }
+    }
+
+    fn objects_of(&mut self, source: SourceKind) -> &watch::Sender<Arc<Objects>> {
+        self.objects.entry(source).or_insert_with(|| watch::Sender::new(Arc::default()))
+    }
+
+    async fn gone(&mut self, key: &PodKey, result: Result<(), Error>) -> Option<Error> {
+        let Worker { pod, origin, .. } = self.workers.remove(key)?;
+        let error = result.err().map(Error::in_step(format!("pod {key}")));
+        match (&error, origin) {
+            (None, Some(_)) => self.reconcile().await,
+            // What is left of it is in the way of a successor.
+            (Some(error), Some(origin)) => {
+                self.keeper.say(&error.0);
+                self.left.push(Left { pod: Arc::clone(&pod), origin, runs: false });
+                let why = Refused { message: error.0.clone(), is_final: false };
+                let wanted = self.wanted.get(key).map_or_else(|| Pod::clone(&pod), |(w, _)| w.pod.clone());
+                self.refuse(wanted, why);
+                return None;
+            }
+            (_, None) => {}
+        }
+        error
+    }
+
+    /// Gives workers their orders, and takes on what has none, until everything is as it is wanted.
+    async fn reconcile(&mut self) {
+        if self.stops > 0 || !self.has_waited {
+            return;
+        }
+        for (key, worker) in &mut self.workers {
+            if let Some(origin) = worker.origin.clone() {
+                instruct(key, worker, &origin, &self.wanted, &self.keeper);
+            }
+        }
+        let wanted: Vec<PodKey> = self.wanted.keys().cloned().collect();
+        let left = &self.left;
+        self.refused.retain(|key, _| wanted.contains(key) || left.iter().any(|left| left.pod.key == *key));
+        let mut candidates: Vec<(Candidate, Task)> = Vec::new();
+        for key in &wanted {
+            candidates.extend(self.candidate(key));
+        }
+        candidates.extend(self.candidates_left(wanted));
+        if !candidates.is_empty() {
+            self.admit(candidates).await;
+        }
+    }
+
+    /// What an earlier agent has left that is to be looked after, or to be ended. One after another, should there be two of one name.
+    fn candidates_left(&mut self, wanted: Vec<PodKey>) -> Vec<(Candidate, Task)> {
+        let mut keys: BTreeSet<PodKey> = wanted.into_iter().collect();
+        let refused = self.refused.iter().filter(|(_, refusal)| !refusal.is_due).map(|(key, _)| key);
+        keys.extend(self.workers.keys().chain(refused).cloned());
+        let is_ready = self.wanted.is_ready();
+        let is_due = |left: &&Left| left.runs || is_ready && !self.wanted.cannot_tell(&left.origin);
+        let due = self.left.iter().filter(is_due).filter(|left| keys.insert(left.pod.key.clone()));
+        let due: Vec<Left> = due.cloned().collect();
+        let candidate = |Left { pod, origin, .. }| {
+            let objects = self.objects_of(origin.source).subscribe();
+            (Candidate { pod, origin, objects }, Task::Left)
+        };
+        due.into_iter().map(candidate).collect()
+    }
+
+    /// The pod of that name that is to be taken on.
+    fn candidate(&mut self, key: &PodKey) -> Option<(Candidate, Task)> {
+        let (wanted, source) = self.wanted.get(key)?;
+        // What has become another meanwhile is tried at once.
+        let refusal = self.refused.get(key);
+        let is_refused = refusal.is_some_and(|refusal| !refusal.is_due && refusal.pod == wanted.pod);
+        if self.workers.contains_key(key) || is_refused {
+            return None;
+        }
+        let (pod, deletion) = (Arc::new(wanted.pod.clone()), wanted.deletion);
+        let origin = Arc::new(Origin { source, place: wanted.place.clone() });
+        let objects = self.objects_of(source).subscribe();
+        let candidate = Candidate { pod, origin, objects };
+        let is_left = self.left.iter().any(|left| left.pod.key == *key);
+        match deletion {
+            Some(_) if !is_left => {
+                self.keeper.absent(&candidate);
+                None
+            }
+            _ => Some((candidate, Task::Wanted)),
+        }
+    }
+
+    async fn admit(&mut self, candidates: Vec<(Candidate, Task)>) {
+        let pods = candidates.iter().map(|(candidate, _)| candidate.clone()).collect();
+        let answers = self.keeper.admit(pods).await;
+        for ((candidate, task), answer) in candidates.into_iter().zip(answers) {
+            let key = candidate.pod.key.clone();
+            match answer {
+                Ok(admitted) => {
+                    self.refused.remove(&key);
+                    let is_taken = |left: &Left| match task {
+                        Task::Wanted => left.pod.key == key,
+                        Task::Left => left.pod.uid == candidate.pod.uid,
+                    };
+                    self.left.retain(|left| !is_taken(left));
+                    self.hire(admitted, Some(Arc::clone(&candidate.origin)), task == Task::Left);
+                    if let Some(worker) = self.workers.get_mut(&key) {
+                        instruct(&key, worker, &candidate.origin, &self.wanted, &self.keeper);
+                    }
+                }
+                Err(why) => {
+                    if self.refused.get(&key).is_none_or(|before| before.why != why) {
+                        self.keeper.refused(&candidate, &why);
+                    }
+                    self.refuse(Pod::clone(&candidate.pod), why);
+                }
+            }
+        }
+    }
+
+    fn hire(&mut self, admitted: Admitted, origin: Option<Arc<Origin>>, was_left: bool) {
+        let Admitted { pod, look_after } = admitted;
+        let (orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
+        let (key, task, sender) = (pod.key.clone(), tokio::spawn(look_after(receiver)), self.sender.clone());
+        let worker = Worker { pod, origin, orders, ends: None, forbidden: None, was_left };
+        self.workers.insert(key.clone(), worker);
+        tokio::spawn(async move {
+            let result = task.await.unwrap_or_else(|panic| Err(Error::chain(&panic)));
+            // Fails only when the loop has been dropped.
+            let _ = sender.send(Event::Gone { key, result });
+        });
+    }
+
+    fn refuse(&mut self, pod: Pod, why: Refused) {
+        if !why.is_final && !self.is_again_coming {
+            self.is_again_coming = true;
+            self.send_later(AGAIN, Event::Again);
+        }
+        self.refused.insert(pod.key.clone(), Refusal { pod, why, is_due: false });
+    }
+
+    fn send_later(&self, time: Duration, event: Event) {
+        let sender = self.sender.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            let _ = sender.send(event);
+        });
+    }
+
     /// A pod that is on its way out stays as it is.
     fn update(&mut self, pod: Pod) {
-        let mut workers = self.workers.values_mut();
-        let worker = workers.find(|worker| worker.pod.key == pod.key).filter(|_| self.stops == 0);
+        let worker = self.workers.get_mut(&pod.key).filter(|_| self.stops == 0);
         if let Some(worker) = worker {
             // The uid of an edited manifest may be another one.
-            worker.pod = Arc::new(Pod { uid: worker.pod.uid.clone(), ..pod });
-            let _ = worker.orders.send(Order::Run(Arc::clone(&worker.pod)));
+            worker.go_on_as(Pod { uid: worker.pod.uid.clone(), ..pod });
         }
     }
 
@@ -120,38 +423,63 @@ impl EventLoop {
     }
 }
 
-impl Default for EventLoop {
-    fn default() -> Self {
-        Self::new()
+/// Why a pod is taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    Wanted,
+    Left,
+}
+
+/// Passes on what is wanted of a pod now.
+fn instruct(key: &PodKey, worker: &mut Worker, origin: &Origin, wanted: &Merge, keeper: &impl Keeper) {
+    let Some((wanted_pod, _)) = wanted.get(key) else {
+        let is_settled = !worker.was_left || wanted.is_ready();
+        if is_settled && !wanted.cannot_tell(origin) {
+            worker.end(None);
+        }
+        return;
+    };
+    worker.was_left = false;
+    match update::updated(&worker.pod, &wanted_pod.pod) {
+        _ if worker.ends.is_some() => {}
+        Ok(None) => worker.forbidden = None,
+        Ok(Some(updated)) => {
+            worker.forbidden = None;
+            worker.go_on_as(updated);
+        }
+        Err(update::Refusal::Forbidden(why)) => {
+            if worker.forbidden.as_ref() != Some(&wanted_pod.pod) {
+                why.iter().for_each(|why| keeper.say(&format!("pod {key}: {why}")));
+                worker.forbidden = Some(wanted_pod.pod.clone());
+            }
+        }
+        Err(update::Refusal::Replaces) => return worker.end(None),
+    }
+    if let Some(deadline) = wanted_pod.deletion {
+        worker.end(Some(deadline));
+    }
+}
+
+impl Worker {
+    fn go_on_as(&mut self, pod: Pod) {
+        self.pod = Arc::new(pod);
+        let _ = self.orders.send(Order::Run(Arc::clone(&self.pod)));
+    }
+
+    /// Has the pod end, at the latest then, or within its own grace period. It has never more time than it had.
+    fn end(&mut self, deadline: Option<Timestamp>) {
+        let now = Timestamp::now();
+        let own = || super::restart::after(now, self.pod.spec.termination_grace_period);
+        let deadline = match (deadline, self.ends) {
+            (None, Some(_)) => return,
+            (Some(deadline), Some(before)) if deadline >= before => return,
+            (deadline, _) => deadline.unwrap_or_else(own),
+        };
+        self.ends = Some(deadline);
+        let grace = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+        let _ = self.orders.send(Order::Terminate { grace });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pod::spec::RestartPolicy;
-    use crate::runtime::fixture;
-
-    #[tokio::test]
-    async fn the_first_stop_is_graceful_the_second_is_not_and_errors_name_their_pod() {
-        let mut events = EventLoop::new();
-        let pod = Arc::new(fixture::pod(RestartPolicy::Always, &[], &["a"]));
-        let (seen, mut orders) = mpsc::unbounded_channel();
-        events.add(pod, |mut receiver| async move {
-            for _ in 0..2 {
-                receiver.changed().await.unwrap();
-                seen.send(receiver.borrow_and_update().clone()).unwrap();
-            }
-            Err(Error("no luck".into()))
-        });
-        let sender = events.sender();
-        let ended = tokio::spawn(events.run());
-        for grace in [30, 0] {
-            sender.send(Event::Stop).unwrap();
-            let grace = Duration::from_secs(grace);
-            assert_eq!(orders.recv().await, Some(Order::Terminate { grace }));
-        }
-        let ended = ended.await.unwrap();
-        assert_eq!(ended, Ended { stops: 2, errors: vec![Error("pod default/web: no luck".into())] });
-    }
-}
+mod tests;

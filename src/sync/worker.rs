@@ -53,7 +53,8 @@ pub enum Order {
 /// How a worker treats its pod.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Habits {
-    /// A pod that is over is removed: nobody will ask for it later.
+    /// It is a pod of somebody who waits for its end: it is removed when it is over or cannot be started, and one that an
+    /// earlier agent was about to end runs on.
     pub retire: bool,
     /// An earlier agent may have left something of the pod.
     pub resume: bool,
@@ -139,6 +140,7 @@ impl<R: Runtime> Worker<R> {
         if self.habits.resume {
             self.take_over().await;
             self.observed.eviction = self.runtime.recall_eviction().await;
+            self.go_on_ending().await;
         }
         self.observed.began.get_or_insert_with(Timestamp::now);
         let order = self.orders.borrow_and_update().clone();
@@ -195,6 +197,17 @@ impl<R: Runtime> Worker<R> {
             }
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),
+        }
+    }
+
+    /// A pod that was on its way out is so still, and has what was left of its grace period.
+    async fn go_on_ending(&mut self) {
+        if self.habits.retire {
+            return;
+        }
+        if let Some(deadline) = self.runtime.recall_deadline().await {
+            self.intent = Intent::Terminate { deadline };
+            self.publisher.terminating(until(deadline, Timestamp::now()));
         }
     }
 
@@ -262,6 +275,14 @@ impl<R: Runtime> Worker<R> {
         self.intent = terminate(before, &self.pod, &self.observed, now, grace);
         if self.intent != before {
             self.publisher.terminating(grace);
+            let deadline = match self.intent {
+                Intent::Run => None,
+                Intent::Terminate { deadline } => Some(deadline),
+                Intent::Kill { since } => Some(since),
+            };
+            if let Some(deadline) = deadline.filter(|_| !self.habits.retire) {
+                self.runtime.remember_deadline(deadline);
+            }
         }
     }
 
@@ -480,7 +501,9 @@ impl<R: Runtime> Worker<R> {
                 tracing::info!(pod = %self.pod.key, %error, "the pod's sandbox is gone");
             }
             // Nothing of it has ever run: the person who asked for it is there to mend it.
-            Err(NoSandbox::Node(error)) if nothing_ran && self.intent == Intent::Run => {
+            Err(NoSandbox::Node(error))
+                if nothing_ran && self.habits.retire && self.intent == Intent::Run =>
+            {
                 self.failure = Some(error);
                 self.intent = self.intent.terminate(now, Duration::ZERO);
             }

@@ -36,7 +36,7 @@ struct Running {
 
 impl Running {
     fn find(layout: &Layout, uid: &PodUid) -> Option<Self> {
-        let pod = store::read::<PodRecord>(&layout.pod_record(uid))?.into_pod().ok()?;
+        let pod = store::read::<PodRecord>(&layout.pod_record(uid))?.understood().ok()?.pod;
         let (mut observed, mut pause) = (Observed::default(), None);
         for record in journal::read(&layout.journal(uid)).ok()? {
             if let Event::SandboxStarted { pid } = record.event {

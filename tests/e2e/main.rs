@@ -7,6 +7,7 @@
 
 mod world;
 
+mod agent;
 mod apparmor;
 mod crash;
 mod deadline;

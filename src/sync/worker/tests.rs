@@ -21,6 +21,10 @@ fn run(policy: RestartPolicy, resume: bool, play: impl FnOnce(Fake) -> Fake) -> 
 }
 
 fn run_pod(pod: Pod, resume: bool, play: impl FnOnce(Fake) -> Fake) -> Running {
+    run_with(pod, Habits { retire: true, resume }, play)
+}
+
+fn run_with(pod: Pod, habits: Habits, play: impl FnOnce(Fake) -> Fake) -> Running {
     let pod = Arc::new(pod);
     let (sender, notices) = mpsc::unbounded_channel();
     let fake = Arc::new(play(Fake::new(sender)));
@@ -28,7 +32,6 @@ fn run_pod(pod: Pod, resume: bool, play: impl FnOnce(Fake) -> Fake) -> Running {
     let (updates, mut told) = mpsc::unbounded_channel();
     // Whoever reads the updates lets the pod go.
     tokio::spawn(async move { while told.recv().await.is_some() {} });
-    let habits = Habits { retire: true, resume };
     let publisher = Publisher::new(Arc::clone(&pod), None, updates);
     let worker = Worker::new(pod, Arc::clone(&fake), habits, notices, receiver, publisher, Prober::default());
     Running { fake, orders, task: tokio::spawn(worker.run()) }
@@ -291,4 +294,39 @@ async fn a_later_agent_ends_what_is_left_of_an_evicted_pod_and_starts_nothing() 
     let worker = run(Always, true, |fake| fake.was_evicted(eviction));
     let (result, asked) = worker.ended().await;
     assert_eq!((result, asked[1..].join(", ").as_str()), (Ok(()), "remove"));
+}
+
+#[tokio::test]
+async fn a_pod_of_a_source_stays_when_it_is_over_until_it_is_told_to_go() {
+    let pod = fixture::pod(Never, &[], &["a"]);
+    let worker = run_with(pod, Habits::default(), |fake| fake.exits("a", &[0]));
+    worker.until("start a 0").await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(worker.fake.asked(), ["sandbox", "start a 0"]);
+    worker.terminate(Duration::from_secs(30));
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked[2..].join(", ").as_str()), (Ok(()), "remove"));
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_grace_period_is_what_a_later_agent_gives() {
+    let (pod, of_source) = (|| fixture::pod(Always, &[], &["a"]), Habits { resume: true, retire: false });
+    let worker = run_with(pod(), Habits::default(), Fake::deaf);
+    worker.until("start a 0").await;
+    worker.terminate(Duration::from_secs(600));
+    worker.until("stop a").await;
+    let deadline = worker.fake.deadline().unwrap();
+    assert!(deadline > Timestamp::now());
+
+    // That agent is gone, and the time is over before the next one comes.
+    let past = Timestamp::now() - Duration::from_secs(1);
+    let worker = run_with(pod(), of_source, |fake| fake.left_running("a").deaf().was_to_end_until(past));
+    let (_, asked) = worker.ended().await;
+    assert_eq!(asked.last().unwrap(), "remove");
+    assert!(!asked.iter().any(|asked| asked.starts_with("start")), "{asked:?}");
+
+    // Whoever runs it in the foreground wants it to run.
+    let worker = run_pod(pod(), true, |fake| fake.left_running("a").was_to_end_until(past));
+    worker.until("sandbox").await;
+    assert_eq!(worker.fake.running(), 1);
 }

@@ -1,5 +1,6 @@
 //! One test's world: made before the test, compared with what was there before, and taken down after it.
 
+mod agent;
 mod exec;
 mod group;
 mod ledger;
@@ -26,7 +27,7 @@ pub(crate) use group::{Group, HandedOn};
 pub(crate) use ledger::Ledger;
 pub(crate) use manifest::{Container, Pod, list, with_objects};
 pub(crate) use process::{Process, kill, namespace};
-pub(crate) use run::Run;
+pub(crate) use run::{Ended, Run};
 use slot::Slot;
 use snapshot::Snapshot;
 

@@ -161,9 +161,10 @@ fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
     false
 }
 
-/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the lock.
+/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the locks.
 fn files(world: &Path) -> Vec<String> {
-    const STAYS: [&str; 6] = ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock"];
+    const STAYS: [&str; 7] =
+        ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock", "run/agent.lock"];
     let mut found = Vec::new();
     for name in ["root", "run", "log", "root-b", "run-b", "log-b"] {
         walk(&world.join(name), &mut found);
