@@ -20,7 +20,7 @@ use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
 use crate::runtime::pod_files::{remove_tree, write_record};
 use crate::runtime::pod_runtime::PodRuntime;
-use crate::runtime::{Error, admit as node, reaper};
+use crate::runtime::{Error, admit as node, pod_logs, reaper};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::status::publish::{Change, Publisher, Update};
@@ -403,11 +403,7 @@ fn clear(host: &Host, uid: &PodUid) -> Result<(), Error> {
     for group in host.possible_groups(uid) {
         host.remove_group(&group)?;
     }
-    for entry in fs::read_dir(host.layout.log()).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().ends_with(&format!("_{uid}")) {
-            remove_tree(&entry.path())?;
-        }
-    }
+    pod_logs::remove_of(uid, &host.layout)?;
     remove_tree(&host.layout.pod(uid))?;
     // All but the lock; the pod's address is given back when its directory is gone.
     for entry in fs::read_dir(host.layout.run_pod(uid)).into_iter().flatten().flatten() {

@@ -9,7 +9,9 @@ use std::path::{Component, Path, PathBuf};
 use ipnet::Ipv4Net;
 use user_id_pool::UserIdPool;
 
+use crate::container::spec::LogLimits;
 use crate::pod::id::is_dns_label;
+use crate::pod::quantity::Quantity;
 use crate::pod::{ContainerName, PodKey, PodUid, sysctl};
 
 /// Where everything is kept. See "Disk and sockets" in ARCHITECTURE.md.
@@ -18,12 +20,20 @@ pub struct Layout {
     root: PathBuf,
     run: PathBuf,
     log: PathBuf,
+    log_links: PathBuf,
 }
 
 impl Layout {
-    /// A layout below three directories: `root` survives a reboot, `run` does not, `log` holds the containers' output.
+    /// A layout below three directories: `root` survives a reboot, `run` does not, `log` holds the containers' output. Links to
+    /// logs are in `containers`, beside `log`.
     pub fn new(root: impl Into<PathBuf>, run: impl Into<PathBuf>, log: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), run: run.into(), log: log.into() }
+        let log = log.into();
+        Self { root: root.into(), run: run.into(), log_links: log.with_file_name("containers"), log }
+    }
+
+    /// The same with another directory of links to logs.
+    pub fn with_log_links(self, log_links: PathBuf) -> Self {
+        Self { log_links, ..self }
     }
 
     /// The directory that survives a reboot, 0700.
@@ -39,6 +49,11 @@ impl Layout {
     /// The directory of pod logs.
     pub fn log(&self) -> &Path {
         &self.log
+    }
+
+    /// The directory of links to logs, where log collectors look.
+    pub fn log_links(&self) -> &Path {
+        &self.log_links
     }
 
     /// The image store.
@@ -186,6 +201,16 @@ impl Layout {
     ) -> PathBuf {
         self.pod_logs(key, uid).join(container.as_str()).join(format!("{attempt}.log"))
     }
+
+    /// The name of the link to the log of the container with that id, cut to a file name's length as by a kubelet.
+    pub fn log_link(&self, key: &PodKey, container: &ContainerName, id: &str) -> String {
+        const MAX: usize = 255 - ".log".len();
+        let mut name = format!("{}_{}_{container}-{id}", key.name, key.namespace);
+        if name.len() > MAX {
+            name.truncate((0..=MAX).rfind(|at| name.is_char_boundary(*at)).unwrap_or(0));
+        }
+        name + ".log"
+    }
 }
 
 /// What the global flags come to.
@@ -210,6 +235,21 @@ pub struct Config {
     pub cluster_domain: String,
     /// Addresses of the cluster's name service; empty without one.
     pub cluster_dns: Vec<IpAddr>,
+    /// What the log of a container may take; `None`: logs are not rotated.
+    pub log_limits: Option<LogLimits>,
+}
+
+/// What the log of a container may take when nobody says otherwise: the kubelet's figures.
+pub const LOG_LIMITS: LogLimits = LogLimits { max_bytes: 10 << 20, max_files: 5 };
+
+/// Reads `--container-log-max-size`: a quantity of bytes; `None` for a negative one, which stands for no rotation.
+pub fn log_max_bytes(text: &str) -> Result<Option<u64>, String> {
+    let size = Quantity::parse(text).map_err(|error| error.to_string())?;
+    match size.units() {
+        _ if size.is_negative() => Ok(None),
+        0 => Err("must be above 0, or below it for logs that are not rotated".to_owned()),
+        bytes => Ok(Some(bytes)),
+    }
 }
 
 /// Processes and threads of a pod when nobody says otherwise.
@@ -323,7 +363,19 @@ impl Config {
             user_ids: UserIdPool::default(),
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             cluster_dns: Vec::new(),
+            log_limits: Some(LOG_LIMITS),
         })
+    }
+
+    /// The same with another directory of links to logs (`--log-links-dir`).
+    pub fn with_log_links(self, path: &Path) -> Result<Self, Error> {
+        let absolute = std::path::absolute(path);
+        let absolute = absolute.map_err(|source| Error::Path {
+            flag: "--log-links-dir",
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { layout: self.layout.with_log_links(resolved(absolute)), ..self })
     }
 }
 
@@ -384,6 +436,21 @@ mod tests {
         std::os::unix::fs::symlink("/", dir.path().join("link")).unwrap();
         assert_eq!(resolved(dir.path().join("link/no/such/pods")), Path::new("/no/such/pods"));
         assert_eq!(resolved("/no/such/pods".into()), Path::new("/no/such/pods"));
+    }
+
+    #[test]
+    fn a_log_has_a_size_or_none() {
+        for (text, expected) in [
+            ("10Mi", Some(Some(10 << 20))),
+            ("1", Some(Some(1))),
+            ("1.5k", Some(Some(1500))),
+            ("-1", Some(None)),
+            ("0", None),
+            ("", None),
+            ("ten", None),
+        ] {
+            assert_eq!(log_max_bytes(text).ok(), expected, "{text}");
+        }
     }
 
     #[test]

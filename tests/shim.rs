@@ -179,6 +179,7 @@ impl World {
             target: None,
             stays: false,
             log_path: self.directory.path().join(format!("{id}.log")),
+            log_limits: None,
             termination_message: None,
             root: Root { lower: vec![self.directory.path().join("image")], attempt_dir, readonly: false },
             host_devices: false,

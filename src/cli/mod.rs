@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::user_id_pool::UserIdPool;
 use crate::config::{self, Config};
+use crate::container::spec::LogLimits;
 use crate::pod::sysctl::Allowed;
 
 /// Runs Kubernetes Pods on this machine: no containerd, no runc.
@@ -87,6 +88,29 @@ struct Flags {
         default_value = "/var/log/pods"
     )]
     log_dir: PathBuf,
+    /// Directory for links to the containers' logs, where log collectors look [default: `containers` beside --log-dir].
+    #[arg(long, global = true, env = "MKUBELET_LOG_LINKS_DIR", value_name = "DIR")]
+    log_links_dir: Option<PathBuf>,
+    /// Size of a container's log file, as a quantity such as 10Mi: then the next one is begun. Below 0: never.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_CONTAINER_LOG_MAX_SIZE",
+        value_name = "QUANTITY",
+        default_value = "10Mi",
+        allow_hyphen_values = true
+    )]
+    container_log_max_size: String,
+    /// Files of a container's log, with the one that is written to.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_CONTAINER_LOG_MAX_FILES",
+        value_name = "NUMBER",
+        default_value_t = config::LOG_LIMITS.max_files,
+        value_parser = clap::value_parser!(u32).range(2..)
+    )]
+    container_log_max_files: u32,
     /// Addresses for pods; the first is the bridge's.
     #[arg(
         long,
@@ -154,9 +178,16 @@ struct Flags {
 }
 
 impl Flags {
-    fn config(self) -> Result<Config, config::Error> {
+    fn config(self) -> anyhow::Result<Config> {
         let directories = [self.root_dir.as_path(), &self.run_dir, &self.log_dir];
         let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
+        let config = match &self.log_links_dir {
+            Some(directory) => config.with_log_links(directory)?,
+            None => config,
+        };
+        let max_bytes = config::log_max_bytes(&self.container_log_max_size);
+        let max_bytes = max_bytes.map_err(|error| anyhow::anyhow!("--container-log-max-size: {error}"))?;
+        let max_files = self.container_log_max_files;
         let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
         let sysctls = Allowed::with_unsafe(unsafe_sysctls)?;
         Ok(Config {
@@ -165,6 +196,7 @@ impl Flags {
             user_ids: self.user_ids,
             cluster_domain: self.cluster_domain,
             cluster_dns: self.cluster_dns,
+            log_limits: max_bytes.map(|max_bytes| LogLimits { max_bytes, max_files }),
             ..config
         })
     }

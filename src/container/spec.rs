@@ -32,6 +32,9 @@ pub struct ContainerConfig {
     pub stays: bool,
     /// The log file, in the CRI format. Its directory exists.
     pub log_path: PathBuf,
+    /// How large it becomes; `None`: as large as the disk lets it.
+    #[serde(default)]
+    pub log_limits: Option<LogLimits>,
     /// What it may say as it ends.
     #[serde(default)]
     pub termination_message: Option<TerminationMessage>,
@@ -83,6 +86,16 @@ pub enum StandardInput {
     Open,
     /// Likewise, until the first of them has ended what he sends. A terminal's does not end even then.
     Once,
+}
+
+/// What the log of one attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogLimits {
+    /// Of each file, bytes. A line that is longer has a file alone.
+    pub max_bytes: u64,
+    /// Files at a time, with the one that is written to; at least 2.
+    pub max_files: u32,
 }
 
 /// Where a container's last words come from.

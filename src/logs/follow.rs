@@ -2,29 +2,24 @@
 //!
 //! One task reads for all containers, woken by one inotify instance (their number is limited on every host). It reads
 //! in turns, a chunk per container, so that a container that floods its log does not keep the others waiting; and it
-//! reads no further while the receiver of the lines is busy: what is not read yet is safe in the file.
-//!
-//! A log may have been replaced by something else, by a pod that can write to the directory of all logs. Files are opened in
-//! the container's own directory, no symbolic link is followed on the way there, and only a regular file is read.
+//! reads no further while the receiver of the lines is busy, but for opening the files that come: what is not read yet is safe
+//! in them, up to the bounds of a [`Trail`].
 
 use std::collections::{HashMap, VecDeque};
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::StreamExt;
 use inotify::{EventMask, EventOwned, Inotify, WatchDescriptor, WatchMask, Watches};
 use jiff::Timestamp;
-use nix::dir::Dir;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::Mode;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::cut::Cutter;
 use super::join::{Joined, Joiner};
 use super::line::{Line, Stream};
+use super::trail::{Directory, Progress, Trail};
 
 /// Read in one turn, bytes.
 const CHUNK: usize = 64 << 10;
@@ -76,8 +71,13 @@ impl Follower {
         let watches = inotify.watches();
         let events = inotify.into_event_stream(vec![0; EVENTS]).map_err(Error::Start)?;
         let (commands, received) = mpsc::unbounded_channel();
-        let reader =
-            Reader { watches: watches.clone(), lines, containers: HashMap::new(), turns: VecDeque::new() };
+        let reader = Reader {
+            watches: watches.clone(),
+            lines,
+            containers: HashMap::new(),
+            turns: VecDeque::new(),
+            pending: VecDeque::new(),
+        };
         tokio::spawn(reader.run(events, received));
         Ok(Self { watches, commands })
     }
@@ -85,15 +85,10 @@ impl Follower {
     /// Follows the container whose logs are `<directory>/<attempt>.log`, beginning with `attempt`. The directory exists.
     pub fn add(&self, label: &str, directory: &Path, attempt: u32) -> Result<(), Error> {
         let failed = |error: io::Error| Error::Watch(directory.to_owned(), error);
-        let how = OpenHow::new()
-            .flags(OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let open = openat2(AT_FDCWD, directory, how).map_err(|errno| failed(errno.into()))?;
+        let opened = Directory::open(directory).map_err(failed)?;
         let mask = WatchMask::CREATE | WatchMask::MODIFY | WatchMask::MOVED_TO | WatchMask::ONLYDIR;
-        // What was opened, whatever the path leads to by now.
-        let opened = format!("/proc/self/fd/{}", open.as_raw_fd());
-        let watch = self.watches.clone().add(opened, mask).map_err(failed)?;
-        let container = Container::new(label.into(), open, attempt);
+        let watch = self.watches.clone().add(opened.path(), mask).map_err(failed)?;
+        let container = Container::new(label.into(), Trail::new(opened, attempt, u32::MAX));
         // The task has ended only if nobody wants the lines.
         let _ = self.commands.send(Command::Add { watch, container });
         Ok(())
@@ -115,6 +110,8 @@ struct Reader {
     containers: HashMap<WatchDescriptor, Container>,
     /// Containers that may have something to read; each at most once.
     turns: VecDeque<WatchDescriptor>,
+    /// Read, and not taken yet.
+    pending: VecDeque<Entry>,
 }
 
 /// All that wakes the task.
@@ -122,6 +119,7 @@ enum Event {
     Changed(EventOwned),
     Command(Command),
     Turn,
+    Room,
     Stop,
 }
 
@@ -145,14 +143,33 @@ impl Reader {
                     }
                     None => Event::Stop,
                 },
-                () = std::future::ready(()), if !self.turns.is_empty() => Event::Turn,
+                permit = self.lines.reserve(), if !self.pending.is_empty() => match permit {
+                    Ok(permit) => {
+                        if let Some(entry) = self.pending.pop_front() {
+                            permit.send(entry);
+                        }
+                        Event::Room
+                    }
+                    Err(_) => Event::Stop,
+                },
+                () = std::future::ready(()), if self.pending.is_empty() && !self.turns.is_empty() => Event::Turn,
             };
             match event {
                 Event::Changed(event) if event.mask.contains(EventMask::Q_OVERFLOW) => {
                     // Some events are lost, and nobody knows whose.
                     self.turns = self.containers.keys().cloned().collect();
+                    for container in self.containers.values_mut() {
+                        container.trail.look();
+                    }
                 }
-                Event::Changed(event) => self.wake(event.wd),
+                Event::Changed(event) => {
+                    let is_new = event.mask.intersects(EventMask::CREATE | EventMask::MOVED_TO);
+                    if let Some(container) = self.containers.get_mut(&event.wd).filter(|_| is_new) {
+                        // Before it is removed.
+                        container.trail.look();
+                    }
+                    self.wake(event.wd);
+                }
                 Event::Command(Command::Add { watch, container }) => {
                     self.containers.insert(watch.clone(), container);
                     self.wake(watch);
@@ -165,11 +182,8 @@ impl Reader {
                         self.wake(watch);
                     }
                 }
-                Event::Turn => {
-                    if self.turn(&mut buffer).await.is_err() {
-                        return;
-                    }
-                }
+                Event::Turn => self.turn(&mut buffer),
+                Event::Room => self.send(),
                 Event::Stop => return,
             }
         }
@@ -181,19 +195,28 @@ impl Reader {
         }
     }
 
-    /// Reads a chunk of the container whose turn it is. An error means that nobody wants the lines.
-    async fn turn(&mut self, buffer: &mut [u8]) -> Result<(), mpsc::error::SendError<Entry>> {
-        let Some(watch) = self.turns.pop_front() else { return Ok(()) };
-        let Some(container) = self.containers.get_mut(&watch) else { return Ok(()) };
+    /// Hands on what the channel has room for.
+    fn send(&mut self) {
+        while let Some(entry) = self.pending.pop_front() {
+            if let Err(TrySendError::Full(entry)) = self.lines.try_send(entry) {
+                self.pending.push_front(entry);
+                break;
+            }
+        }
+    }
+
+    /// Reads a chunk of the container whose turn it is, when nothing is pending.
+    fn turn(&mut self, buffer: &mut [u8]) {
+        let Some(watch) = self.turns.pop_front() else { return };
+        let Some(container) = self.containers.get_mut(&watch) else { return };
         let mut joined = Vec::new();
         let more = container.read(buffer, &mut joined);
         if !more && !container.finishing.is_empty() {
             container.end_attempt(&mut joined);
         }
-        for Joined { at, stream, text } in joined {
-            self.lines.send(Entry { label: container.label.clone(), at, stream, text }).await?;
-        }
-        if more {
+        let entry = |Joined { at, stream, text }| Entry { label: container.label.clone(), at, stream, text };
+        self.pending.extend(joined.into_iter().map(entry));
+        if more || !(container.finishing.is_empty() || self.pending.is_empty()) {
             self.turns.push_back(watch);
         } else if !container.finishing.is_empty() {
             for done in container.finishing.drain(..) {
@@ -203,7 +226,6 @@ impl Reader {
             // It fails when the directory was removed, and the watch with it.
             let _ = self.watches.remove(watch);
         }
-        Ok(())
     }
 }
 
@@ -211,72 +233,29 @@ impl Reader {
 #[derive(Debug)]
 struct Container {
     label: Arc<str>,
-    directory: OwnedFd,
-    /// The attempt that is read, or the lowest that is looked for. One more than an attempt can be, at most.
-    attempt: u64,
-    file: Option<File>,
-    /// A later attempt, known to have begun before the log was read to its end for the last time.
-    next: Option<u32>,
+    trail: Trail,
     cutter: Cutter,
     joiner: Joiner,
     finishing: Vec<oneshot::Sender<()>>,
 }
 
 impl Container {
-    fn new(label: Arc<str>, directory: OwnedFd, attempt: u32) -> Self {
-        let (cutter, joiner, finishing) = (Cutter::default(), Joiner::default(), Vec::new());
-        let attempt = attempt.into();
-        Self { label, directory, attempt, file: None, next: None, cutter, joiner, finishing }
+    fn new(label: Arc<str>, trail: Trail) -> Self {
+        Self { label, trail, cutter: Cutter::default(), joiner: Joiner::default(), finishing: Vec::new() }
     }
 
     /// Reads once. False if there is no more to read for now.
     fn read(&mut self, buffer: &mut [u8], joined: &mut Vec<Joined>) -> bool {
-        let Some(file) = &mut self.file else {
-            return match next_attempt(&self.directory, self.attempt) {
-                Some(attempt) => self.open(attempt, joined),
-                None => false,
-            };
-        };
-        match file.read(buffer) {
-            Ok(0) => match self.next.take() {
-                Some(next) => self.open(next, joined),
-                None => {
-                    // An attempt begins after the last line of the one before is written. So once it is seen, one more
-                    // look at the log finds all there will ever be.
-                    self.next = next_attempt(&self.directory, self.attempt + 1);
-                    self.next.is_some()
-                }
-            },
-            Ok(length) => {
-                self.take(&buffer[..length], joined);
-                true
+        match self.trail.read(buffer) {
+            Progress::Bytes(length) => self.take(&buffer[..length], joined),
+            Progress::NextAttempt => self.end_attempt(joined),
+            Progress::Missed(bytes) => {
+                tracing::warn!(container = %self.label, bytes, "output comes faster than it is read, and some is not shown");
+                self.end_attempt(joined);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Err(error) => {
-                tracing::warn!(container = %self.label, attempt = self.attempt, %error, "log cannot be read");
-                self.pass_over();
-                true
-            }
-        }
-    }
-
-    /// Goes on to another attempt. One whose log is no file is passed over. True: there may be more to read.
-    fn open(&mut self, attempt: u32, joined: &mut Vec<Joined>) -> bool {
-        self.end_attempt(joined);
-        self.attempt = attempt.into();
-        match open_log(&self.directory, attempt) {
-            Ok(file) => self.file = Some(file),
-            Err(error) => {
-                tracing::warn!(container = %self.label, attempt, %error, "log cannot be opened");
-                self.pass_over();
-            }
+            Progress::Nothing => return false,
         }
         true
-    }
-
-    fn pass_over(&mut self) {
-        self.file = None;
-        self.attempt += 1;
     }
 
     /// Gives out what never ended.
@@ -291,32 +270,6 @@ impl Container {
             joined.extend(Line::parse(line).ok().and_then(|line| self.joiner.push(line)));
         });
     }
-}
-
-/// The lowest attempt from `from` on that has a log.
-fn next_attempt(directory: &OwnedFd, from: u64) -> Option<u32> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let mut entries = Dir::openat(directory, ".", flags, Mode::empty()).ok()?;
-    let attempts = entries.iter().flatten().filter_map(|entry| attempt_of(entry.file_name().to_bytes()));
-    attempts.filter(|attempt| u64::from(*attempt) >= from).min()
-}
-
-fn attempt_of(name: &[u8]) -> Option<u32> {
-    let number = std::str::from_utf8(name).ok()?.strip_suffix(".log")?;
-    let attempt: u32 = number.parse().ok()?;
-    // One name for each attempt: neither `+1` nor `01`.
-    (attempt.to_string() == number).then_some(attempt)
-}
-
-fn open_log(directory: &OwnedFd, attempt: u32) -> io::Result<File> {
-    let name = format!("{attempt}.log");
-    // O_NONBLOCK: a FIFO without a writer would hold the open.
-    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-    let file = File::from(openat(directory, name.as_str(), flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

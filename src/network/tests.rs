@@ -83,6 +83,7 @@ impl World {
             user_ids: Default::default(),
             cluster_domain: "cluster.local".to_owned(),
             cluster_dns: Vec::new(),
+            log_limits: None,
         }
     }
 

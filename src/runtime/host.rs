@@ -236,6 +236,7 @@ fn facts(cgroups: &Cgroups, config: &Config) -> NodeFacts {
         },
         capabilities: capabilities(),
         thermal: thermal(Path::new("/sys/devices/system/cpu")),
+        log_limits: config.log_limits,
     }
 }
 

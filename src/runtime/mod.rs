@@ -11,6 +11,7 @@ pub mod observe;
 pub mod oci;
 pub mod owner;
 pub mod pod_files;
+pub mod pod_logs;
 pub mod pod_runtime;
 pub mod reaper;
 pub mod resize;

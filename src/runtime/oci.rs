@@ -12,7 +12,7 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Mount, PosixRlimitBuilder
 use super::{host_name, resources};
 use crate::config::Layout;
 use crate::container::spec::{
-    ContainerConfig, Process, Root, StandardInput, TerminationMessage, UserRequest,
+    ContainerConfig, LogLimits, Process, Root, StandardInput, TerminationMessage, UserRequest,
 };
 use crate::image::Image;
 use crate::pod::env::{self, Variables};
@@ -118,6 +118,8 @@ pub struct NodeFacts {
     pub capabilities: HashSet<Capability>,
     /// Files of sysfs that tell of its processors' heat, and through it what others do: hidden.
     pub thermal: Vec<String>,
+    /// What the log of a container may take.
+    pub log_limits: Option<LogLimits>,
 }
 
 /// One attempt to start a container.
@@ -156,6 +158,7 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         stays: pod.spec.is_ephemeral(&spec.name),
         target: spec.target.as_ref().map(ToString::to_string),
         log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),
+        log_limits: node.log_limits,
         termination_message: Some(TerminationMessage {
             file: layout.termination_log(&pod.uid, &spec.name, attempt),
             or_log: spec.termination_message.policy == TerminationMessagePolicy::FallbackToLogsOnError,

@@ -2,17 +2,12 @@
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-use nix::unistd::{UnlinkatFlags, unlinkat};
-use pathrs::Root;
-use pathrs::flags::ResolverFlags;
-
-use super::Error;
 use super::host::Host;
 use super::owner::make_private_directory;
+use super::{Error, pod_logs};
 use crate::pod::{ContainerSpec, Pod};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
@@ -32,6 +27,7 @@ pub(super) fn make_directories(
     pod: &Pod,
     spec: &ContainerSpec,
     attempt: u32,
+    id: &str,
     host: &Host,
 ) -> Result<(), Error> {
     let layout = &host.layout;
@@ -42,15 +38,9 @@ pub(super) fn make_directories(
     let message = layout.termination_log(&pod.uid, &spec.name, attempt);
     make_termination_log(&message)
         .map_err(|error| Error(format!("make the termination log {}: {error}", message.display())))?;
-    let log = layout.container_log(&pod.key, &pod.uid, &spec.name, attempt);
-    let logs = log.parent().unwrap_or(layout.log());
-    let logs = log_directory(logs).map_err(|error| failed(logs, error))?;
+    pod_logs::prepare(pod, &spec.name, attempt, id, layout)?;
     if let Some(last) = attempt.checked_sub(1) {
         remove_tree(&layout.attempt(&pod.uid, &spec.name, last))?;
-    }
-    if let Some(older) = attempt.checked_sub(2) {
-        // The last log but one; the last tells why it was restarted.
-        let _ = unlinkat(logs, format!("{older}.log").as_str(), UnlinkatFlags::NoRemoveDir);
     }
     Ok(())
 }
@@ -64,20 +54,10 @@ fn make_termination_log(path: &Path) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o666))
 }
 
-/// Makes the directory that a log is to lie in. A pod may have got write access to the directory of all logs: a link on the
-/// way is an error, never followed.
-fn log_directory(path: &Path) -> io::Result<OwnedFd> {
-    let made = Root::open("/").and_then(|root| {
-        let root = root.with_resolver_flags(ResolverFlags::NO_SYMLINKS);
-        root.mkdir_all(path, &Permissions::from_mode(0o750))
-    });
-    Ok(made.map_err(io::Error::other)?.into())
-}
-
 /// Everything of the pod below the agent's directories. The run directory goes last: its lock keeps others away.
 pub(super) fn remove_files(pod: &Pod, host: &Host) -> Result<(), Error> {
     let layout = &host.layout;
-    remove_tree(&layout.pod_logs(&pod.key, &pod.uid))?;
+    pod_logs::remove(pod, layout)?;
     remove_tree(&layout.pod(&pod.uid))?;
     remove_tree(&layout.run_pod(&pod.uid))?;
     host.remove_empty_directories()

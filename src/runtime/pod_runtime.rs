@@ -275,7 +275,7 @@ impl Runtime for PodRuntime {
         self.check_propagation(spec, &volumes).await?;
         let (pod, host, spec) = (Arc::clone(&pod), Arc::clone(&self.host), spec.clone());
         let config = blocking(move || {
-            make_directories(&pod, &spec, attempt, &host)
+            make_directories(&pod, &spec, attempt, &id, &host)
                 .map_err(|error| Refusal { reason: "CreateContainerError", message: error.0 })?;
             let group = host.pod_group(&pod);
             let start = oci::Start {

@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::attach::Attached;
+use super::log::Log;
 use super::message::MessageFile;
-use super::output::{Log, Pipe};
+use super::output::Pipe;
 use super::poll::Token;
 use super::protocol::{Attempt, Exit, StartFailure};
 use super::stdin::Stdin;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
-use super::output::{Log, open_regular};
+use super::log::{Log, open_regular};
 use crate::logs::line::Line;
 
 /// No message is longer, bytes.
@@ -132,7 +132,7 @@ mod tests {
 
     /// A log with these pieces of output in it.
     fn log(dir: &Path, keep_tail: bool, output: &[&[u8]]) -> Log {
-        let mut log = Log::open(&dir.join("0.log"), keep_tail).unwrap();
+        let mut log = Log::open(&dir.join("0.log"), None, keep_tail).unwrap();
         let (reader, mut writer) = io::pipe().unwrap();
         let mut pipe = Pipe::new(File::from(OwnedFd::from(reader)), Stream::Stdout).unwrap();
         let mut buffer = [0; 4096];

@@ -13,6 +13,7 @@ pub mod event_loop;
 pub mod exec;
 pub mod frame;
 pub mod journal;
+pub mod log;
 pub mod message;
 pub mod options;
 pub mod output;

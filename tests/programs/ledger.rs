@@ -78,6 +78,11 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
         // One line of so many bytes.
         "print-bytes" => say(&[vec![b'x'; number(value)], vec![b'\n']].concat()),
         "print-lines" => (0..number(value)).for_each(|line| say(format!("line {line}\n").as_bytes())),
+        // Lines of a kilobyte, as fast as they are taken.
+        "print-wide" => {
+            let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout());
+            (0..number(value)).for_each(|line| drop(writeln!(out, "line {line:<994}")));
+        }
         "flood" => loop {
             say(&[b'.'; 1023]);
             say(b"\n");

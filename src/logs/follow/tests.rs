@@ -4,10 +4,13 @@ use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
+use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use super::super::line::{Encoder, MAX_LINE, MAX_TEXT};
 use super::*;
+use crate::container::spec::LogLimits;
+use crate::shim::log::Log;
 
 /// A container's directory of logs, and a follower of it.
 struct Scene {
@@ -88,6 +91,26 @@ async fn lines_come_as_they_are_written_from_attempt_to_attempt() {
     scene.append(7, &encode(b"some attempts have no log\n"));
     assert_eq!(scene.next().await, "some attempts have no log");
     assert!(scene.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn no_line_is_lost_over_rotation_however_slow_the_reader_is() {
+    let mut scene = Scene::new();
+    scene.follow();
+    let limits = LogLimits { max_bytes: 2000, max_files: 3 };
+    let mut log = Log::open(&scene.path(0), Some(limits), false).unwrap();
+    for burst in 0..20 {
+        for n in 0..100 {
+            log.write(&encode(format!("line {}\n", burst * 100 + n).as_bytes()));
+            // The reader sees every file while it is there.
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let texts = scene.rest().await;
+    assert!(texts.iter().enumerate().all(|(n, text)| *text == format!("line {n}")), "{texts:?}");
+    assert_eq!(texts.len(), 2000);
+    assert_eq!(fs::read_dir(scene.directory.path()).unwrap().count(), 3);
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use super::super::attach::Lost;
 use super::super::connection::Caller;
 use super::super::container::{Container, Output, Phase, exit_of};
 use super::super::diagnostics::say;
+use super::super::log::Log;
 use super::super::message::{self, MessageFile};
-use super::super::output::{Log, Pipe, Pumped};
+use super::super::output::{Pipe, Pumped};
 use super::super::protocol::{Attempt, Event, Reply, User};
 use super::super::sandbox::Phase as SandboxPhase;
 use super::super::stdin::Stdin;
@@ -277,7 +278,7 @@ impl Shim {
 /// What is written for a container, by itself and by its shim: the log, and the file of its last words.
 fn open_files(config: &ContainerConfig) -> Result<(Log, Option<MessageFile>), Failure> {
     let wanted = config.termination_message.as_ref();
-    let log = Log::open(&config.log_path, wanted.is_some_and(|wanted| wanted.or_log))
+    let log = Log::open(&config.log_path, config.log_limits, wanted.is_some_and(|wanted| wanted.or_log))
         .step(|| format!("open the log {}", config.log_path.display()))?;
     let open = |wanted: &TerminationMessage| {
         MessageFile::open(&wanted.file).step(|| format!("open the termination log {}", wanted.file.display()))

@@ -161,17 +161,20 @@ fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
     false
 }
 
-/// What is below the root, run and log directories. Images stay, and so do the directories themselves and the locks.
+/// What is below the root, run and log directories, and the links to logs. Images stay, and so do the directories themselves and
+/// the locks.
 fn files(world: &Path) -> Vec<String> {
     const STAYS: [&str; 7] =
         ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock", "run/agent.lock"];
     let mut found = Vec::new();
-    for name in ["root", "run", "log", "root-b", "run-b", "log-b"] {
+    for name in ["root", "run", "log", "containers", "root-b", "run-b", "log-b"] {
         walk(&world.join(name), &mut found);
     }
     let stays = |path: &Path| {
         let relative = path.strip_prefix(world).unwrap_or(path).display().to_string().replacen("-b", "", 1);
-        STAYS.contains(&relative.as_str()) || relative == "log" || relative.starts_with("root/images")
+        STAYS.contains(&relative.as_str())
+            || ["log", "containers"].contains(&&*relative)
+            || relative.starts_with("root/images")
     };
     found.into_iter().filter(|path| !stays(path)).map(|path| path.display().to_string()).collect()
 }
