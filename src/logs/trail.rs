@@ -227,6 +227,20 @@ impl Trail {
         }
     }
 
+    /// Goes to a place in what is held, which is a file's index and an offset in it. Only before the first read.
+    pub(crate) fn skip_to(
+        &mut self,
+        find: impl FnOnce(&[&File]) -> io::Result<(usize, u64)>,
+    ) -> io::Result<()> {
+        let files: Vec<&File> = self.held.iter().map(|held| &held.file).collect();
+        let (index, offset) = find(&files)?;
+        self.held.drain(..index);
+        if let Some(front) = self.held.front_mut() {
+            front.file.seek(SeekFrom::Start(offset))?;
+        }
+        Ok(())
+    }
+
     /// Opens what has come since the last look. False if nothing has.
     pub(crate) fn look(&mut self) -> bool {
         let mut any = false;

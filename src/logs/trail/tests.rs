@@ -98,7 +98,9 @@ proptest! {
                         scene.read();
                     }
                 }
-                Step::Look => drop(scene.trail.look()),
+                Step::Look => {
+ scene.trail.look();
+}
                 // Empty ones would not show.
                 Step::NextAttempt if !scene.written.last().unwrap().is_empty() => {
                     scene.next_attempt();
