@@ -55,11 +55,14 @@ impl<C: AsyncRead + AsyncWrite> Client<C> {
         self.frames.next().await?.ok()
     }
 
-    /// The next frame, which must be data of this stream.
+    /// The next frame that is no ping, which must be data of this stream.
     pub(crate) async fn data(&mut self, id: u32) -> (Vec<u8>, bool) {
-        match self.frame().await {
-            Some(Frame::Data { id: of, fin, data }) if of == id => (data.to_vec(), fin),
-            other => panic!("not data of stream {id}: {other:?}"),
+        loop {
+            match self.frame().await {
+                Some(Frame::Ping(_)) => {}
+                Some(Frame::Data { id: of, fin, data }) if of == id => return (data.to_vec(), fin),
+                other => panic!("not data of stream {id}: {other:?}"),
+            }
         }
     }
 }

@@ -77,7 +77,6 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Incoming {
     stream: Stream,
-    over: CancellationToken,
     outgoing: mpsc::Sender<Frame>,
 }
 
@@ -145,6 +144,11 @@ impl Session {
 // === impl Incoming ===
 
 impl Incoming {
+    /// Its number in the session.
+    pub fn id(&self) -> u32 {
+        self.stream.id
+    }
+
     /// What the client wants of it.
     pub fn headers(&self) -> &Headers {
         &self.stream.headers
@@ -160,7 +164,7 @@ impl Incoming {
 
     /// Tells the client that it does not.
     pub async fn refuse(self) {
-        self.over.cancel();
+        self.stream.over.cancel();
         let _ = self.outgoing.send(refusal(self.stream.id)).await;
     }
 }
@@ -306,8 +310,8 @@ impl<C: AsyncRead + AsyncWrite + Send + 'static> Reader<C> {
         let pump = self.pumps.spawn(pump(id, written, over.clone(), self.outgoing.clone()));
         let inbox = if fin { Inbox::Closed } else { Inbox::To(inbox) };
         let open = Open { inbox, over: over.clone(), pump: pump.abort_handle() };
-        let stream = Stream { id, headers, reader, writer };
-        match self.opened.try_send(Incoming { stream, over, outgoing: self.outgoing.clone() }) {
+        let stream = Stream { id, headers, reader, writer, over };
+        match self.opened.try_send(Incoming { stream, outgoing: self.outgoing.clone() }) {
             Ok(()) => {
                 self.streams.insert(id, open);
             }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use super::headers::Headers;
 
@@ -18,6 +19,7 @@ pub struct Stream {
     pub(super) headers: Headers,
     pub(super) reader: DuplexStream,
     pub(super) writer: DuplexStream,
+    pub(super) over: CancellationToken,
 }
 
 impl Stream {
@@ -29,6 +31,11 @@ impl Stream {
     /// What the client has opened it with.
     pub fn headers(&self) -> &Headers {
         &self.headers
+    }
+
+    /// Cancelled when the client has ended the stream both ways at once, or is gone.
+    pub fn over(&self) -> CancellationToken {
+        self.over.clone()
     }
 
     /// Both directions apart, each to be dropped when it is done with.

@@ -3,7 +3,11 @@
 //! What is said over them is one thing ([`RemoteCommandStreams`]), how it travels another: over WebSocket, or over SPDY. Who
 //! carries it out is a third, [`PodStreams`], which is the agent's.
 
+pub mod port_forward;
 pub mod remote_command;
+pub mod spdy;
+mod tunnel;
+pub mod upgrade;
 
 use std::fmt;
 use std::io;
