@@ -75,6 +75,11 @@ impl Agent {
         Ok(Self { shared, say, _only_one: None })
     }
 
+    /// The node, as this agent uses it.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.shared.host
+    }
+
     /// Takes all the pods on, or, if one of them cannot be, none; they refer to `objects`. They run when the loop that is returned
     /// runs, and each is removed when it is over.
     pub async fn run(

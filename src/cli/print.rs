@@ -63,7 +63,8 @@ impl Printer {
                 let text = format!("Terminating (grace period {}s)", grace.as_secs());
                 lines.push((Mood::Odd, format!("pod {}: {text}", pod.key)));
             }
-            Change::Leaving { .. } => {}
+            // The lines of containers say the same, and `run` has more to say on stderr.
+            Change::Event(_) | Change::Leaving { .. } => {}
             Change::Deleted => {
                 self.pods.remove(&pod.uid);
                 lines.push((Mood::Plain, format!("pod {}: deleted", pod.key)));

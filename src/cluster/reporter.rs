@@ -18,23 +18,15 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Error};
 use tokio::sync::{mpsc, watch};
 
+use super::recorder::Recorder;
 use super::retry::Retry;
 use super::{mirror, pod_status};
 use crate::pod::update::Written;
-use crate::pod::{Pod, PodKey, PodUid};
+use crate::pod::{Origin, Pod, PodKey, PodUid, SourceKind};
 use crate::status::publish::{Change, Update};
 
-/// A pod of a source that is not the API.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StaticPod {
-    /// What its manifest says.
-    pub written: Written,
-    /// Where that is: `file`, `http`.
-    pub source: &'static str,
-}
-
-/// All of them, as they are wanted now.
-pub type StaticPods = Arc<BTreeMap<PodKey, StaticPod>>;
+/// What the manifests of static pods say, as far as it is known: by kind of source, namespace and name.
+pub type StaticPods = BTreeMap<(SourceKind, PodKey), Written>;
 
 /// What there is to tell.
 #[derive(Debug)]
@@ -49,6 +41,7 @@ pub enum News {
 pub struct Reporter {
     client: Client,
     node: String,
+    recorder: Recorder,
     statics: watch::Receiver<StaticPods>,
     tasks: HashMap<PodUid, Task>,
 }
@@ -64,27 +57,27 @@ struct Task {
 #[derive(Debug, Clone)]
 struct Wanted {
     pod: Arc<Pod>,
+    origin: Arc<Origin>,
     /// `None`: it is gone from the node.
     status: Option<Box<PodStatus>>,
 }
 
 impl Reporter {
     /// A reporter of the pods on `node`.
-    pub fn new(client: Client, node: String, statics: watch::Receiver<StaticPods>) -> Self {
-        Self { client, node, statics, tasks: HashMap::new() }
+    pub fn new(
+        client: Client,
+        node: String,
+        recorder: Recorder,
+        statics: watch::Receiver<StaticPods>,
+    ) -> Self {
+        Self { client, node, recorder, statics, tasks: HashMap::new() }
     }
 
     /// Takes news in until there can be no more, and then gives up what could not be told.
     pub async fn run(mut self, mut news: mpsc::UnboundedReceiver<News>) {
         while let Some(news) = news.recv().await {
             match news {
-                News::Pod(Update { pod, change: Change::Status(status), .. }) => self.tell(pod, Some(status)),
-                News::Pod(Update { pod, change: Change::Deleted, .. }) => {
-                    self.tell(Arc::clone(&pod), None);
-                    // The task ends by itself.
-                    self.tasks.remove(&pod.uid);
-                }
-                News::Pod(Update { change: Change::Terminating { .. } | Change::Leaving { .. }, .. }) => {}
+                News::Pod(update) => self.update(update),
                 News::Mirror(key) => {
                     for task in self.tasks.values().filter(|task| task.key == key) {
                         task.wanted.send_modify(|_| {});
@@ -94,8 +87,22 @@ impl Reporter {
         }
     }
 
-    fn tell(&mut self, pod: Arc<Pod>, status: Option<Box<PodStatus>>) {
-        let wanted = Wanted { pod: Arc::clone(&pod), status };
+    fn update(&mut self, Update { pod, origin, change }: Update) {
+        let Some(origin) = origin else { return };
+        match change {
+            Change::Status(status) => self.tell(pod, origin, Some(status)),
+            Change::Deleted => {
+                self.tell(Arc::clone(&pod), origin, None);
+                // The task ends by itself.
+                self.tasks.remove(&pod.uid);
+            }
+            Change::Event(event) => self.recorder.record(&pod.key, &pod.uid, event),
+            Change::Terminating { .. } | Change::Leaving { .. } => {}
+        }
+    }
+
+    fn tell(&mut self, pod: Arc<Pod>, origin: Arc<Origin>, status: Option<Box<PodStatus>>) {
+        let wanted = Wanted { pod: Arc::clone(&pod), origin, status };
         if let Some(task) = self.tasks.get(&pod.uid) {
             task.wanted.send_replace(wanted);
             return;
@@ -126,7 +133,7 @@ impl Telling {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             let told = match &wanted.status {
-                Some(status) => self.show(&wanted.pod, status).await,
+                Some(status) => self.show(&wanted, status).await,
                 None => self.remove(&wanted.pod).await,
             };
             match told {
@@ -149,9 +156,9 @@ impl Telling {
     }
 
     /// Gives the object of a pod this status.
-    async fn show(&self, pod: &Pod, status: &PodStatus) -> Result<(), Error> {
-        let name = pod.key.name.as_str();
-        let Some(object) = self.object(pod).await? else { return Ok(()) };
+    async fn show(&self, wanted: &Wanted, status: &PodStatus) -> Result<(), Error> {
+        let name = wanted.pod.key.name.as_str();
+        let Some(object) = self.object(wanted).await? else { return Ok(()) };
         if object.status.as_ref() == Some(status) {
             return Ok(());
         }
@@ -161,12 +168,12 @@ impl Telling {
     }
 
     /// The object of a pod; a static pod's is made if there is none. `None`: nobody wants to know of the pod.
-    async fn object(&self, pod: &Pod) -> Result<Option<Object>, Error> {
+    async fn object(&self, Wanted { pod, origin, .. }: &Wanted) -> Result<Option<Object>, Error> {
         let name = pod.key.name.as_str();
         let found = self.api.get_opt(name).await?;
-        let Some(of_source) = self.statics.borrow().get(&pod.key).cloned() else {
+        if origin.source == SourceKind::Api {
             return Ok(found.filter(|object| object.metadata.uid.as_deref() == Some(pod.uid.as_str())));
-        };
+        }
         if let Some(object) = found {
             if !mirror::is_mirror(&object) {
                 tracing::warn!(pod = %pod.key, "the API server has another pod of this name, and shows that");
@@ -178,7 +185,10 @@ impl Telling {
             }
             self.delete(name, object.metadata.uid).await?;
         }
-        let object = mirror::object(pod, &of_source.written, of_source.source, &self.node);
+        let written = self.statics.borrow().get(&(origin.source, pod.key.clone())).cloned();
+        // Its manifest is gone, and it is on its way out.
+        let Some(written) = written else { return Ok(None) };
+        let object = mirror::object(pod, &written, &origin.source.to_string(), &self.node);
         let object = serde_json::from_value(object).map_err(Error::SerdeError)?;
         self.api.create(&PostParams::default(), &object).await.map(Some)
     }

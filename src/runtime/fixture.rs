@@ -80,7 +80,11 @@ impl History {
 
     /// A probe of the container has failed, whose own grace period is so many seconds.
     pub(crate) fn sick(&mut self, container: &str, grace: Option<u64>) {
-        let unhealthy = Unhealthy { message: "no".into(), grace: grace.map(Duration::from_secs) };
+        let unhealthy = Unhealthy {
+            probe: crate::probe::Kind::Liveness,
+            message: "no".into(),
+            grace: grace.map(Duration::from_secs),
+        };
         self.observed.container_mut(&name(container)).health.unhealthy = Some(unhealthy);
     }
 

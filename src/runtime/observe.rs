@@ -130,6 +130,8 @@ pub struct Health {
 /// Why a container is to end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unhealthy {
+    /// Which probe said so.
+    pub probe: crate::probe::Kind,
     /// In the kubelet's words: `Liveness probe failed: HTTP probe failed with statuscode: 500`.
     pub message: String,
     /// Time between the stop signal and SIGKILL, where the probe has one of its own.

@@ -209,7 +209,8 @@ impl Files {
                 let owner = owners.entry(pod.key.clone()).or_insert_with(|| first.clone());
                 if owner == path {
                     let place = path.display().to_string();
-                    pods.push(Wanted { pod: pod.clone(), place, deletion: None });
+                    let written = manifest.written.get(&pod.key).cloned();
+                    pods.push(Wanted { pod: pod.clone(), place, deletion: None, is_over: false, written });
                 } else {
                     told.insert(twice(path, "Pod", &pod.key, owner));
                 }

@@ -94,7 +94,7 @@ mod tests {
         let wanted = |name: &&str| {
             let mut pod = fixture::pod(RestartPolicy::Always, &[], &["a"]);
             pod.key.name = (*name).to_owned();
-            Wanted { pod, place: source.to_string(), deletion: None }
+            Wanted { pod, place: source.to_string(), deletion: None, is_over: false, written: None }
         };
         let pods = names.iter().map(wanted).collect();
         SourceEvent { source, pods, objects: Default::default(), unread: BTreeSet::new() }

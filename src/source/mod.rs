@@ -13,6 +13,7 @@
 //! the [`Origin`](crate::pod::Origin) of its pod. Whoever wants to hear of them, too, stands in between: takes the receiver, looks at each
 //! update, and passes it on.
 
+pub mod api;
 pub mod file;
 pub mod files;
 pub mod follow;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::pod::objects::Objects;
+use crate::pod::update::Written;
 use crate::pod::{Pod, SourceKind};
 
 /// What a source says: all pods that it wants to exist from now on. A pod that is no longer among them should go.
@@ -52,4 +54,8 @@ pub struct Wanted {
     pub place: String,
     /// It is being deleted, and its grace period is over then. A later set may bring that nearer, never put it off.
     pub deletion: Option<Timestamp>,
+    /// It has ended for good, as its source knows: if the node has nothing of it any more, it is not begun again.
+    pub is_over: bool,
+    /// Its fields as they are written; none of a pod that the API has.
+    pub written: Option<Written>,
 }

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use super::derive::derive;
+use crate::events::{Event, transitions};
 use crate::pod::{Origin, Pod};
 use crate::runtime::observe::Observed;
 use crate::sync::plan::Intent;
@@ -29,6 +30,8 @@ pub struct Update {
 pub enum Change {
     /// Its status is another than before.
     Status(Box<PodStatus>),
+    /// Something has happened to it.
+    Event(Event),
     /// It has been told to end, within that time.
     Terminating {
         /// Time to SIGKILL.
@@ -84,9 +87,16 @@ impl Publisher {
     pub fn status(&mut self, observed: &Observed, intent: Intent, now: Timestamp) {
         let status = derive(&self.pod, observed, intent, self.node, self.last.as_ref(), now);
         if self.last.as_ref() != Some(&status) {
-            self.last = Some(status.clone());
+            let before = self.last.replace(status.clone());
+            let happened = before.iter().flat_map(|before| transitions::between(&self.pod, before, &status));
+            happened.for_each(|event| self.happened(event));
             self.send(Change::Status(Box::new(status)));
         }
+    }
+
+    /// Tells what has happened.
+    pub fn happened(&self, event: Event) {
+        self.send(Change::Event(event));
     }
 
     /// Tells that the pod ends within `grace`.

@@ -332,7 +332,7 @@ impl<K: Keeper> EventLoop<K> {
         if self.workers.contains_key(key) || is_refused {
             return None;
         }
-        let (pod, deletion) = (Arc::new(wanted.pod.clone()), wanted.deletion);
+        let (pod, deletion, is_over) = (Arc::new(wanted.pod.clone()), wanted.deletion, wanted.is_over);
         let origin = Arc::new(Origin { source, place: wanted.place.clone() });
         let objects = self.objects_of(source).subscribe();
         let candidate = Candidate { pod, origin, objects };
@@ -342,6 +342,8 @@ impl<K: Keeper> EventLoop<K> {
                 self.keeper.absent(&candidate);
                 None
             }
+            // Whatever it was, it is not to run a second time.
+            None if is_over && !is_left => None,
             _ => Some((candidate, Task::Wanted)),
         }
     }

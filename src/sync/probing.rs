@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::plan::Intent;
+use crate::events::Event;
 use crate::pod::spec::Probe;
 use crate::pod::{ContainerName, ContainerSpec, Pod};
 use crate::probe::{self, Kind, Outcome, Prober, Verdict};
@@ -133,15 +134,17 @@ fn wanted<'a>(
 }
 
 /// Notes a verdict, unless the attempt that it is about has ended.
-pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) {
+pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) -> Option<Event> {
     let name = observed.running().find(|(_, running)| running.id == verdict.container_id);
-    let Some(name) = name.map(|(name, _)| name.clone()) else { return };
-    let Some(spec) = pod.spec.container(&name) else { return };
+    let name = name.map(|(name, _)| name.clone())?;
+    let spec = pod.spec.container(&name)?;
     let Verdict { kind, outcome, .. } = verdict;
     let health = &mut observed.container_mut(&name).health;
+    let mut event = None;
     if let Outcome::Failure { message } = &outcome {
         // A field, so that what a container says is shown in quotes.
         tracing::warn!(pod = %pod.key, container = %name, output = message, "{kind} probe failed");
+        event = Some(Event::probe_failed(pod, &name, kind, message));
     }
     match (kind, outcome) {
         (Kind::Liveness, Outcome::Success) => health.unhealthy = None,
@@ -149,9 +152,11 @@ pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) {
         (Kind::Readiness, outcome) => health.ready = outcome == Outcome::Success,
         (Kind::Liveness | Kind::Startup, Outcome::Failure { message }) => {
             let grace = probe(spec, kind).and_then(|probe| probe.termination_grace_period);
-            health.unhealthy = Some(Unhealthy { message: format!("{kind} probe failed: {message}"), grace });
+            let message = format!("{kind} probe failed: {message}");
+            health.unhealthy = Some(Unhealthy { probe: kind, message, grace });
         }
     }
+    event
 }
 
 fn probe(spec: &ContainerSpec, kind: Kind) -> Option<&Probe> {

@@ -27,6 +27,7 @@ use super::outcome::{evict, outcome};
 use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::{resize, restart};
+use crate::events::Event;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
@@ -81,7 +82,7 @@ pub struct Worker<R> {
 }
 
 /// What can wake a worker.
-enum Event {
+enum Wake {
     Noticed(Notice),
     Ordered(Order),
     Probed(probe::Verdict),
@@ -166,11 +167,14 @@ impl<R: Runtime> Worker<R> {
             self.probes.follow(&self.pod, &self.observed, self.intent, &self.runtime);
             self.tell_status(now);
             match self.next_event(plan.wake_at).await {
-                Event::Noticed(notice) => self.take_in(notice),
-                Event::Ordered(order) => self.obey(order),
-                Event::Probed(verdict) => probing::judge(&self.pod, &mut self.observed, verdict),
-                Event::Done(done) => self.finish(done),
-                Event::Time => {}
+                Wake::Noticed(notice) => self.take_in(notice),
+                Wake::Ordered(order) => self.obey(order),
+                Wake::Probed(verdict) => {
+                    let failed = probing::judge(&self.pod, &mut self.observed, verdict);
+                    failed.into_iter().for_each(|event| self.publisher.happened(event));
+                }
+                Wake::Done(done) => self.finish(done),
+                Wake::Time => {}
             }
         }
     }
@@ -221,18 +225,18 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    async fn next_event(&mut self, wake_at: Option<Timestamp>) -> Event {
+    async fn next_event(&mut self, wake_at: Option<Timestamp>) -> Wake {
         let wait = wake_at.map(|at| until(at, Timestamp::now()));
         tokio::select! {
             biased;
-            Some(notice) = self.notices.recv() => Event::Noticed(notice),
+            Some(notice) = self.notices.recv() => Wake::Noticed(notice),
             // Who gives orders may be gone: then the last one stands.
             Ok(()) = self.orders.changed() => {
-                Event::Ordered(self.orders.borrow_and_update().clone())
+                Wake::Ordered(self.orders.borrow_and_update().clone())
             }
-            Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Event::Done(done),
-            verdict = self.probes.verdict() => Event::Probed(verdict),
-            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Event::Time,
+            Some(done) = self.under_way.next(), if !self.under_way.is_empty() => Wake::Done(done),
+            verdict = self.probes.verdict() => Wake::Probed(verdict),
+            () = tokio::time::sleep(wait.unwrap_or_default()), if wait.is_some() => Wake::Time,
         }
     }
 
@@ -252,6 +256,7 @@ impl<R: Runtime> Worker<R> {
             Notice::DiskExceeded(message) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, message, now) {
                     tracing::info!(pod = %self.pod.key, message = eviction.message, "Evicted");
+                    self.publisher.happened(Event::evicted(&eviction.message));
                     self.runtime.evicted(eviction);
                 }
             }
@@ -259,6 +264,7 @@ impl<R: Runtime> Worker<R> {
             Notice::DiskExceeded(_) => {}
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
+                self.publisher.happened(Event::sandbox_changed());
                 self.observed.shim_lost(now);
             }
         }
@@ -398,8 +404,14 @@ impl<R: Runtime> Worker<R> {
         })
     }
 
-    fn stopping(&mut self, container: &ContainerName, stopping: Stopping) {
-        self.observed.container_mut(container).stopping = Some(stopping);
+    fn stopping(&mut self, name: &ContainerName, stopping: Stopping) {
+        let container = self.observed.container_mut(name);
+        if container.stopping.replace(stopping).is_none() {
+            self.publisher.happened(match &container.health.unhealthy {
+                Some(unhealthy) => Event::unhealthy_ends(&self.pod, name, unhealthy.probe),
+                None => Event::stopping(&self.pod, name),
+            });
+        }
     }
 
     fn hooks(&self, container: &ContainerName) -> Lifecycle {
@@ -437,6 +449,7 @@ impl<R: Runtime> Worker<R> {
                         Ok(()) => PostStart::Done,
                         Err(error) => {
                             tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPostStartHook");
+                            self.publisher.happened(Event::post_start_failed(&self.pod, &name));
                             PostStart::Failed(error.0)
                         }
                     };
@@ -445,6 +458,7 @@ impl<R: Runtime> Worker<R> {
             Done::PreStop(name, id, result) => {
                 if let Err(error) = result {
                     tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPreStopHook");
+                    self.publisher.happened(Event::pre_stop_failed(&self.pod, &name));
                 }
                 let container = self.observed.container_mut(&name);
                 let is_same = container.running().is_some_and(|running| running.id == id);
@@ -509,6 +523,7 @@ impl<R: Runtime> Worker<R> {
             }
             Err(NoSandbox::Node(error) | NoSandbox::ThisTime(error)) => {
                 tracing::warn!(pod = %self.pod.key, %error, "FailedCreatePodSandBox");
+                self.publisher.happened(Event::sandbox_failed(&error.0));
                 let before = self.observed.sandbox_failure.as_ref();
                 let held = Held::again(before, "FailedCreatePodSandBox", error.0, now);
                 self.observed.sandbox_failure = Some(held);

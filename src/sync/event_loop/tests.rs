@@ -140,7 +140,13 @@ fn pod(name: &str, image: &str, uid: &str) -> Pod {
 }
 
 fn wanted(name: &str, image: &str) -> Wanted {
-    Wanted { pod: pod(name, image, &format!("uid-{name}")), place: format!("{name}.yaml"), deletion: None }
+    Wanted {
+        pod: pod(name, image, &format!("uid-{name}")),
+        place: format!("{name}.yaml"),
+        deletion: None,
+        is_over: false,
+        written: None,
+    }
 }
 
 fn left(name: &str, source: SourceKind, runs: bool) -> Left {

@@ -2,7 +2,10 @@
 //!
 //! Reasons are those of the kubelet (`pkg/kubelet/events`): dashboards and people look for them.
 
+pub mod transitions;
+
 use crate::pod::{ContainerName, Pod};
+use crate::probe;
 
 /// Something that happened to a pod.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -84,14 +87,15 @@ impl Event {
         Self::of(pod, container, Kind::Normal, "Killing", format!("Stopping container {container}"))
     }
 
-    /// It is asked to end because a probe (`liveness`, `startup`) says so.
-    pub fn unhealthy_ends(pod: &Pod, container: &ContainerName, probe: &str) -> Self {
+    /// It is asked to end because a probe says so.
+    pub fn unhealthy_ends(pod: &Pod, container: &ContainerName, probe: probe::Kind) -> Self {
+        let probe = probe.to_string().to_lowercase();
         let message = format!("Container {container} failed {probe} probe, will be restarted");
         Self::of(pod, container, Kind::Normal, "Killing", message)
     }
 
-    /// A probe (`Liveness`, `Readiness`, `Startup`) has failed once.
-    pub fn probe_failed(pod: &Pod, container: &ContainerName, probe: &str, output: &str) -> Self {
+    /// A probe has failed as often as it may.
+    pub fn probe_failed(pod: &Pod, container: &ContainerName, probe: probe::Kind, output: &str) -> Self {
         Self::of(pod, container, Kind::Warning, "Unhealthy", format!("{probe} probe failed: {output}"))
     }
 
@@ -158,11 +162,16 @@ mod tests {
             (Event::started(&pod, &a), "spec.containers{a} Normal Started Container started"),
             (Event::back_off(&pod, &a), &format!("spec.containers{{a}} Warning BackOff {back_off}")),
             (
-                Event::probe_failed(&pod, &a, "Liveness", "HTTP probe failed with statuscode: 500"),
+                Event::probe_failed(
+                    &pod,
+                    &a,
+                    probe::Kind::Liveness,
+                    "HTTP probe failed with statuscode: 500",
+                ),
                 "spec.containers{a} Warning Unhealthy Liveness probe failed: HTTP probe failed with statuscode: 500",
             ),
             (
-                Event::unhealthy_ends(&pod, &a, "liveness"),
+                Event::unhealthy_ends(&pod, &a, probe::Kind::Liveness),
                 "spec.containers{a} Normal Killing Container a failed liveness probe, will be restarted",
             ),
             (

@@ -1,0 +1,133 @@
+//! What two statuses of a pod, one after the other, say has happened between them. Pure.
+
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
+
+use super::Event;
+use crate::pod::{ContainerName, ContainerSpec, Pod};
+
+/// Why a container waits as long as nothing is wrong.
+const AS_IT_SHOULD: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
+/// The events of all containers that the earlier status knows, in their order.
+///
+/// An agent that has just taken a pod over knows of no earlier status, and so tells nothing again.
+pub fn between(pod: &Pod, before: &PodStatus, after: &PodStatus) -> Vec<Event> {
+    let lists = [
+        (&pod.spec.init_containers, &before.init_container_statuses, &after.init_container_statuses),
+        (&pod.spec.containers, &before.container_statuses, &after.container_statuses),
+        (
+            &pod.spec.ephemeral_containers,
+            &before.ephemeral_container_statuses,
+            &after.ephemeral_container_statuses,
+        ),
+    ];
+    let mut events = Vec::new();
+    for (specs, before, after) in lists {
+        for after in after.iter().flatten() {
+            let spec = specs.iter().find(|spec| spec.name.as_str() == after.name);
+            let before = before.iter().flatten().find(|before| before.name == after.name);
+            if let (Some(spec), Some(before)) = (spec, before) {
+                events.extend(of_container(pod, spec, before, after));
+            }
+        }
+    }
+    events
+}
+
+fn of_container(
+    pod: &Pod,
+    spec: &ContainerSpec,
+    before: &ContainerStatus,
+    after: &ContainerStatus,
+) -> Vec<Event> {
+    let name: &ContainerName = &spec.name;
+    if let Some(why) = waits_for(after).filter(|why| waits_for(before).as_ref() != Some(why)) {
+        return match why {
+            (reason, _) if AS_IT_SHOULD.contains(&reason) => Vec::new(),
+            ("CrashLoopBackOff", _) => vec![Event::back_off(pod, name)],
+            (reason, message) => vec![Event::failed(pod, name, message.unwrap_or(reason))],
+        };
+    }
+    let has_run = |status: &ContainerStatus| {
+        status.state.as_ref().is_some_and(|state| state.running.is_some() || has_started(state))
+    };
+    if after.container_id != before.container_id && has_run(after) {
+        return vec![
+            Event::present(pod, name, &after.image),
+            Event::created(pod, name),
+            Event::started(pod, name),
+        ];
+    }
+    Vec::new()
+}
+
+/// It has ended, and had begun before.
+fn has_started(state: &ContainerState) -> bool {
+    state.terminated.as_ref().is_some_and(|ended| ended.started_at.is_some())
+}
+
+/// Reason and message.
+fn waits_for(status: &ContainerStatus) -> Option<(&str, Option<&str>)> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    Some((waiting.reason.as_deref()?, waiting.message.as_deref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pod::spec::RestartPolicy;
+    use crate::runtime::fixture::pod;
+
+    fn status(container: &Value) -> PodStatus {
+        let mut whole =
+            json!({"name": "a", "image": "busybox", "imageID": "", "ready": false, "restartCount": 0});
+        json_patch::merge(&mut whole, container);
+        serde_json::from_value(json!({"containerStatuses": [whole]})).unwrap()
+    }
+
+    fn waiting(reason: &str, message: Option<&str>) -> PodStatus {
+        status(&json!({"state": {"waiting": {"reason": reason, "message": message}}}))
+    }
+
+    fn running(id: &str) -> PodStatus {
+        status(&json!({"state": {"running": {"startedAt": "1970-01-01T00:00:00Z"}}, "containerID": id}))
+    }
+
+    fn ended(id: &str, started: Option<&str>) -> PodStatus {
+        status(&json!({"state": {"terminated": {"exitCode": 1, "startedAt": started}}, "containerID": id}))
+    }
+
+    #[test]
+    fn each_change_is_told_once() {
+        let pod = pod(RestartPolicy::Always, &[], &["a"]);
+        let creating = || waiting("ContainerCreating", None);
+        let no_config = || waiting("CreateContainerConfigError", Some("configmap \"c\" not found"));
+        let back_off = || waiting("CrashLoopBackOff", Some("back-off 10s restarting"));
+        let start = ["Pulled", "Created", "Started"];
+        for (before, after, expected) in [
+            (creating(), running("1"), start.as_slice()),
+            (running("1"), running("1"), &[]),
+            (ended("1", None), running("2"), &start),
+            // It ended before anybody looked.
+            (creating(), ended("1", Some("1970-01-01T00:00:00Z")), &start),
+            (running("1"), ended("1", Some("1970-01-01T00:00:00Z")), &[]),
+            // It never began.
+            (creating(), ended("1", None), &[]),
+            (ended("1", None), back_off(), &["BackOff"]),
+            (back_off(), back_off(), &[]),
+            (back_off(), running("2"), &start),
+            (creating(), no_config(), &["Failed"]),
+            (no_config(), no_config(), &[]),
+            (PodStatus::default(), creating(), &[]),
+            // Of what it was before, nothing is known.
+            (PodStatus::default(), running("1"), &[]),
+        ] {
+            let reasons: Vec<_> = between(&pod, &before, &after).iter().map(|event| event.reason).collect();
+            assert_eq!(reasons, expected, "{before:?} {after:?}");
+        }
+        let failed = between(&pod, &creating(), &no_config());
+        assert_eq!(failed[0].message, "Error: configmap \"c\" not found");
+    }
+}
