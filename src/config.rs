@@ -61,6 +61,11 @@ impl Layout {
         self.root.join("images")
     }
 
+    /// The objects of the Kubernetes API.
+    pub fn store(&self) -> PathBuf {
+        self.root.join("store")
+    }
+
     /// The node's own seccomp profiles, as the kubelet has them.
     pub fn seccomp(&self) -> PathBuf {
         self.root.join("seccomp")

@@ -3,14 +3,25 @@
 //! A kind is a [`resource::Resource`]: names, defaults, rules, columns. What is done with objects is written once, generic over it.
 
 pub mod auth;
+pub mod body;
 pub mod discovery;
 pub mod kinds;
 pub mod metadata;
 pub mod object;
+pub mod patch;
 pub mod pki;
+pub mod represent;
+pub mod request;
 pub mod resource;
+pub mod rest;
+pub mod router;
+pub mod selector;
+pub mod server;
 pub mod spdy;
 pub mod status;
+pub mod store;
 pub mod streams;
 pub mod table;
 pub mod tls;
+
+pub use router::Api;

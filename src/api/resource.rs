@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::object::Object;
@@ -17,9 +16,9 @@ pub trait Resource: Send + Sync + 'static {
     /// What it is called, and what it can do.
     fn names(&self) -> &Names;
 
-    /// Checks that the object fits the kind's type. Gives the paths of the fields that the type does not have, such as
-    /// `spec.containers[0].nmae`, or says in Go's words why it does not fit. May write values another way, as the API server
-    /// does when it decodes (a quantity that is a number becomes a string).
+    /// Checks that the object fits the kind's type, or says in Go's words why it does not. Drops the fields that the type does not
+    /// have and gives their paths, such as `spec.containers[0].nmae`. May write values another way, as the API server does when it
+    /// decodes (a quantity that is a number becomes a string).
     fn decode(&self, object: &mut Object) -> Result<Vec<String>, String>;
 
     /// Fills in the API server's defaults.
@@ -53,6 +52,11 @@ pub trait Resource: Send + Sync + 'static {
     /// How an object goes when somebody deletes it.
     fn deletion(&self, _object: &Object, _options: &DeleteOptions) -> Deletion {
         Deletion::Now
+    }
+
+    /// Whether a delete is answered with the object that is gone, and not with a Status.
+    fn answers_with_deleted(&self) -> bool {
+        false
     }
 
     /// Whether a write of this part has to survive the loss of power before it is answered. What can be found out again (a status, an
@@ -215,57 +219,3 @@ const NAME_AND_AGE: [Column; 2] = [
         priority: 0,
     },
 ];
-
-/// `Resource::decode` for a kind that `T` describes completely: what does not survive the way into the type and back is unknown.
-pub fn decode_as<T: DeserializeOwned + Serialize>(object: &Object) -> Result<Vec<String>, String> {
-    let typed: T = object.to().map_err(|error| error.to_string())?;
-    let known = Object::of(&typed).map_err(|error| error.to_string())?;
-    let mut unknown = Vec::new();
-    for (key, value) in object.map() {
-        compare(key.clone(), value, known.get(key), &mut unknown);
-    }
-    Ok(unknown)
-}
-
-fn compare(path: String, given: &Value, known: Option<&Value>, unknown: &mut Vec<String>) {
-    match (given, known) {
-        (Value::Null, None) => {}
-        (_, None) => unknown.push(path),
-        (Value::Object(given), Some(Value::Object(known))) => {
-            for (key, value) in given {
-                compare(format!("{path}.{key}"), value, known.get(key), unknown);
-            }
-        }
-        (Value::Array(given), Some(Value::Array(known))) => {
-            for (index, (given, known)) in given.iter().zip(known).enumerate() {
-                compare(format!("{path}[{index}]"), given, Some(known), unknown);
-            }
-        }
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use k8s_openapi::api::core::v1::Pod;
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn unknown_fields_are_named_by_their_path() {
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "labels": {"any": "thing"}, "creationTimestamp": null},
-            "spec": {"containers": [{"name": "a", "nmae": "b", "env": [], "ports": [{"containerPort": 1, "x": {}}]}], "y": 1},
-        });
-        let unknown = decode_as::<Pod>(&Object::from_value(pod).unwrap()).unwrap();
-        assert_eq!(unknown, ["spec.containers[0].nmae", "spec.containers[0].ports[0].x", "spec.y"]);
-    }
-
-    #[test]
-    fn what_does_not_fit_the_type_is_an_error() {
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": 1}});
-        let error = decode_as::<Pod>(&Object::from_value(pod).unwrap()).unwrap_err();
-        assert!(error.contains("invalid type"), "{error}");
-    }
-}

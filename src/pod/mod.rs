@@ -42,6 +42,7 @@ pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};
 
 pub(crate) use validate::names;
+pub(crate) use yaml::yaml_to_json;
 
 /// Whether a container dies as a whole when one of its processes is killed for want of memory: `"true"` or `"false"`.
 pub const OOM_GROUP_ANNOTATION: &str = "mkubelet.dev/memory-oom-group";

@@ -2,6 +2,7 @@
 //!
 //! The tree is bounded in depth and size whatever the bytes were: aliases are expanded into it, and counted.
 
+mod document;
 mod json;
 mod parse;
 mod scalar;
@@ -10,6 +11,7 @@ mod value;
 use super::path::{Path, Step};
 use super::problem::Position;
 
+pub(crate) use document::yaml_to_json;
 pub(super) use parse::{Flaw, parse};
 
 /// A value and where it begins. One that came through an alias is where its anchor is.

@@ -126,6 +126,10 @@ impl Resource for Pods {
         }
     }
 
+    fn answers_with_deleted(&self) -> bool {
+        true
+    }
+
     fn deletion(&self, object: &Object, options: &DeleteOptions) -> Deletion {
         let of_spec = object.at(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
         let seconds = options.grace_period_seconds.or(of_spec).unwrap_or(0);

@@ -1,0 +1,166 @@
+//! DELETE of one object: at once, with grace, or when its finalizers are done.
+//!
+//! Source: `k8s.io/apiserver/pkg/registry/rest/delete.go`, `generic/registry/store.go`.
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::super::body;
+use super::super::object::Object;
+use super::super::represent::json_response;
+use super::super::resource::{DeleteOptions, Deletion, Part, Resource};
+use super::super::status::Status;
+use super::super::store::{Error, Expected};
+use super::{Call, durability, key, store_failure, write};
+
+/// How often a deletion is tried again when others write meanwhile.
+const ATTEMPTS: usize = 10;
+
+/// What is left of an object after a delete.
+pub(super) enum Deleted {
+    /// It is gone; this is what it was.
+    Gone(Object),
+    /// It goes; this is what it is until then.
+    Going(Object),
+}
+
+/// Deletes an object. What kubectl prints of it follows from the answer.
+pub(in crate::api) async fn delete(call: &Call, body: Body) -> Result<Response, Status> {
+    let options = options(call, body).await?;
+    let names = call.kind.names();
+    match delete_one(call, &call.target.namespace, &call.target.name, &options).await? {
+        Deleted::Gone(object) if call.kind.answers_with_deleted() => call.answer(StatusCode::OK, object, &[]),
+        Deleted::Going(object) => call.answer(StatusCode::OK, object, &[]),
+        Deleted::Gone(object) => {
+            let mut details = json!({"name": object.name(), "kind": names.plural, "uid": object.uid()});
+            if !names.group.is_empty() {
+                details["group"] = names.group.into();
+            }
+            let status = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
+            });
+            Ok(json_response(StatusCode::OK, status.to_string()))
+        }
+    }
+}
+
+/// Deletes the object of this name, whoever else writes it meanwhile.
+pub(super) async fn delete_one(
+    call: &Call,
+    namespace: &str,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Status> {
+    let names = call.kind.names();
+    let key = key(&*call.kind, namespace, name);
+    for _ in 0..ATTEMPTS {
+        let entry = call.api.store().get(&key).ok_or_else(|| Status::not_found(names, name))?;
+        let old = entry.object();
+        check_preconditions(&*call.kind, &old, options)?;
+        let new = marked(&*call.kind, &old, options, call.context.now);
+        let ends = is_over(&new);
+        if options.dry_run || (!ends && new == old) {
+            return Ok(if ends { Deleted::Gone(new) } else { Deleted::Going(new) });
+        }
+        let durability = durability(&*call.kind, Part::Whole);
+        let (key, revision) = (key.clone(), entry.revision);
+        let written = write(&call.api, move |api| {
+            if ends {
+                api.store().remove(&key, new, revision, durability)
+            } else {
+                api.store().put(&key, new, Expected::Revision(revision), durability)
+            }
+        });
+        match written.await? {
+            Ok(entry) if ends => return Ok(Deleted::Gone(entry.object())),
+            Ok(entry) => return Ok(Deleted::Going(entry.object())),
+            Err(Error::Changed(_)) => {}
+            Err(Error::Gone(_)) => return Err(Status::not_found(names, name)),
+            Err(error) => return Err(store_failure(error)),
+        }
+    }
+    Err(Status::stale(names, name))
+}
+
+/// Whether nothing keeps a deleted object any more: neither grace nor finalizers.
+pub(super) fn is_over(object: &Object) -> bool {
+    let has_grace = object.deletion_grace_period().is_some_and(|seconds| seconds > 0);
+    object.deletion_timestamp().is_some() && !has_grace && object.finalizers().next().is_none()
+}
+
+/// The object with the marks of its deletion. A second one may only shorten its time.
+fn marked(kind: &dyn Resource, old: &Object, options: &DeleteOptions, now: jiff::Timestamp) -> Object {
+    let seconds = match kind.deletion(old, options) {
+        Deletion::Now => 0,
+        Deletion::Graceful { seconds } => seconds.max(0),
+    };
+    let mut new = old.clone();
+    let seconds = match (old.deletion_timestamp(), old.deletion_grace_period()) {
+        (Some(_), Some(left)) if seconds >= left => return new,
+        _ => seconds,
+    };
+    let until = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX);
+    new.set_meta_time("deletionTimestamp", until);
+    new.set_meta("deletionGracePeriodSeconds", Some(seconds.into()));
+    if old.deletion_timestamp().is_none() && old.generation() > 0 {
+        new.set_meta("generation", Some((old.generation() + 1).into()));
+    }
+    new
+}
+
+fn check_preconditions(kind: &dyn Resource, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
+    let failed = |what: &str, wanted: &str, found: &str| {
+        let why =
+            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}");
+        Err(Status::conflict(kind.names(), object.name(), why))
+    };
+    if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != object.uid()) {
+        return failed("UID", uid, object.uid());
+    }
+    let version = options.resource_version.as_deref();
+    if let Some(version) = version.filter(|version| *version != object.resource_version()) {
+        return failed("ResourceVersion", version, object.resource_version());
+    }
+    Ok(())
+}
+
+/// What the body says, and where there is none the query.
+pub(super) async fn options(call: &Call, body: Body) -> Result<DeleteOptions, Status> {
+    let bytes = body::read(body).await?;
+    let mut options = DeleteOptions { dry_run: call.dry_run()?, ..DeleteOptions::default() };
+    options.grace_period_seconds = call.parameters.number("gracePeriodSeconds")?;
+    if !bytes.is_empty() {
+        let value = body::parse(&call.headers, &bytes)?.value;
+        from_body(&value, &mut options)?;
+    }
+    // A negative time is a second, as the API server has it.
+    options.grace_period_seconds =
+        options.grace_period_seconds.map(|seconds| if seconds < 0 { 1 } else { seconds });
+    Ok(options)
+}
+
+fn from_body(value: &Value, options: &mut DeleteOptions) -> Result<(), Status> {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
+    if !value.is_object() || kind != "DeleteOptions" {
+        return Err(Status::bad_request(format!(
+            "{kind} in version \"v1\" cannot be handled as a DeleteOptions"
+        )));
+    }
+    if let Some(seconds) = value.get("gracePeriodSeconds").filter(|seconds| !seconds.is_null()) {
+        let seconds = seconds.as_i64().ok_or_else(|| {
+            Status::bad_request("gracePeriodSeconds: json: cannot unmarshal into Go value of type int64")
+        })?;
+        options.grace_period_seconds = Some(seconds);
+    }
+    let precondition = |name: &str| {
+        Some(value.get("preconditions")?.get(name)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
+    };
+    options.uid = precondition("uid");
+    options.resource_version = precondition("resourceVersion");
+    let dry_run = value.get("dryRun").and_then(Value::as_array);
+    options.dry_run |= dry_run.is_some_and(|values| values.iter().any(|value| value == "All"));
+    Ok(())
+}

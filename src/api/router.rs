@@ -1,0 +1,169 @@
+//! From a request to its verb: finds the kind, then calls one function of `rest`.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+
+use super::object::Object;
+use super::request::{Parameters, Target};
+use super::resource::{Context, Resource};
+use super::rest::{self, Call};
+use super::status::Status;
+use super::store::{Expected, Key, Store};
+use super::{discovery, kinds};
+
+/// Namespaces that are there from the start.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// What serves the API: the objects, the kinds, and who carries out what is not about objects alone.
+pub struct Api {
+    store: Arc<Store>,
+    kinds: Vec<Arc<dyn Resource>>,
+    node_name: String,
+    connects: Vec<(&'static str, &'static str, Connect)>,
+}
+
+/// Answers a subresource that is a connection, such as `pods/exec`, instead of the generic handlers.
+pub type Connect = Arc<dyn Fn(Connection) -> BoxFuture<'static, Response> + Send + Sync>;
+
+/// A request for such a subresource.
+pub struct Connection {
+    /// The object that it is about.
+    pub object: Object,
+    /// What the path names.
+    pub target: Target,
+    /// What the query asks for.
+    pub parameters: Parameters,
+    /// The request itself, to be upgraded.
+    pub request: Request,
+}
+
+impl Api {
+    /// Serves a store's objects of all kinds, on the node of this name.
+    pub fn new(store: Arc<Store>, node_name: &str) -> Result<Self, Status> {
+        let api = Self { store, kinds: kinds::all(), node_name: node_name.to_owned(), connects: Vec::new() };
+        api.ensure_namespaces()?;
+        Ok(api)
+    }
+
+    /// The same, with a subresource that `connect` answers.
+    #[must_use]
+    pub fn with_connect(mut self, plural: &'static str, subresource: &'static str, connect: Connect) -> Self {
+        self.connects.push((plural, subresource, connect));
+        self
+    }
+
+    /// The objects.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The kind of a resource.
+    pub fn kind(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<dyn Resource>> {
+        self.kinds.iter().find(|kind| {
+            let names = kind.names();
+            (names.group, names.version, names.plural) == (group, version, plural)
+        })
+    }
+
+    /// All kinds.
+    pub fn kinds(&self) -> &[Arc<dyn Resource>] {
+        &self.kinds
+    }
+
+    /// What a kind may need to know.
+    pub fn context(&self) -> Context {
+        Context { now: Timestamp::now(), node_name: self.node_name.clone() }
+    }
+
+    /// All of it as a service, for a server or for a client in this process.
+    pub fn into_router(self: Arc<Self>) -> Router {
+        discovery::router(self.kinds.clone()).fallback(serve).with_state(self)
+    }
+
+    fn ensure_namespaces(&self) -> Result<(), Status> {
+        let Some(kind) = self.kind("", "v1", "namespaces") else { return Ok(()) };
+        for name in NAMESPACES {
+            let key = Key::new("namespaces", "", name);
+            if self.store.get(&key).is_none() {
+                let mut namespace = Object::new("v1", "Namespace");
+                namespace.set_meta("name", Some(name.into()));
+                rest::complete(&**kind, &mut namespace, &self.context())?;
+                let durability = rest::durability(&**kind, super::resource::Part::Whole);
+                self.store.put(&key, namespace, Expected::Absent, durability).map_err(Status::internal)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+    route(api, request).await.unwrap_or_else(Status::into_response)
+}
+
+async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
+    let target = Target::parse(request.uri().path()).ok_or_else(Status::no_such_path)?;
+    let kind = api.kind(&target.group, &target.version, &target.resource).cloned();
+    let kind = kind.ok_or_else(Status::no_such_path)?;
+    let names = kind.names();
+    let wrong_place = match names.namespaced {
+        true => target.namespace.is_empty() && !target.name.is_empty(),
+        false => !target.namespace.is_empty(),
+    };
+    let subresource = names.subresource(&target.subresource);
+    if wrong_place || (subresource.is_none() && !target.subresource.is_empty()) {
+        return Err(Status::no_such_path());
+    }
+    let parameters = Parameters::of(request.uri())?;
+    let verb = verb(request.method(), &target).ok_or_else(|| Status::method_not_allowed(Some(names)))?;
+    let connect = api.connects.iter().find(|(plural, name, _)| {
+        *plural == target.resource && *name == target.subresource && names.group.is_empty()
+    });
+    if let Some((_, _, connect)) = connect {
+        let entry = rest::find(&api, &*kind, &target)?;
+        return Ok(connect(Connection { object: entry.object(), target, parameters, request }).await);
+    }
+    if subresource.is_some_and(|subresource| !subresource.verbs.contains(&verb)) {
+        return Err(Status::method_not_allowed(Some(names)));
+    }
+    // An object that lives in a namespace is made in one.
+    if verb == "create" && names.namespaced && target.namespace.is_empty() {
+        return Err(Status::method_not_allowed(Some(names)));
+    }
+    let (parts, body) = request.into_parts();
+    let call = Call { context: api.context(), api, kind, target, parameters, headers: parts.headers };
+    match verb {
+        "get" | "list" if call.parameters.flag("watch") && call.target.subresource.is_empty() => {
+            rest::watch(call)
+        }
+        "get" => rest::get(&call),
+        "list" => rest::list(&call),
+        "create" if call.target.subresource.is_empty() => rest::create(&call, body).await,
+        "update" => rest::update(&call, body).await,
+        "patch" => rest::patch(&call, body).await,
+        "delete" => rest::delete(&call, body).await,
+        "deletecollection" => rest::delete_collection(&call, body).await,
+        _ => Err(Status::method_not_allowed(Some(call.kind.names()))),
+    }
+}
+
+/// What HTTP's method means for a path, in Kubernetes' words.
+fn verb(method: &Method, target: &Target) -> Option<&'static str> {
+    let is_object = !target.name.is_empty();
+    let is_subresource = !target.subresource.is_empty();
+    match (method.as_str(), is_object) {
+        ("GET" | "HEAD", true) => Some("get"),
+        ("GET" | "HEAD", false) => Some("list"),
+        ("POST", _) if is_object == is_subresource => Some("create"),
+        ("PUT", true) => Some("update"),
+        ("PATCH", true) => Some("patch"),
+        ("DELETE", true) => Some("delete"),
+        ("DELETE", false) => Some("deletecollection"),
+        _ => None,
+    }
+}
