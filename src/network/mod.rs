@@ -36,6 +36,7 @@ mod forwarding;
 mod ipam;
 mod link;
 mod lock;
+pub mod loopback;
 mod names;
 mod netlink;
 mod nft;
@@ -46,6 +47,7 @@ mod visit;
 mod tests;
 
 pub use error::Error;
+pub use loopback::LoopbackError;
 
 use bridge::Bridge;
 use ipam::{Inventory, Leases};

@@ -185,6 +185,47 @@ fn host_and_pods_reach_each_other_at_once() {
 }
 
 #[test]
+fn what_listens_on_a_pods_loopback_is_reached_by_its_namespace() {
+    host(|world| {
+        let agent = world.agent();
+        let pod = Pod::new(&agent.layout, "a");
+        agent.attach(&pod.uid, &pod.netns, &[]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect = |port| {
+            let namespace = pod.netns.try_clone().unwrap();
+            runtime.block_on(super::loopback::connect(Some(namespace), port))
+        };
+        for (address, port) in [("127.0.0.1:80", 80), ("[::1]:81", 81)] {
+            let listener = pod.inside(|| TcpListener::bind(address).unwrap());
+            let connected = connect(port).unwrap();
+            let (_, peer) = listener.accept().unwrap();
+            assert_eq!(peer, connected.local_addr().unwrap(), "{address}");
+        }
+        let refused = connect(82).unwrap_err();
+        assert!(!refused.is_gone());
+        assert_eq!(
+            refused.to_string(),
+            "connect to port 82 of the loopback interface: Connection refused (os error 111); \
+             Connection refused (os error 111)"
+        );
+        // The namespace of this thread has another loopback.
+        let outside = runtime.block_on(super::loopback::connect(None, 80));
+        assert!(matches!(outside, Err(LoopbackError::Refused { port: 80, .. })), "{outside:?}");
+    });
+}
+
+#[test]
+fn a_network_is_gone_with_the_process_that_had_it() {
+    let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let pidfd = crate::sys::process::open_pidfd(child.id() as i32).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gone = runtime.block_on(super::loopback::connect(Some(pidfd), 80)).unwrap_err();
+    assert!(gone.is_gone(), "{gone}");
+}
+
+#[test]
 fn the_world_sees_the_hosts_address() {
     host(|world| {
         let agent = world.agent();

@@ -13,6 +13,7 @@ pub mod owner;
 pub mod pod_files;
 pub mod pod_logs;
 pub mod pod_runtime;
+mod port_forward;
 pub mod reaper;
 pub mod resize;
 pub mod resources;
