@@ -176,6 +176,11 @@ impl Layout {
         self.run_pod(uid).join("volumes").join(name)
     }
 
+    /// Which boot of the machine the directory is of.
+    pub fn boot_id(&self) -> PathBuf {
+        self.run.join("boot_id")
+    }
+
     /// Locked by the one agent of this directory.
     pub fn agent_lock(&self) -> PathBuf {
         self.run.join("agent.lock")

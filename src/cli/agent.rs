@@ -3,19 +3,23 @@
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
+use http::{HeaderName, HeaderValue};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::complain;
 use super::console::Console;
 use super::print::Printer;
+use super::service;
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::pod::SourceKind;
 use crate::source::files::Files;
-use crate::source::follow;
+use crate::source::{follow, stdin, url};
 use crate::status::publish::Update;
 use crate::sync::event_loop::Event;
 
@@ -24,39 +28,144 @@ const BACKLOG: usize = 1 << 14;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Manifests to run: directories, of which all files are read that do not begin with a dot, or files.
+    /// Manifests to run: directories, of which all files are read that do not begin with a dot, files, an http(s) URL, or - for standard
+    /// input.
     #[arg(
         long,
         env = "MKUBELET_MANIFESTS",
-        value_name = "PATH",
+        value_name = "PATH|URL|-",
         value_delimiter = ',',
-        visible_alias = "pod-manifest-path",
+        visible_aliases = ["pod-manifest-path", "manifest-url"],
         default_value = "/etc/mkubelet/manifests"
     )]
-    manifests: Vec<PathBuf>,
+    manifests: Vec<Place>,
+    /// A header to ask the URL with; may be given several times.
+    #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
+    manifest_url_header: Vec<(HeaderName, HeaderValue)>,
+    /// Look at files again after this time, even if the kernel tells of no change.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    file_check_frequency: Duration,
+    /// Ask the URL again after this time.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    http_check_frequency: Duration,
+}
+
+/// Where manifests are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Path(PathBuf),
+    Url(String),
+    Stdin,
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "" => Err("must not be empty".to_owned()),
+            "-" => Ok(Self::Stdin),
+            _ if text.starts_with("http://") || text.starts_with("https://") => {
+                Ok(Self::Url(text.to_owned()))
+            }
+            _ => Ok(Self::Path(text.into())),
+        }
+    }
+}
+
+/// What an agent runs.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sources {
+    paths: Vec<PathBuf>,
+    url: Option<String>,
+    stdin: bool,
+}
+
+impl Sources {
+    fn new(places: &[Place]) -> anyhow::Result<Self> {
+        let mut sources = Self::default();
+        for place in places {
+            match place {
+                Place::Path(path) => sources.paths.push(path.clone()),
+                Place::Stdin => sources.stdin = true,
+                Place::Url(url) => {
+                    let before = sources.url.replace(url.clone());
+                    anyhow::ensure!(before.is_none(), "--manifests {url}: there may be one URL");
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    fn kinds(&self) -> Vec<SourceKind> {
+        let kinds = [
+            (!self.paths.is_empty(), SourceKind::File),
+            (self.url.is_some(), SourceKind::Http),
+            (self.stdin, SourceKind::Stdin),
+        ];
+        kinds.into_iter().filter_map(|(is_asked, kind)| is_asked.then_some(kind)).collect()
+    }
+
+    /// Begins to follow all of them.
+    fn follow(self, config: &Config, arguments: &Arguments, events: &mpsc::UnboundedSender<Event>) {
+        let send = || {
+            let events = events.clone();
+            move |event| events.send(Event::Source(event)).is_ok()
+        };
+        let sysctls = || config.sysctls.clone();
+        if !self.paths.is_empty() {
+            let files = Files::new(self.paths, sysctls());
+            tokio::spawn(follow::follow(files, arguments.file_check_frequency, send(), complain));
+        }
+        if let Some(url) = self.url {
+            let headers = arguments.manifest_url_header.iter().cloned().collect();
+            let check = arguments.http_check_frequency;
+            tokio::spawn(url::follow(url, headers, sysctls(), check, send(), complain));
+        }
+        if self.stdin {
+            let (sysctls, send) = (sysctls(), send());
+            tokio::spawn(async move { send(stdin::read(sysctls, complain).await) });
+        }
+    }
+}
+
+/// Reads `--manifest-url-header`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("must be NAME:VALUE")?;
+    let name = name.trim().parse().map_err(|_| format!("{name:?} is no name of a header"))?;
+    let value = value.trim().parse().map_err(|_| "the value has characters that no header may have")?;
+    Ok((name, value))
+}
+
+/// Reads a time as the kubelet's flags have it: `20s`, `1m30s`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "must be a time such as 20s, 1m30s or 500ms".to_owned();
+    let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Duration::try_from(span).ok().filter(|time| *time >= Duration::from_millis(10)).ok_or_else(wrong)
 }
 
 pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
+    let sources = Sources::new(&arguments.manifests)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let ended = runtime.block_on(serve(config, arguments));
+    let ended = runtime.block_on(serve(config, arguments, sources));
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
+async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyhow::Result<()> {
     // First of all: from now on a signal ends what has been begun.
     let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let (updates, receiver) = mpsc::unbounded_channel();
-    let events = Agent::new(config, updates, complain)?.keep(&[SourceKind::File])?;
+    let events = Agent::new(config, updates, complain)?.keep(&sources.kinds())?;
     listen(leave, &events.sender());
-    let sender = events.sender();
-    let files = Files::new(arguments.manifests.clone(), config.sysctls.clone());
-    let send = move |event| sender.send(Event::Source(event)).is_ok();
-    tokio::spawn(follow::follow(files, follow::CHECK, send, complain));
+    sources.follow(config, arguments, &events.sender());
     let (over, is_over) = oneshot::channel();
     let screen = tokio::spawn(show(receiver, is_over));
+    let watched = tokio::spawn(service::report(events.sender()));
     events.run().await;
+    watched.abort();
+    service::stopping();
     // Whoever reads is told all that has happened.
     drop(over);
     screen.await?
@@ -106,4 +215,50 @@ async fn show(
     }
     console.finish().await;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(places: &[&str]) -> Result<Sources, String> {
+        let places: Vec<Place> = places.iter().map(|place| place.parse().unwrap()).collect();
+        Sources::new(&places).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn manifests_are_where_a_person_would_look_for_them() {
+        let all = sources(&["/a", "b.yaml", "https://host/pods", "-"]).unwrap();
+        let expected = Sources {
+            paths: vec!["/a".into(), "b.yaml".into()],
+            url: Some("https://host/pods".to_owned()),
+            stdin: true,
+        };
+        assert_eq!(all, expected);
+        assert_eq!(all.kinds(), [SourceKind::File, SourceKind::Http, SourceKind::Stdin]);
+        assert_eq!(sources(&["-"]).unwrap().kinds(), [SourceKind::Stdin]);
+        assert_eq!(
+            sources(&["http://a", "http://b"]).unwrap_err(),
+            "--manifests http://b: there may be one URL"
+        );
+    }
+
+    #[test]
+    fn times_are_written_as_the_kubelets() {
+        for (text, milliseconds) in [("20s", 20_000), ("1m30s", 90_000), ("500ms", 500), ("0.5s", 500)] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for bad in ["", "20", "0s", "-1s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        let (name, value) = header("Metadata-Flavor: Google").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("metadata-flavor", "Google"));
+        for bad in ["name", "na me:v", "n:a\nb"] {
+            assert!(header(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ mod image;
 mod kubeconfig;
 mod print;
 mod run;
+mod service;
 mod stats;
 
 use std::io::{self, IsTerminal, Write};

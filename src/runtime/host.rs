@@ -11,6 +11,7 @@ use oci_spec::runtime::{Capability, LinuxResources};
 use super::Error;
 use super::oci::NodeFacts;
 use super::owner::{Admission, make_private_directory};
+use super::pod_files::remove_tree;
 use super::resources;
 use super::seccomp::Profiles;
 use super::shares::Shares;
@@ -24,6 +25,7 @@ use crate::pod::downward::Allocatable;
 use crate::pod::spec::QosClass;
 use crate::pod::{Pod, PodUid};
 use crate::probe::Prober;
+use crate::state::boot;
 
 /// Where cgroup hierarchies are mounted.
 pub const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
@@ -92,7 +94,7 @@ impl Host {
             (None, None) => PathBuf::new(),
         };
         let facts = facts(&cgroups, config);
-        Ok(Self {
+        let host = Self {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
             images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
             seccomp: Profiles::new(layout.seccomp()),
@@ -107,7 +109,27 @@ impl Host {
             cgroup_root: config.cgroup_root.clone().filter(|root| !root.as_os_str().is_empty()),
             cgroups,
             layout,
-        })
+        };
+        host.forget_other_boots()?;
+        Ok(host)
+    }
+
+    /// What a run directory on a disk says of a boot before this one: sandboxes, processes, exits. Nothing of it is there any more.
+    fn forget_other_boots(&self) -> Result<(), Error> {
+        let _admission = self.admission()?;
+        let path = self.layout.boot_id();
+        let failed = |error| Error(format!("find out which boot {} is of: {error}", path.display()));
+        if boot::is_another(&path).map_err(failed)? {
+            for entry in fs::read_dir(self.layout.run_pods()).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let Some(uid) = name.to_str().and_then(|name| name.parse::<PodUid>().ok()) else { continue };
+                for group in self.possible_groups(&uid) {
+                    self.remove_group(&group)?;
+                }
+                remove_tree(&self.layout.run_pod(&uid))?;
+            }
+        }
+        boot::write(&path).map_err(failed)
     }
 
     /// What there is to give to pods.

@@ -209,8 +209,7 @@ impl Files {
                 let owner = owners.entry(pod.key.clone()).or_insert_with(|| first.clone());
                 if owner == path {
                     let place = path.display().to_string();
-                    let written = manifest.written.get(&pod.key).cloned();
-                    pods.push(Wanted { pod: pod.clone(), place, deletion: None, is_over: false, written });
+                    pods.push(Wanted::of(pod.clone(), place, &manifest.written));
                 } else {
                     told.insert(twice(path, "Pod", &pod.key, owner));
                 }

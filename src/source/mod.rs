@@ -21,15 +21,17 @@ mod immutable;
 pub mod live;
 pub mod manifests;
 pub mod merge;
+pub mod stdin;
+pub mod url;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::pod::objects::Objects;
 use crate::pod::update::Written;
-use crate::pod::{Pod, SourceKind};
+use crate::pod::{Pod, PodKey, SourceKind};
 
 /// What a source says: all pods that it wants to exist from now on. A pod that is no longer among them should go.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,4 +60,12 @@ pub struct Wanted {
     pub is_over: bool,
     /// Its fields as they are written; none of a pod that the API has.
     pub written: Option<Written>,
+}
+
+impl Wanted {
+    /// A pod of the manifest at `place`, with these fields.
+    fn of(pod: Pod, place: String, written: &BTreeMap<PodKey, Written>) -> Self {
+        let written = written.get(&pod.key).cloned();
+        Self { pod, place, deletion: None, is_over: false, written }
+    }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::worker::Order;
 use crate::pod::objects::Objects;
@@ -50,6 +50,8 @@ pub enum Event {
     Waited,
     /// It is time to try again what could not be done.
     Again,
+    /// Somebody asks whether the loop is alive; it answers in its turn.
+    Alive(oneshot::Sender<()>),
     /// A pod's manifest was edited: it should go on as this one.
     Update(Box<Pod>),
     /// A pod is gone from the node, or could not be looked after.
@@ -239,6 +241,7 @@ impl<K: Keeper> EventLoop<K> {
                     }
                     self.reconcile().await;
                 }
+                Event::Alive(answer) => drop(answer.send(())),
                 Event::Update(pod) => self.update(*pod),
                 Event::Gone { key, result } => errors.extend(self.gone(&key, result).await),
             }

@@ -1,4 +1,6 @@
 //! `mkubelet agent`: the pods of a directory, and what becomes of them while agents come and go.
 
+mod churn;
 mod directory;
+mod sources;
 mod survival;

@@ -1,6 +1,12 @@
 //! What outlives the agent, whatever becomes of it.
 
-use crate::world::{Pod, World, http_get, until, world};
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::world::{Pod, World, http_get, kill, patient, until, world, world_in_memory};
 
 /// A pod of two containers that serve.
 fn pair(world: &World, name: &str) -> Pod {
@@ -67,7 +73,7 @@ fn a_grace_period_is_not_begun_again_by_another_agent() {
         agent.expect_running("deaf", "deaf", 0);
         world.manifests().clear();
         agent.expect("pod default/deaf: Terminating (grace period 6s)");
-        let told = std::time::Instant::now();
+        let told = Instant::now();
         until("half of the time", || (told.elapsed().as_secs() >= 3).then_some(()));
         agent.kill();
         let agent = world.agent();
@@ -75,5 +81,194 @@ fn a_grace_period_is_not_begun_again_by_another_agent() {
         let took = told.elapsed().as_secs_f64();
         assert!((5.5..9.5).contains(&took), "{took} s from the order to the end");
         agent.stop();
+    });
+}
+
+#[test]
+fn every_exit_while_no_agent_lived_is_told_as_it_was() {
+    // Ten pods of eleven containers: one for each code from 0 to 99, and one of each pod that is killed.
+    world_in_memory(|world| {
+        let name = |pod: usize, code: usize| format!("c{pod}-{code}");
+        let container =
+            |name: &str, code: usize| world.container(name, &["until=/ledger/go", &format!("exit={code}")]);
+        let codes = |pod: usize| (0..10).map(move |one| pod * 10 + one);
+        for pod in 0..10 {
+            let ends = codes(pod).map(|code| container(&name(pod, code), code));
+            let killed = world.container(&format!("killed{pod}"), &["wait"]);
+            let pod = world.pod(&format!("p{pod}"), ends.chain([killed])).restart_policy("Never");
+            world.manifests().put(&pod);
+        }
+        let agent = world.agent();
+        for pod in 0..10 {
+            codes(pod).for_each(|code| agent.expect_running(&format!("p{pod}"), &name(pod, code), 0));
+            agent.expect_running(&format!("p{pod}"), &format!("killed{pod}"), 0);
+        }
+        agent.kill();
+        world.touch("go");
+        (0..10).for_each(|pod| kill(world.pid_of(&format!("killed{pod}"))));
+        for pod in 0..10 {
+            for code in codes(pod) {
+                let ends = || world.ledger().ends(&name(pod, code));
+                until("an exit", || (ends() == [i64::try_from(code).ok()]).then_some(()));
+            }
+        }
+        let agent = world.agent();
+        for pod in 0..10 {
+            for code in codes(pod) {
+                let how = match code {
+                    0 => "Completed".to_owned(),
+                    code => format!("Error, exit code {code}"),
+                };
+                agent.expect(&format!("container default/p{pod}/{}: Terminated ({how})", name(pod, code)));
+            }
+            agent.expect(&format!("container default/p{pod}/killed{pod}: Terminated (Error, exit code 137)"));
+            agent.expect(&format!("pod default/p{pod}: Failed"));
+        }
+        agent.clear(world);
+    });
+}
+
+/// The conditions of every pod as they were told last, with the times of their changes.
+fn conditions(world: &World) -> BTreeMap<String, String> {
+    let read = |uid: String| {
+        let path = world.run_dir().join("pods").join(&uid).join("conditions.json");
+        fs::read_to_string(path).ok().map(|text| (uid, text))
+    };
+    world.pod_uids().into_iter().filter_map(read).collect()
+}
+
+/// So many pods with a readiness probe; their agent is killed, and another one comes.
+fn restart_the_agent_of(world: &World, count: usize) {
+    let name = |number: usize| format!("p{number}");
+    for number in 0..count {
+        let probe = json!({"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 1});
+        let container = world.container(&name(number), &["serve=80", "term=0", "wait"]);
+        world.manifests().put(&world.pod(&name(number), [container.with("readinessProbe", probe)]));
+    }
+    let agent = world.agent();
+    (0..count).for_each(|number| agent.expect_running(&name(number), &name(number), 0));
+    let is_ready = |text: &str| {
+        let record: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let conditions = record["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+    };
+    let before = until("all pods to be ready", || {
+        let all = conditions(world);
+        (all.len() == count && all.values().all(|text| is_ready(text))).then_some(all)
+    });
+    agent.kill();
+
+    let begun = Instant::now();
+    let agent = world.agent();
+    world.manifests().put(&world.pod("another", [world.container("another", &["term=0", "wait"])]));
+    until("the agent to act", || (world.pod_uids().len() > count).then_some(()));
+    let acted = begun.elapsed();
+    (0..count).for_each(|number| agent.expect(&format!("pod default/{}: Running", name(number))));
+    agent.expect_running("another", "another", 0);
+    // Probes have asked several times by then.
+    std::thread::sleep(Duration::from_secs(3));
+    let after = conditions(world);
+    for (uid, conditions) in &before {
+        assert_eq!(after.get(uid), Some(conditions));
+    }
+    (0..count).for_each(|number| assert_eq!(world.ledger().starts(&name(number)), 1));
+    assert!(acted < patient(Duration::from_secs(2)), "acts after {acted:?}");
+    agent.clear(world);
+}
+
+#[test]
+fn another_agent_restarts_nothing_flips_no_readiness_and_acts_within_two_seconds() {
+    world_in_memory(|world| restart_the_agent_of(world, 20));
+}
+
+#[test]
+#[ignore = "takes minutes; `make test-long` runs it"]
+fn another_agent_restarts_nothing_and_flips_no_readiness_of_110_pods() {
+    world_in_memory(|world| restart_the_agent_of(world, 110));
+}
+
+#[test]
+fn restarts_are_counted_on_by_another_agent() {
+    world(|world| {
+        let pod = world.pod("again", [world.container("a", &["once=/ledger/x", "term=0", "wait"])]);
+        world.manifests().put(&pod);
+        let agent = world.agent();
+        agent.expect_running("again", "a", 0);
+        kill(world.pid_of("a"));
+        agent.expect_running("again", "a", 1);
+        agent.kill();
+        kill(world.pid_of("a"));
+        let agent = world.agent();
+        agent.expect_state("again", "a", |state| state.starts_with("Waiting (CrashLoopBackOff"));
+        agent.expect_running("again", "a", 2);
+        let starts = world.ledger().starts("a");
+        assert_eq!(starts, 3);
+        agent.clear(world);
+    });
+}
+
+#[test]
+fn containers_of_a_killed_shim_run_again_within_two_seconds() {
+    world(|world| {
+        world.manifests().put(&pair(world, "bereft"));
+        let agent = world.agent();
+        agent.expect_running("bereft", "a", 0);
+        agent.expect_running("bereft", "b", 0);
+        let (killed, old) =
+            (Instant::now(), [world.shim_pid(), world.pause_pid(), world.pid_of("a"), world.pid_of("b")]);
+        kill(old[0]);
+        until("both to run again", || {
+            (world.ledger().starts("a") == 2 && world.ledger().starts("b") == 2).then_some(())
+        });
+        let took = killed.elapsed();
+        assert!(took < patient(Duration::from_secs(2)), "{took:?}");
+        until("what the old shim left to be gone", || {
+            world.processes().iter().all(|process| !old.contains(&process.pid)).then_some(())
+        });
+        agent.clear(world);
+    });
+}
+
+#[test]
+fn a_killed_pause_is_followed_by_another_under_the_same_address() {
+    world(|world| {
+        world.manifests().put(&pair(world, "awake"));
+        let agent = world.agent();
+        let (ip, pause) = (agent.ip("awake"), world.pause_pid());
+        agent.expect_running("awake", "a", 0);
+        kill(pause);
+        agent.expect_running("awake", "a", 1);
+        assert_ne!(world.pause_pid(), pause);
+        assert_eq!(http_get(ip, 80, "/").1, "a");
+        agent.clear(world);
+    });
+}
+
+#[test]
+fn after_a_reboot_every_pod_is_started_anew_with_its_init_containers() {
+    world(|world| {
+        let pod = world
+            .pod("first", [world.container("a", &["serve=80", "term=0", "wait"])])
+            .init([world.container("i", &["exit=0"])]);
+        world.manifests().put(&pod);
+        world.manifests().put(&world.pod("gone", [world.container("g", &["term=0", "wait"])]));
+        let agent = world.agent();
+        agent.expect_running("first", "a", 0);
+        agent.expect_running("gone", "g", 0);
+        agent.kill();
+        // A machine that is switched off takes no leave.
+        world.processes().iter().for_each(|process| kill(process.pid));
+        until("all to be dead", || world.processes().iter().all(|one| one.is_zombie()).then_some(()));
+        fs::write(world.run_dir().join("boot_id"), "0f0e0d0c-0b0a-4908-8706-050403020100\n").unwrap();
+        world.manifests().remove("gone.json");
+
+        let agent = world.agent();
+        agent.expect_running("first", "a", 0);
+        until("the second start", || (world.ledger().starts("a") == 2).then_some(()));
+        assert_eq!(world.ledger().ends("i"), [Some(0), Some(0)]);
+        until("what is not wanted to be cleared away", || (world.pod_uids().len() == 1).then_some(()));
+        assert_eq!(world.ledger().starts("g"), 1);
+        assert_eq!(http_get(agent.ip("first"), 80, "/").1, "a");
+        agent.clear(world);
     });
 }

@@ -1,8 +1,8 @@
 //! A `mkubelet agent` of a world, and the directory of its manifests.
 
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Pod, Run, World};
 
@@ -24,14 +24,25 @@ impl World {
 
     /// Starts an agent.
     pub(crate) fn agent(&self) -> Agent {
-        self.agent_with(&[])
+        self.agent_in(&[])
     }
 
-    /// Likewise, with flags.
-    pub(crate) fn agent_with(&self, flags: &[&str]) -> Agent {
+    /// Likewise, with variables of the environment.
+    pub(crate) fn agent_in(&self, environment: &[(&str, &str)]) -> Agent {
         let mut command = self.mkubelet();
-        command.arg("agent").args(flags).arg("--manifests").arg(self.manifests().0);
+        command.envs(environment.iter().copied()).arg("agent").arg("--manifests").arg(self.manifests().0);
         Agent { run: self.start(command) }
+    }
+
+    /// Starts an agent that has nothing but these flags, and this file as its standard input.
+    pub(crate) fn agent_with(&self, flags: &[&str], stdin: Option<&Path>) -> Agent {
+        let mut command = self.mkubelet();
+        command.arg("agent").args(flags);
+        let run = match stdin {
+            Some(path) => Run::start_with(command, File::open(path).unwrap().into(), self.ledger_dir()),
+            None => self.start(command),
+        };
+        Agent { run }
     }
 }
 

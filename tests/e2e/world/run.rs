@@ -31,8 +31,12 @@ pub(crate) struct Ended {
 }
 
 impl Run {
-    pub(super) fn start(mut command: Command, ledger: PathBuf) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(super) fn start(command: Command, ledger: PathBuf) -> Self {
+        Self::start_with(command, Stdio::null(), ledger)
+    }
+
+    pub(super) fn start_with(mut command: Command, stdin: Stdio, ledger: PathBuf) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let stdout = Output::collect(child.stdout.take().unwrap());
         let stderr = Output::collect(child.stderr.take().unwrap());

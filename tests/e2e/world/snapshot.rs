@@ -161,11 +161,19 @@ fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
     false
 }
 
-/// What is below the root, run and log directories, and the links to logs. Images stay, and so do the directories themselves and
-/// the locks.
+/// What is below the root, run and log directories, and the links to logs. Images stay, and so do the directories themselves,
+/// the locks and the number of the boot.
 fn files(world: &Path) -> Vec<String> {
-    const STAYS: [&str; 7] =
-        ["root", "root/pods", "run", "run/pods", "run/ipam", "run/network.lock", "run/agent.lock"];
+    const STAYS: [&str; 8] = [
+        "root",
+        "root/pods",
+        "run",
+        "run/pods",
+        "run/ipam",
+        "run/network.lock",
+        "run/agent.lock",
+        "run/boot_id",
+    ];
     let mut found = Vec::new();
     for name in ["root", "run", "log", "containers", "root-b", "run-b", "log-b"] {
         walk(&world.join(name), &mut found);
