@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod body;
 pub mod discovery;
+mod emptying;
 pub mod kinds;
 pub mod metadata;
 pub mod object;

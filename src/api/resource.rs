@@ -54,6 +54,14 @@ pub trait Resource: Send + Sync + 'static {
         Deletion::Now
     }
 
+    /// Why the object of this name may never be deleted, if that is so.
+    fn deletion_forbidden(&self, _name: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// Changes what else shows that an object is going, beside its metadata.
+    fn mark_going(&self, _object: &mut Object) {}
+
     /// Whether a delete is answered with the object that is gone, and not with a Status.
     fn answers_with_deleted(&self) -> bool {
         false

@@ -15,7 +15,7 @@ use super::resource::{Context, Resource};
 use super::rest::{self, Call};
 use super::status::Status;
 use super::store::{Expected, Key, Store};
-use super::{discovery, kinds};
+use super::{discovery, emptying, kinds};
 
 /// Namespaces that are there from the start.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -81,6 +81,13 @@ impl Api {
         Context { now: Timestamp::now(), node_name: self.node_name.clone() }
     }
 
+    /// Does what is to be done when nobody asks, for as long as it is polled: brings to the disk what may be late, and empties
+    /// namespaces that are deleted.
+    pub async fn run(self: Arc<Self>) {
+        let flushing = Arc::clone(&self.store).keep_flushed();
+        tokio::join!(flushing, emptying::empty_namespaces(self));
+    }
+
     /// All of it as a service, for a server or for a client in this process.
     pub fn into_router(self: Arc<Self>) -> Router {
         discovery::router(self.kinds.clone()).fallback(serve).with_state(self)
@@ -128,8 +135,15 @@ async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
         let entry = rest::find(&api, &*kind, &target)?;
         return Ok(connect(Connection { object: entry.object(), target, parameters, request }).await);
     }
-    if subresource.is_some_and(|subresource| !subresource.verbs.contains(&verb)) {
-        return Err(Status::method_not_allowed(Some(names)));
+    if let Some(subresource) = subresource {
+        if !subresource.verbs.contains(&verb) {
+            return Err(Status::method_not_allowed(Some(names)));
+        }
+        // Not a part of the object but a connection, and there is nobody at its other end.
+        if !subresource.verbs.contains(&"update") && subresource.name != "eviction" {
+            let message = format!("nobody serves {}/{} here", names.plural, subresource.name);
+            return Err(Status::unavailable(message));
+        }
     }
     // An object that lives in a namespace is made in one.
     if verb == "create" && names.namespaced && target.namespace.is_empty() {
@@ -144,6 +158,7 @@ async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
         "get" => rest::get(&call),
         "list" => rest::list(&call),
         "create" if call.target.subresource.is_empty() => rest::create(&call, body).await,
+        "create" => rest::evict(&call, body).await,
         "update" => rest::update(&call, body).await,
         "patch" => rest::patch(&call, body).await,
         "delete" => rest::delete(&call, body).await,

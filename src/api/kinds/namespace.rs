@@ -94,6 +94,15 @@ impl Resource for Namespaces {
         metadata::label_problem(name)
     }
 
+    fn deletion_forbidden(&self, name: &str) -> Option<&'static str> {
+        let is_needed = ["default", "kube-system", "kube-public"].contains(&name);
+        is_needed.then_some("this namespace may not be deleted")
+    }
+
+    fn mark_going(&self, object: &mut Object) {
+        object.set("status", Some(json!({"phase": "Terminating"})));
+    }
+
     fn columns(&self) -> &'static [Column] {
         &COLUMNS
     }

@@ -22,7 +22,7 @@ pub(in crate::api) async fn create(call: &Call, body: Body) -> Result<Response, 
     place(call, &mut object)?;
     complete(&*call.kind, &mut object, &call.context)?;
     validate(&*call.kind, &object)?;
-    check_namespace(call)?;
+    check_namespace(call, object.name())?;
     let name = object.name().to_owned();
     let key = key(&*call.kind, object.namespace(), &name);
     if dry_run {
@@ -67,7 +67,7 @@ fn place(call: &Call, object: &mut Object) -> Result<(), Status> {
 }
 
 /// Nothing begins in a namespace that is not there, or that goes.
-fn check_namespace(call: &Call) -> Result<(), Status> {
+fn check_namespace(call: &Call, of: &str) -> Result<(), Status> {
     if !call.kind.names().namespaced {
         return Ok(());
     }
@@ -79,7 +79,7 @@ fn check_namespace(call: &Call) -> Result<(), Status> {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {name} because it is being terminated");
-    let mut status = Status::forbidden(call.kind.names(), "", &why);
+    let mut status = Status::forbidden(call.kind.names(), of, &why);
     status.details.causes = vec![Cause {
         reason: "NamespaceTerminating".to_owned(),
         message: format!("namespace {name} is being terminated"),

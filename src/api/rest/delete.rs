@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apiserver/pkg/registry/rest/delete.go`, `generic/registry/store.go`.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,15 +14,16 @@ use super::super::body;
 use super::super::object::Object;
 use super::super::represent::json_response;
 use super::super::resource::{DeleteOptions, Deletion, Part, Resource};
+use super::super::router::Api;
 use super::super::status::Status;
-use super::super::store::{Error, Expected};
+use super::super::store::{Error, Expected, Key};
 use super::{Call, durability, key, store_failure, write};
 
 /// How often a deletion is tried again when others write meanwhile.
 const ATTEMPTS: usize = 10;
 
 /// What is left of an object after a delete.
-pub(super) enum Deleted {
+pub(in crate::api) enum Deleted {
     /// It is gone; this is what it was.
     Gone(Object),
     /// It goes; this is what it is until then.
@@ -31,7 +34,8 @@ pub(super) enum Deleted {
 pub(in crate::api) async fn delete(call: &Call, body: Body) -> Result<Response, Status> {
     let options = options(call, body).await?;
     let names = call.kind.names();
-    match delete_one(call, &call.target.namespace, &call.target.name, &options).await? {
+    let key = key(&*call.kind, &call.target.namespace, &call.target.name);
+    match delete_one(&call.api, &*call.kind, &key, &options).await? {
         Deleted::Gone(object) if call.kind.answers_with_deleted() => call.answer(StatusCode::OK, object, &[]),
         Deleted::Going(object) => call.answer(StatusCode::OK, object, &[]),
         Deleted::Gone(object) => {
@@ -47,27 +51,29 @@ pub(in crate::api) async fn delete(call: &Call, body: Body) -> Result<Response, 
     }
 }
 
-/// Deletes the object of this name, whoever else writes it meanwhile.
-pub(super) async fn delete_one(
-    call: &Call,
-    namespace: &str,
-    name: &str,
+/// Deletes the object of this key, whoever else writes it meanwhile.
+pub(in crate::api) async fn delete_one(
+    api: &Arc<Api>,
+    kind: &dyn Resource,
+    key: &Key,
     options: &DeleteOptions,
 ) -> Result<Deleted, Status> {
-    let names = call.kind.names();
-    let key = key(&*call.kind, namespace, name);
+    let (names, name) = (kind.names(), key.name.as_str());
     for _ in 0..ATTEMPTS {
-        let entry = call.api.store().get(&key).ok_or_else(|| Status::not_found(names, name))?;
+        let entry = api.store().get(key).ok_or_else(|| Status::not_found(names, name))?;
         let old = entry.object();
-        check_preconditions(&*call.kind, &old, options)?;
-        let new = marked(&*call.kind, &old, options, call.context.now);
+        check_preconditions(kind, &old, options)?;
+        if let Some(why) = kind.deletion_forbidden(name) {
+            return Err(Status::forbidden(names, name, why));
+        }
+        let new = marked(kind, &old, options, api.context().now);
         let ends = is_over(&new);
         if options.dry_run || (!ends && new == old) {
             return Ok(if ends { Deleted::Gone(new) } else { Deleted::Going(new) });
         }
-        let durability = durability(&*call.kind, Part::Whole);
+        let durability = durability(kind, Part::Whole);
         let (key, revision) = (key.clone(), entry.revision);
-        let written = write(&call.api, move |api| {
+        let written = write(api, move |api| {
             if ends {
                 api.store().remove(&key, new, revision, durability)
             } else {
@@ -85,10 +91,12 @@ pub(super) async fn delete_one(
     Err(Status::stale(names, name))
 }
 
-/// Whether nothing keeps a deleted object any more: neither grace nor finalizers.
+/// Whether nothing keeps a deleted object any more: neither grace nor finalizers, among them those that a namespace has in its spec.
 pub(super) fn is_over(object: &Object) -> bool {
     let has_grace = object.deletion_grace_period().is_some_and(|seconds| seconds > 0);
-    object.deletion_timestamp().is_some() && !has_grace && object.finalizers().next().is_none()
+    let of_spec = object.at(&["spec", "finalizers"]).and_then(Value::as_array);
+    let has_finalizers = object.finalizers().next().is_some() || of_spec.is_some_and(|all| !all.is_empty());
+    object.deletion_timestamp().is_some() && !has_grace && !has_finalizers
 }
 
 /// The object with the marks of its deletion. A second one may only shorten its time.
@@ -108,6 +116,7 @@ fn marked(kind: &dyn Resource, old: &Object, options: &DeleteOptions, now: jiff:
     if old.deletion_timestamp().is_none() && old.generation() > 0 {
         new.set_meta("generation", Some((old.generation() + 1).into()));
     }
+    kind.mark_going(&mut new);
     new
 }
 
@@ -134,7 +143,7 @@ pub(super) async fn options(call: &Call, body: Body) -> Result<DeleteOptions, St
     options.grace_period_seconds = call.parameters.number("gracePeriodSeconds")?;
     if !bytes.is_empty() {
         let value = body::parse(&call.headers, &bytes)?.value;
-        from_body(&value, &mut options)?;
+        read(&value, &mut options)?;
     }
     // A negative time is a second, as the API server has it.
     options.grace_period_seconds =
@@ -142,7 +151,8 @@ pub(super) async fn options(call: &Call, body: Body) -> Result<DeleteOptions, St
     Ok(options)
 }
 
-fn from_body(value: &Value, options: &mut DeleteOptions) -> Result<(), Status> {
+/// What `DeleteOptions` say.
+pub(super) fn read(value: &Value, options: &mut DeleteOptions) -> Result<(), Status> {
     let kind = value.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
     if !value.is_object() || kind != "DeleteOptions" {
         return Err(Status::bad_request(format!(

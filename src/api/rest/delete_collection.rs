@@ -24,7 +24,7 @@ pub(in crate::api) async fn delete_collection(call: &Call, body: Body) -> Result
         if !filter.matches(&*call.kind, &object) {
             continue;
         }
-        match delete_one(call, &entry.key.namespace, &entry.key.name, &options).await {
+        match delete_one(&call.api, &*call.kind, &entry.key, &options).await {
             Err(status) if status.code == 404 => {}
             Err(status) => return Err(status),
             Ok(_) => deleted.push(object),

@@ -18,6 +18,7 @@ mod create;
 mod decode;
 mod delete;
 mod delete_collection;
+mod evict;
 mod get;
 mod list;
 mod patch;
@@ -28,8 +29,9 @@ mod watch;
 mod tests;
 
 pub(super) use create::{complete, create};
-pub(super) use delete::delete;
+pub(super) use delete::{delete, delete_one};
 pub(super) use delete_collection::delete_collection;
+pub(super) use evict::evict;
 pub(super) use get::{find, get};
 pub(super) use list::list;
 pub(super) use patch::patch;

@@ -213,9 +213,8 @@ fn entry(key: &str, json: &[u8]) -> Option<Entry> {
     let mut parts = key.split('/');
     let key = Key::new(parts.next()?, parts.next()?, parts.next()?);
     let object: Object = serde_json::from_slice(json).ok()?;
-    let fits = parts.next().is_none() && object.namespace() == key.namespace && object.name() == key.name;
     let revision = object.resource_version().parse().ok()?;
-    fits.then(|| Entry { key, revision, json: json.to_vec().into() })
+    parts.next().is_none().then(|| Entry { key, revision, json: json.to_vec().into() })
 }
 
 fn set_aside(path: &Path, reason: String) -> Result<Quarantined, Failure> {

@@ -16,6 +16,7 @@ use super::super::super::router::Api;
 use super::super::super::store::Store;
 
 pub(super) struct World {
+    pub(super) api: Arc<Api>,
     pub(super) router: Router,
     dir: TempDir,
 }
@@ -35,7 +36,7 @@ impl World {
 
     /// The same after a restart.
     pub(super) fn restarted(self) -> Self {
-        drop(self.router);
+        drop((self.router, self.api));
         Self::of(self.dir)
     }
 
@@ -43,7 +44,7 @@ impl World {
         let (store, quarantined) = Store::open(dir.path()).unwrap();
         assert_eq!(quarantined, None);
         let api = Arc::new(Api::new(Arc::new(store), "this-node").unwrap());
-        Self { router: api.into_router(), dir }
+        Self { router: Arc::clone(&api).into_router(), api, dir }
     }
 
     pub(super) fn client(&self) -> Client {
