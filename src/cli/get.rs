@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use super::client::arguments::{self, Asked};
 use super::client::discovery::{Type, Types};
+use super::client::failure::{lines, remark};
 use super::client::query::{self, Query as Parameters};
+use super::client::request::JSON;
 use super::client::table::{self, Printer, Style, Table};
-use super::client::{NAMESPACE, connect, output, told};
-use super::{complain, say};
-use crate::config::Config;
+use super::client::watch::Event;
+use super::client::{NAMESPACE, output, told};
+use super::say;
 
 /// Objects that are asked for at a time.
 const CHUNK: u32 = 500;
@@ -67,20 +69,19 @@ struct Query<'a> {
     name: Option<String>,
 }
 
-pub(super) async fn run(config: &Config, arguments: Arguments) -> anyhow::Result<()> {
+pub(super) async fn run(client: &Client, arguments: Arguments) -> anyhow::Result<()> {
     let asked = arguments::parse(&arguments.arguments).map_err(anyhow::Error::msg)?;
-    let client = connect(&config.layout.api_socket()).await?;
-    let types = Types::of(&client).await.map_err(told)?;
+    let types = Types::of(client).await.map_err(told)?;
     let queries = queries(&asked, &types, &arguments)?;
     if arguments.watch {
         let [query] = queries.as_slice() else {
             anyhow::bail!("you may only specify a single resource type");
         };
-        return watch(&client, query, &arguments).await;
+        return watch(client, query, &arguments).await;
     }
     match arguments.output {
-        None | Some(Format::Wide) => tables(&client, &queries, &arguments).await,
-        Some(format) => objects(&client, &queries, &arguments, format).await,
+        None | Some(Format::Wide) => tables(client, &queries, &arguments).await,
+        Some(format) => objects(client, &queries, &arguments, format).await,
     }
 }
 
@@ -118,9 +119,6 @@ fn selectors(arguments: &Arguments) -> Parameters {
     parameters.add_some("fieldSelector", arguments.field_selector.as_deref());
     parameters
 }
-
-/// Accept header of requests for whole objects.
-const JSON: &str = "application/json";
 
 fn request(path: &str, parameters: &Parameters, accept: &str) -> anyhow::Result<Request<Vec<u8>>> {
     Ok(Request::get(parameters.below(path)).header(http::header::ACCEPT, accept).body(Vec::new())?)
@@ -195,7 +193,7 @@ async fn tables(client: &Client, queries: &[Query<'_>], arguments: &Arguments) -
         };
         let mut style = style(arguments);
         style.with_namespace &= query.of.namespaced;
-        let prefix = if several_types { format!("{}/", query.of.singular) } else { String::new() };
+        let prefix = if several_types { query.of.named("") } else { String::new() };
         for piece in pieces.iter().filter(|piece| !piece.rows.is_empty()) {
             let is_new = printer.as_ref().is_none_or(|(of, _)| *of != query.of);
             if is_new && !is_empty {
@@ -217,15 +215,15 @@ async fn tables(client: &Client, queries: &[Query<'_>], arguments: &Arguments) -
 
 fn nothing(arguments: &Arguments, namespaced: bool) {
     let place = format!(" in {} namespace", arguments.namespace);
-    let place = if namespaced && !arguments.all_namespaces { place } else { String::new() };
-    complain(&format!("No resources found{place}."));
+    let is_within = namespaced && !arguments.all_namespaces;
+    remark(&format!("No resources found{}", if is_within { format!("{place}.") } else { String::new() }));
 }
 
 /// The first error, after the others were told.
 fn all_found(mut failed: Vec<anyhow::Error>) -> anyhow::Result<()> {
     let Some(last) = failed.pop() else { return Ok(()) };
     for error in failed {
-        complain(&format!("{error:#}"));
+        remark(&lines(&error));
     }
     Err(last)
 }
@@ -250,7 +248,7 @@ async fn objects(
             match piece["items"].take() {
                 // Items of a list do not say what they are.
                 Value::Array(items) => {
-                    found.extend(items.into_iter().map(|item| (query.of, of_type(item, query.of))))
+                    found.extend(items.into_iter().map(|item| (query.of, query.of.typed(item))))
                 }
                 _ => {
                     if let Some(fields) = piece.as_object_mut() {
@@ -264,7 +262,7 @@ async fn objects(
     if format == Format::Name {
         let line = |(of, object): &(&Type, Value)| {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            format!("{}/{name}\n", of.singular)
+            format!("{}\n", of.named(name))
         };
         say(&found.iter().map(line).collect::<String>())?;
         return all_found(failed);
@@ -276,20 +274,6 @@ async fn objects(
         say(&if format == Format::Json { output::json(&shown)? } else { output::yaml(&shown)? })?;
     }
     all_found(failed)
-}
-
-fn of_type(mut object: Value, of: &Type) -> Value {
-    object["apiVersion"] = of.version.clone().into();
-    object["kind"] = of.kind.clone().into();
-    object
-}
-
-/// One event of a watch.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    kind: String,
-    object: Value,
 }
 
 /// Prints what there is, and then every change.
@@ -331,7 +315,7 @@ async fn watch(client: &Client, query: &Query<'_>, arguments: &Arguments) -> any
 fn one(object: &Value, of: &Type, format: Option<Format>) -> anyhow::Result<String> {
     match format {
         Some(Format::Name) => {
-            Ok(format!("{}/{}\n", of.singular, object["metadata"]["name"].as_str().unwrap_or_default()))
+            Ok(format!("{}\n", of.named(object["metadata"]["name"].as_str().unwrap_or_default())))
         }
         Some(Format::Json) => output::json(object),
         _ => Ok(format!("---\n{}", output::yaml(object)?)),

@@ -1,16 +1,25 @@
 //! The command line: clap types, and one function per subcommand.
 
 mod agent;
+mod apply;
+mod attach;
 mod client;
+mod completion;
 mod console;
+mod create;
+mod delete;
 mod events;
+mod exec;
 mod get;
 mod image;
 mod kubeconfig;
+mod logs;
+mod port_forward;
 mod print;
 mod run;
 mod service;
 mod stats;
+mod verbs;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;
@@ -22,7 +31,7 @@ use ipnet::Ipv4Net;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::user_id_pool::UserIdPool;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Layout};
 use crate::container::spec::LogLimits;
 use crate::pod::sysctl::Allowed;
 
@@ -49,14 +58,18 @@ enum Command {
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),
-    /// Shows objects of the agent's API.
-    Get(get::Arguments),
+    #[command(flatten)]
+    Verb(verbs::Verb),
     /// Shows what the containers that run use.
     Stats(stats::Arguments),
     /// Prints what kubectl needs to drive this node.
     ///
     /// The client certificate in it is good for a year and may do everything: keep it as you keep a password.
     Kubeconfig(kubeconfig::Arguments),
+    /// Prints a script that completes command lines in a shell.
+    Completion(completion::Completion),
+    /// Writes the manual pages.
+    Man(completion::Man),
 }
 
 /// What every subcommand understands, before or after its name.
@@ -179,6 +192,10 @@ struct Flags {
 }
 
 impl Flags {
+    fn api_socket(&self) -> PathBuf {
+        Layout::new(&self.root_dir, &self.run_dir, &self.log_dir).api_socket()
+    }
+
     fn config(self) -> anyhow::Result<Config> {
         let directories = [self.root_dir.as_path(), &self.run_dir, &self.log_dir];
         let config = Config::new(directories, self.pod_cidr, self.bridge, self.cgroup_root.as_deref())?;
@@ -217,23 +234,25 @@ pub fn main() -> ExitCode {
 }
 
 fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
-    let config = flags.config()?;
-    anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root");
+    let socket = flags.api_socket();
+    // What works on the node itself is root's; a verb is for whoever may open the socket.
+    let config = || {
+        let config = flags.config()?;
+        anyhow::ensure!(nix::unistd::geteuid().is_root(), "must run as root");
+        Ok(config)
+    };
     match command {
-        Command::Run(arguments) => run::run(&config, &arguments),
-        Command::Get(arguments) => wait(get::run(&config, arguments)).map(|()| ExitCode::SUCCESS),
-        Command::Agent(arguments) => agent::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
-        Command::Image(command) => image::run(&config, command).map(|()| ExitCode::SUCCESS),
-        Command::Stats(arguments) => stats::run(&config, &arguments).map(|()| ExitCode::SUCCESS),
+        Command::Verb(verb) => verbs::run(verb, &socket),
+        Command::Completion(arguments) => completion::completion(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Man(arguments) => completion::man(&arguments).map(|()| ExitCode::SUCCESS),
+        Command::Run(arguments) => run::run(&config()?, &arguments),
+        Command::Agent(arguments) => agent::run(&config()?, &arguments).map(|()| ExitCode::SUCCESS),
+        Command::Image(command) => image::run(&config()?, command).map(|()| ExitCode::SUCCESS),
+        Command::Stats(arguments) => stats::run(&config()?, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Kubeconfig(arguments) => {
-            kubeconfig::run(&config, &arguments).and_then(|text| say(&text)).map(|()| ExitCode::SUCCESS)
+            kubeconfig::run(&config()?, &arguments).and_then(|text| say(&text)).map(|()| ExitCode::SUCCESS)
         }
     }
-}
-
-/// Runs a client of the agent's API to its end.
-fn wait(client: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(client)
 }
 
 /// Prints; a reader that went away has read enough.

@@ -2,6 +2,10 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResource;
 use kube::Client;
+use serde_json::Value;
+
+use super::files::Document;
+use super::query::segment;
 
 /// A type of objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +36,28 @@ impl Type {
         let root = if self.version.contains('/') { "apis" } else { "api" };
         let within = namespace.filter(|_| self.namespaced).map(|name| format!("/namespaces/{name}"));
         format!("/{root}/{}{}/{}", self.version, within.unwrap_or_default(), self.plural)
+    }
+
+    /// An object of a list, which does not say what it is, as one that does.
+    pub(in crate::cli) fn typed(&self, mut object: Value) -> Value {
+        object["apiVersion"] = self.version.clone().into();
+        object["kind"] = self.kind.clone().into();
+        object
+    }
+
+    /// The path of one object.
+    pub(in crate::cli) fn object_path(&self, namespace: &str, name: &str) -> String {
+        format!("{}/{}", self.path(Some(namespace)), segment(name))
+    }
+
+    /// An object of this type as kubectl names it: `pod/web`, `deployment.apps/web`.
+    pub(in crate::cli) fn named(&self, name: &str) -> String {
+        format!("{}/{name}", self.qualified(&self.singular))
+    }
+
+    /// The type as people call it, with its group: `pod`, `deployment.apps`.
+    pub(in crate::cli) fn qualified(&self, name: &str) -> String {
+        if self.group().is_empty() { name.to_owned() } else { format!("{name}.{}", self.group()) }
     }
 
     fn group(&self) -> &str {
@@ -78,6 +104,23 @@ impl Types {
         }
         types.retain(|of| !of.plural.contains('/'));
         Ok(Self(types))
+    }
+
+    /// The type of an object.
+    pub(in crate::cli) fn of_object(&self, document: &Document) -> anyhow::Result<&Type> {
+        let text =
+            |pointer: &str| document.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("/apiVersion"), text("/kind"));
+        let found = self.0.iter().find(|of| of.version == version && of.kind == kind);
+        found.ok_or_else(|| {
+            anyhow::anyhow!(
+                "resource mapping not found for name: {:?} namespace: {:?} from {:?}: no matches for kind {kind:?} in \
+                 version {version:?}\nensure CRDs are installed first",
+                text("/metadata/name"),
+                text("/metadata/namespace"),
+                document.source,
+            )
+        })
     }
 
     /// The type that a person means.

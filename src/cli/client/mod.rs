@@ -4,9 +4,22 @@
 
 pub(super) mod arguments;
 pub(super) mod discovery;
+pub(super) mod duration;
+pub(super) mod failure;
+#[cfg(test)]
+pub(super) mod fake;
+pub(super) mod files;
 pub(super) mod output;
+pub(super) mod pod;
 pub(super) mod query;
+pub(super) mod report;
+pub(super) mod request;
+pub(super) mod selection;
+pub(super) mod session;
 pub(super) mod table;
+pub(super) mod terminal;
+pub(super) mod three_way;
+pub(super) mod watch;
 
 use std::path::Path;
 
@@ -15,6 +28,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use kube::Client;
 use tokio::net::UnixStream;
 use tower::service_fn;
+
+pub(super) use failure::told;
 
 /// The namespace of what names none.
 pub(super) const NAMESPACE: &str = "default";
@@ -55,17 +70,4 @@ where
             request
         })
         .service(inner)
-}
-
-/// What the server said, as kubectl says it: `Error from server (NotFound): pods "x" not found`.
-pub(super) fn told(error: kube::Error) -> anyhow::Error {
-    match error {
-        kube::Error::Api(status) if status.reason.is_empty() => {
-            anyhow::anyhow!("Error from server: {}", status.message)
-        }
-        kube::Error::Api(status) => {
-            anyhow::anyhow!("Error from server ({}): {}", status.reason, status.message)
-        }
-        other => anyhow::Error::new(other),
-    }
 }

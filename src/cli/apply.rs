@@ -1,0 +1,139 @@
+//! `mkubelet apply`: makes objects what manifests say, and changes only what the manifests have changed.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use kube::Client;
+use serde_json::Value;
+
+use super::client::discovery::Types;
+use super::client::failure::{Tally, is_code, remark, told, told_when};
+use super::client::files::Document;
+use super::client::report::{DryRun, Report};
+use super::client::request::{STRATEGIC_MERGE, ask, get};
+use super::client::three_way;
+use super::create::Common;
+use super::say;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    anyhow::ensure!(!common.files.is_empty(), "must specify one of -f and -k");
+    let documents = common.files.read().await?;
+    anyhow::ensure!(!documents.is_empty(), "no objects passed to apply");
+    let types = Types::of(client).await.map_err(told)?;
+    let (mut tally, mut report) = (Tally::default(), Report::default());
+    for document in &documents {
+        tally.note(one(client, &types, common, document, &mut report).await);
+    }
+    Ok(tally.exit_code())
+}
+
+async fn one(
+    client: &Client,
+    types: &Types,
+    common: &Common,
+    document: &Document,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let of = types.of_object(document)?;
+    let namespace = common.namespace.of(&document.object)?;
+    let mut modified = document.object.clone();
+    common.place(&mut modified, of, namespace);
+    three_way::keep_configuration(&mut modified);
+    let name = modified["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    anyhow::ensure!(
+        !name.is_empty(),
+        "error when retrieving current configuration of {:?}: resource name may not be empty",
+        document.source
+    );
+    let path = of.object_path(namespace, &name);
+    let current = match get(client, &path).await {
+        Err(error) if is_code(&error, 404) => {
+            let created = common.create(client, of, namespace, modified, &document.source).await?;
+            return say(&report.text(common.output, of, &created, "created", common.dry_run)?);
+        }
+        answer => answer.map_err(|error| {
+            told_when(&format!("error when retrieving current configuration of {:?}", document.source), error)
+        })?,
+    };
+    let last = three_way::last_configuration(&current);
+    if last.is_none() && common.dry_run == DryRun::None {
+        remark(&format!(
+            "Warning: resource {} is missing the {} annotation which is required by kubectl apply. kubectl apply should \
+             only be used on resources created declaratively by either kubectl create --save-config or kubectl apply. \
+             The missing annotation will be patched automatically.",
+            format_args!("{}/{name}", of.qualified(&of.plural)),
+            three_way::LAST_APPLIED,
+        ));
+    }
+    let patch = three_way::patch(&of.kind, last.as_ref(), &modified, &current);
+    let (changed, done) = match patch.as_object() {
+        Some(fields) if fields.is_empty() => (current, "unchanged"),
+        _ if common.dry_run == DryRun::Client => (modified, "configured"),
+        _ => (send(client, common, &path, &patch, &document.source).await?, "configured"),
+    };
+    say(&report.text(common.output, of, &changed, done, common.dry_run)?)
+}
+
+async fn send(
+    client: &Client,
+    common: &Common,
+    path: &str,
+    patch: &Value,
+    source: &str,
+) -> anyhow::Result<Value> {
+    let path = common.parameters("kubectl-client-side-apply").below(path);
+    let answer = ask(client, Method::PATCH, &path, STRATEGIC_MERGE, Some(patch)).await;
+    answer.map_err(|error| told_when(&format!("error when applying patch:\n{patch}\nto:\n{source:?}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::client::fake::{not_found, server};
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[tokio::test]
+    async fn an_object_is_created_configured_or_unchanged() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.yaml");
+        std::fs::write(&path, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n")
+            .unwrap();
+        let arguments = Line::try_parse_from(["apply", "-f", path.to_str().unwrap()]).unwrap().arguments;
+        let (client, requests) = server(|asked| match asked.line.split_once(' ').unwrap().0 {
+            "GET" => not_found("a"),
+            _ => (201, asked.body.clone()),
+        });
+        run(&client, &arguments).await.unwrap();
+        let created = requests.all()[1].body.clone();
+        assert_eq!(
+            created["metadata"]["annotations"][three_way::LAST_APPLIED],
+            "{\"apiVersion\":\"v1\",\"data\":{\"k\":\"v\"},\"kind\":\"ConfigMap\",\"metadata\":{\"annotations\":{},\
+             \"name\":\"a\",\"namespace\":\"default\"}}\n"
+        );
+        for (value, requested) in [("v", None), ("old", Some(json!({"data": {"k": "v"}})))] {
+            let mut current = created.clone();
+            current["data"]["k"] = value.into();
+            current["metadata"]["resourceVersion"] = "7".into();
+            let (client, requests) = server(move |_| (200, current.clone()));
+            run(&client, &arguments).await.unwrap();
+            let patched = requests.all().into_iter().find(|asked| asked.line.starts_with("PATCH"));
+            assert_eq!(patched.map(|asked| asked.body), requested);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `mkubelet completion` and `mkubelet man`: what shells and manuals know of the command line, made of its own types.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::{Cli, say};
+
+#[derive(Debug, Args)]
+pub(super) struct Completion {
+    /// The shell.
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// Directory for the pages, one per command; made when missing.
+    directory: PathBuf,
+}
+
+/// Prints the script that a shell reads: `source <(mkubelet completion bash)`.
+pub(super) fn completion(arguments: &Completion) -> anyhow::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut Cli::command(), "mkubelet", &mut script);
+    say(&String::from_utf8(script)?)
+}
+
+/// Writes the manual: `mkubelet.1`, `mkubelet-get.1`, and so on.
+pub(super) fn man(arguments: &Man) -> anyhow::Result<()> {
+    let directory = &arguments.directory;
+    std::fs::create_dir_all(directory).with_context(|| format!("make {}", directory.display()))?;
+    // Without `help`, a page for each command of which would say the same again.
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    write(&command, directory)
+}
+
+fn write(command: &clap::Command, directory: &Path) -> anyhow::Result<()> {
+    let page = clap_mangen::Man::new(command.clone());
+    let path = directory.join(page.get_filename());
+    let written = File::create(&path).and_then(|mut file| page.render(&mut file));
+    written.with_context(|| format!("write {}", path.display()))?;
+    command.get_subcommands().try_for_each(|subcommand| write(subcommand, directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_a_page_with_its_own_words() {
+        let directory = tempfile::tempdir().unwrap();
+        man(&Man { directory: directory.path().join("man1") }).unwrap();
+        for (page, words) in
+            [("mkubelet.1", "mkubelet"), ("mkubelet-get.1", "selector"), ("mkubelet-image-list.1", "image")]
+        {
+            let text = std::fs::read_to_string(directory.path().join("man1").join(page)).unwrap();
+            assert!(text.contains(".TH") && text.contains(words), "{page}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_written_is_named() {
+        let error = man(&Man { directory: "/proc/none".into() }).unwrap_err();
+        assert!(error.to_string().contains("/proc/none"), "{error}");
+    }
+}

@@ -1,0 +1,192 @@
+//! `mkubelet create -f`: makes the objects of manifests.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use kube::Client;
+use serde_json::Value;
+
+use super::client::discovery::{Type, Types};
+use super::client::failure::{Tally, told, told_when};
+use super::client::files::{Document, Files};
+use super::client::query::Query;
+use super::client::report::{DryRun, Format, Report};
+use super::client::request::{JSON, ask};
+use super::client::selection::Namespace;
+use super::client::three_way;
+use super::say;
+
+/// What `create` and `apply` have in common.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    pub(super) files: Files,
+    #[command(flatten)]
+    pub(super) namespace: Namespace,
+    /// How to print what was done.
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(super) output: Option<Format>,
+    /// Only say what would be done.
+    #[arg(long, value_enum, default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    pub(super) dry_run: DryRun,
+    /// What becomes of fields that a type does not have: an error, a warning, or nothing.
+    #[arg(long, default_value = "strict", value_parser = ["strict", "true", "warn", "ignore", "false"],
+          num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    validate: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Keep the manifest in the object, as `apply` does.
+    #[arg(long)]
+    save_config: bool,
+}
+
+pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let common = &arguments.common;
+    anyhow::ensure!(!common.files.is_empty(), "must specify one of -f and -k");
+    let documents = common.files.read().await?;
+    anyhow::ensure!(!documents.is_empty(), "no objects passed to create");
+    let types = Types::of(client).await.map_err(told)?;
+    let (mut tally, mut report) = (Tally::default(), Report::default());
+    for document in &documents {
+        tally.note(one(client, &types, arguments, document, &mut report).await);
+    }
+    Ok(tally.exit_code())
+}
+
+async fn one(
+    client: &Client,
+    types: &Types,
+    arguments: &Arguments,
+    document: &Document,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let common = &arguments.common;
+    let of = types.of_object(document)?;
+    let namespace = common.namespace.of(&document.object)?;
+    let mut object = document.object.clone();
+    common.place(&mut object, of, namespace);
+    if arguments.save_config {
+        three_way::keep_configuration(&mut object);
+    }
+    let created = common.create(client, of, namespace, object, &document.source).await?;
+    say(&report.text(common.output, of, &created, "created", common.dry_run)?)
+}
+
+impl Common {
+    /// The parameters of a write.
+    pub(super) fn parameters(&self, manager: &str) -> Query {
+        let mut query = Query::default();
+        query.add_some("dryRun", self.dry_run.parameter());
+        query.add("fieldManager", manager);
+        query.add(
+            "fieldValidation",
+            match self.validate.as_str() {
+                "warn" => "Warn",
+                "ignore" | "false" => "Ignore",
+                _ => "Strict",
+            },
+        );
+        query
+    }
+
+    /// Writes the namespace into an object that has one.
+    pub(super) fn place(&self, object: &mut Value, of: &Type, namespace: &str) {
+        if of.namespaced {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+    }
+
+    /// Creates an object that was read at `source`.
+    pub(super) async fn create(
+        &self,
+        client: &Client,
+        of: &Type,
+        namespace: &str,
+        object: Value,
+        source: &str,
+    ) -> anyhow::Result<Value> {
+        if self.dry_run == DryRun::Client {
+            return Ok(object);
+        }
+        let path = self.parameters("kubectl-create").below(&of.path(Some(namespace)));
+        let created = ask(client, Method::POST, &path, JSON, Some(&object)).await;
+        created.map_err(|error| told_when(&format!("error when creating {source:?}"), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::client::fake::server;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &[&str]) -> Arguments {
+        Line::try_parse_from(std::iter::once("create").chain(line.iter().copied())).unwrap().arguments
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f.yaml");
+        std::fs::write(&path, text).unwrap();
+        (directory, path.display().to_string())
+    }
+
+    #[tokio::test]
+    async fn every_object_is_created_in_its_namespace_and_the_rest_goes_on_after_a_failure() {
+        let (_kept, path) = file(
+            "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\napiVersion: v1\nkind: Stranger\nmetadata: {name: b}\n\
+             ---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: m}\n---\napiVersion: v1\nkind: Node\nmetadata: {name: d}\n",
+        );
+        let (client, requests) = server(|asked| (201, asked.body.clone()));
+        let ended = run(&client, &parse(&["-f", &path])).await.unwrap();
+        assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::FAILURE));
+        let all = requests.all();
+        let expected = ["namespaces/default/pods", "namespaces/m/configmaps", "nodes"]
+            .map(|path| format!("POST /api/v1/{path}?fieldManager=kubectl-create&fieldValidation=Strict"));
+        assert_eq!(requests.lines(), expected);
+        assert_eq!(all[0].body["metadata"], json!({"name": "a", "namespace": "default"}));
+        assert_eq!(all[2].body["metadata"], json!({"name": "d"}));
+    }
+
+    #[tokio::test]
+    async fn a_dry_run_of_the_client_sends_nothing_and_one_of_the_server_says_so() {
+        let (_kept, path) = file("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n");
+        let (client, requests) = server(|asked| (201, asked.body.clone()));
+        run(&client, &parse(&["-f", &path, "--dry-run=client"])).await.unwrap();
+        assert_eq!(requests.lines(), [""; 0]);
+        run(&client, &parse(&["-f", &path, "--dry-run=server", "--validate=false"])).await.unwrap();
+        let line = "POST /api/v1/namespaces/default/pods?dryRun=All&fieldManager=kubectl-create&fieldValidation=Ignore";
+        assert_eq!(requests.lines(), [line]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_created_is_told_before_anything_is_sent() {
+        let (_kept, other) = file("apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: m}\n");
+        let (_empty, empty) = file("# nothing\n");
+        for (line, error) in [
+            (vec![], "must specify one of -f and -k"),
+            (vec!["-f", empty.as_str()], "no objects passed to create"),
+            (vec!["-f", "/nonexistent"], "the path \"/nonexistent\" does not exist"),
+        ] {
+            let (client, requests) = server(|asked| (201, asked.body.clone()));
+            assert_eq!(run(&client, &parse(&line)).await.unwrap_err().to_string(), error);
+            assert_eq!(requests.lines(), [""; 0]);
+        }
+        let (client, requests) = server(|asked| (201, asked.body.clone()));
+        run(&client, &parse(&["-f", &other, "-n", "n"])).await.unwrap();
+        assert_eq!(requests.lines(), [""; 0], "a namespace that is not the one that was asked for");
+    }
+}

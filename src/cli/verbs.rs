@@ -1,0 +1,57 @@
+//! The verbs that are requests to the agent's API. They need no root, only a socket that they may open.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::client::connect;
+use super::client::failure::{Exit, lines, remark};
+use super::{apply, attach, create, delete, exec, get, logs, port_forward};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Shows objects of the agent's API.
+    Get(get::Arguments),
+    /// Makes objects of manifests.
+    Create(create::Arguments),
+    /// Makes objects what manifests say, or changes them to it.
+    Apply(apply::Arguments),
+    /// Deletes objects, by name, labels or manifests.
+    Delete(delete::Arguments),
+    /// Prints what containers of a pod have written.
+    Logs(logs::Arguments),
+    /// Runs a command in a container.
+    Exec(exec::Arguments),
+    /// Connects with the process that a container runs.
+    Attach(attach::Arguments),
+    /// Leads ports of this machine into a pod.
+    PortForward(port_forward::Arguments),
+}
+
+/// Carries a verb out, and tells an error as kubectl does.
+pub(super) fn run(verb: Verb, socket: &Path) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let client = connect(socket).await?;
+        match verb {
+            Verb::Get(arguments) => get::run(&client, arguments).await.map(|()| ExitCode::SUCCESS),
+            Verb::Create(arguments) => create::run(&client, &arguments).await,
+            Verb::Apply(arguments) => apply::run(&client, &arguments).await,
+            Verb::Delete(arguments) => delete::run(&client, &arguments).await,
+            Verb::Logs(arguments) => logs::run(&client, &arguments).await,
+            Verb::Exec(arguments) => exec::run(&client, &arguments).await,
+            Verb::Attach(arguments) => attach::run(&client, &arguments).await,
+            Verb::PortForward(arguments) => port_forward::run(&client, &arguments).await,
+        }
+    });
+    // A read of standard input may be under way, and nobody can end it.
+    runtime.shutdown_background();
+    Ok(ended.unwrap_or_else(|error| match error.downcast_ref::<Exit>() {
+        Some(Exit(code)) => ExitCode::from(*code),
+        None => {
+            remark(&lines(&error));
+            ExitCode::FAILURE
+        }
+    }))
+}
