@@ -1,11 +1,11 @@
 //! Files and directories that are seen complete or not at all, and are still there after a power loss.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::Write;
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::error::Error;
+use crate::state::replace::{self, HostDisk, Survive};
 use crate::sys::tree;
 
 /// Makes a directory, and those above it, that only root can enter.
@@ -15,16 +15,17 @@ pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
 
 /// Replaces a file. `scratch` is a name of the same file system that nobody else uses.
 pub(super) fn write(path: &Path, scratch: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut file = File::create(scratch).map_err(Error::io("create", scratch))?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", scratch))?;
-    rename(scratch, path)
+    replace::file(&HostDisk, path, scratch, bytes, Survive::PowerLoss).map_err(failed)
 }
 
 /// Renames a file or directory whose content is on the disk, and puts its new name there too.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::rename(from, to).map_err(Error::io("create", to))?;
-    let parent = to.parent().unwrap_or(Path::new("/"));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(Error::io("write", parent))
+    replace::name(&HostDisk, from, to, Survive::PowerLoss).map_err(failed)
+}
+
+fn failed(error: replace::Error) -> Error {
+    let replace::Error { action, path, source } = error;
+    Error::io(action, &path)(source)
 }
 
 /// Removes a file or directory with all that is in it, if it is there.

@@ -44,6 +44,7 @@ struct Inner {
     eviction: Option<Eviction>,
     deadline: Option<Timestamp>,
     past: bool,
+    too_new: Option<Error>,
 }
 
 impl Fake {
@@ -88,6 +89,11 @@ impl Fake {
             inner.running.insert(attempt.id.clone(), (attempt, 143));
             inner.past = true;
         })
+    }
+
+    /// What runs is of a newer agent.
+    pub(crate) fn of_newer_agent(self, error: Error) -> Self {
+        self.set(|inner| inner.too_new = Some(error))
     }
 
     /// An earlier agent did not complete a change of resources, before which containers had been given this.
@@ -157,10 +163,13 @@ impl Fake {
 }
 
 impl Runtime for Fake {
-    async fn take_over(&self) -> Option<u64> {
+    async fn take_over(&self) -> Result<Option<u64>, Error> {
         self.ask("take over".into());
         let inner = self.inner.lock().unwrap();
-        inner.past.then_some(inner.last_seq)
+        match &inner.too_new {
+            Some(error) => Err(error.clone()),
+            None => Ok(inner.past.then_some(inner.last_seq)),
+        }
     }
 
     async fn recall(&self) -> BTreeMap<String, Found> {

@@ -101,8 +101,9 @@ pub struct Refusal {
 /// made with; a notice is in the channel before the call that caused it returns.
 pub trait Runtime: Send + Sync + 'static {
     /// Finds out what an earlier agent left of the pod. All that is known is in the channel when this returns, up to the
-    /// record number returned; `None` if there is no shim to ask.
-    fn take_over(&self) -> impl Future<Output = Option<u64>> + Send;
+    /// record number returned; `None` if there is no shim to ask. An error means that there is one which is nothing for this agent, and
+    /// that the pod is to be left alone.
+    fn take_over(&self) -> impl Future<Output = Result<Option<u64>, Error>> + Send;
 
     /// What an earlier agent's probes had found, by container id.
     fn recall(&self) -> impl Future<Output = BTreeMap<String, Found>> + Send;

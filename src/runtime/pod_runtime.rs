@@ -112,19 +112,20 @@ impl PodRuntime {
 }
 
 impl Runtime for PodRuntime {
-    async fn take_over(&self) -> Option<u64> {
+    async fn take_over(&self) -> Result<Option<u64>, Error> {
         let socket = self.host.layout.shim_socket(&self.pod.uid);
         let mut shim = self.shim.lock().await;
         match ShimClient::connect(&socket, 1, self.notices.clone()).await {
             Ok((client, last)) => {
                 *shim = Some(Arc::new(client));
                 self.memory().taken_over = true;
-                Some(last)
+                Ok(Some(last))
             }
+            Err(error @ shim_client::Error::TooNew(_)) => Err(Error::chain(&error)),
             Err(error) => {
                 // It died with or after its agent. Its successor will tell what happened.
                 tracing::debug!(pod = %self.pod.key, %error, "no shim to take over");
-                None
+                Ok(None)
             }
         }
     }

@@ -72,9 +72,12 @@ pub enum Error {
     /// An answer to another question.
     #[error("the shim gave an answer that does not fit")]
     Confused,
-    /// It speaks a protocol of a version that is not known here.
-    #[error("the shim speaks version {0} of its protocol, this program version {VERSION}")]
-    Version(u32),
+    /// It speaks a newer version, which is not known here.
+    #[error(
+        "the pod's shim is of a newer mkubelet ({0}): it is left alone, as is all that runs in the pod; \
+         run that mkubelet to look after it"
+    )]
+    TooNew(String),
     /// It speaks an older version: what it does not know of what it is told it would leave out, be it what keeps a container in.
     #[error(
         "the pod's shim is of an older mkubelet (version {0} of its protocol, not {VERSION}): what runs goes on, \
@@ -179,13 +182,18 @@ impl ShimClient {
         let reader = tokio::spawn(reader.run());
         let writing = tokio::sync::Mutex::new(());
         let mut client = Self { socket, callers, writing, gone, reader, version: VERSION, has_sandbox };
-        match client.call(Call::Subscribe { version: VERSION, from }).await? {
-            (Reply::Subscribed { version: version @ 1..=VERSION, last, .. }, _) => {
+        match client.call(Call::Subscribe { version: VERSION, from }).await {
+            Ok((Reply::Subscribed { version: version @ 1..=VERSION, last, .. }, _)) => {
                 client.version = version;
                 Ok((client, last))
             }
-            (Reply::Subscribed { version, .. }, _) => Err(Error::Version(version)),
-            _ => Err(Error::Confused),
+            Ok((Reply::Subscribed { version, .. }, _)) => Err(Error::TooNew(format!(
+                "it speaks version {version} of its protocol, this program {VERSION}"
+            ))),
+            Ok(_) => Err(Error::Confused),
+            // There is no other reason to refuse that.
+            Err(Error::Refused(why)) => Err(Error::TooNew(why)),
+            Err(error) => Err(error),
         }
     }
 
@@ -599,6 +607,26 @@ mod tests {
         assert_eq!(number(notices.recv().await), 2);
         assert!(matches!(sandbox().await, Err(Error::TooOld(_))));
         client.tell(Call::Shutdown).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_newer_shim_is_told_from_one_that_is_gone() {
+        let newer = Reply::Subscribed { version: VERSION + 1, pid: 1, last: 0 };
+        let refusal = format!("this shim speaks version {}, the agent only {VERSION}", VERSION + 1);
+        for result in [Ok(newer), Err(refusal)] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("shim.sock");
+            let listener = UnixListener::bind(&path).unwrap();
+            std::thread::spawn(move || {
+                let mut shim = FakeShim { peer: listener.accept().unwrap().0 };
+                let id = shim.request().id;
+                shim.say(&Message::Reply { id, result });
+            });
+            let (sender, _notices) = mpsc::unbounded_channel();
+            let error = ShimClient::connect(&path, 1, sender).await.unwrap_err();
+            assert!(matches!(error, Error::TooNew(_)), "{error}");
+            assert!(error.to_string().contains(&format!("version {}", VERSION + 1)), "{error}");
+        }
     }
 
     #[tokio::test]

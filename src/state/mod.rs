@@ -2,4 +2,5 @@
 
 pub mod boot;
 pub mod record;
+pub mod replace;
 pub mod store;

@@ -139,7 +139,7 @@ impl<R: Runtime> Worker<R> {
     /// Looks after the pod until it is gone from the node. An error is what kept it from starting, or from going.
     pub async fn run(mut self) -> Result<(), Error> {
         if self.habits.resume {
-            self.take_over().await;
+            self.take_over().await?;
             self.observed.eviction = self.runtime.recall_eviction().await;
             self.go_on_ending().await;
         }
@@ -179,9 +179,9 @@ impl<R: Runtime> Worker<R> {
         }
     }
 
-    /// Learns all that happened before this agent.
-    async fn take_over(&mut self) {
-        match self.runtime.take_over().await {
+    /// Learns all that happened before this agent. An error: the pod is none for this agent.
+    async fn take_over(&mut self) -> Result<(), Error> {
+        match self.runtime.take_over().await? {
             Some(last) => {
                 while self.observed.last_seq < last
                     && let Some(notice) = self.notices.recv().await
@@ -189,7 +189,10 @@ impl<R: Runtime> Worker<R> {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
                         Notice::Objects | Notice::DiskExceeded(_) => {}
-                        Notice::Lost => return self.observed.shim_lost(Timestamp::now()),
+                        Notice::Lost => {
+                            self.observed.shim_lost(Timestamp::now());
+                            return Ok(());
+                        }
                     }
                 }
                 self.observed.taken_over();
@@ -202,6 +205,7 @@ impl<R: Runtime> Worker<R> {
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),
         }
+        Ok(())
     }
 
     /// A pod that was on its way out is so still, and has what was left of its grace period.

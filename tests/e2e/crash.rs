@@ -1,8 +1,13 @@
 //! kill -9 of the agent, the shim and pause: no exit is lost, nothing is left behind, and the pod comes back.
 
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::{Value, json};
 
 use crate::world::{Pod, Run, World, http_get, kill, until, world};
 
@@ -189,4 +194,93 @@ fn kill_while_starting(world: &World, delays: impl Iterator<Item = u64>) {
         let alive = world.processes().into_iter().filter(|process| !process.is_zombie()).count();
         assert_eq!(alive, 0, "{}", story());
     }
+}
+
+/// A socket that speaks for the shim as one of a later release does.
+#[test]
+fn a_pod_whose_shim_is_of_a_newer_mkubelet_is_left_alone_until_that_one_comes_back() {
+    world(|world| {
+        let pod = pair(world, "newer");
+        let run = world.run(&pod);
+        expect_both(&run, "newer", 0);
+        let pids = (world.pid_of("a"), world.pid_of("b"));
+        run.kill();
+
+        let directory = world.run_dir().join("pods").join(&world.pod_uids()[0]);
+        let (socket, aside) = (directory.join("shim.sock"), directory.join("shim.sock.aside"));
+        fs::rename(&socket, &aside).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let newer = thread::spawn(move || {
+            let mut peer = listener.accept().unwrap().0;
+            let mut length = [0; 4];
+            peer.read_exact(&mut length).unwrap();
+            let mut request = vec![0; u32::from_le_bytes(length) as usize];
+            peer.read_exact(&mut request).unwrap();
+            let request: Value = serde_json::from_slice(&request).unwrap();
+            let refusal =
+                json!({"reply": {"id": request["id"], "result": {"Err": "this shim speaks version 999"}}});
+            let body = refusal.to_string();
+            peer.write_all(&u32::try_from(body.len()).unwrap().to_le_bytes()).unwrap();
+            peer.write_all(body.as_bytes()).unwrap();
+            // Until the agent hangs up.
+            drop(peer.read(&mut length));
+        });
+        let ended = world.run(&pod).wait().code(1);
+        newer.join().unwrap();
+        let told = ended.stderr.join("\n");
+        assert!(
+            told.contains("of a newer mkubelet (this shim speaks version 999): it is left alone"),
+            "{told}"
+        );
+        assert_eq!((world.pid_of("a"), world.pid_of("b")), pids);
+
+        fs::rename(&aside, &socket).unwrap();
+        let run = world.run(&pod);
+        run.expect("pod default/newer: Running");
+        assert_eq!((world.pid_of("a"), world.pid_of("b")), pids);
+        run.stop();
+        assert_eq!((world.ledger().starts("a"), world.ledger().starts("b")), (1, 1));
+    });
+}
+
+/// What happens to the bytes of a file.
+type Damage = fn(&[u8]) -> Vec<u8>;
+
+/// What is on the disk of a pod is damaged while no agent looks after it: the next one sets that aside, and the pod runs.
+#[test]
+fn damaged_records_are_set_aside_and_the_pod_runs_as_its_manifest_says() {
+    const DAMAGES: [(&str, Damage); 3] = [
+        ("cut", |bytes| bytes[..bytes.len() / 2].to_vec()),
+        ("flipped", |bytes| {
+            let mut bytes = bytes.to_vec();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+            bytes
+        }),
+        ("zeros", |bytes| vec![0; bytes.len()]),
+    ];
+    world(|world| {
+        for (damage, damaged) in DAMAGES {
+            for file in ["pod.json", "probes.json", "conditions.json", "journal"] {
+                let pod = pair(world, "damaged");
+                let run = world.run(&pod);
+                run.expect("pod default/damaged: Running");
+                let uid = &world.pod_uids()[0];
+                let directory = if file == "pod.json" { world.root_dir() } else { world.run_dir() };
+                let path = directory.join("pods").join(uid).join(file);
+                let whole = until(&format!("{file} to be written"), || {
+                    // Pods without probes have none, and a stranger's is no better.
+                    let whole = fs::read(&path).ok().or((file == "probes.json").then(|| b"{}".to_vec()))?;
+                    (!whole.is_empty()).then_some(whole)
+                });
+                run.kill();
+                fs::write(&path, damaged(&whole)).unwrap();
+                let run = world.run(&pod);
+                run.expect_prefix("pod default/damaged: Running");
+                let (a, b) = (world.pid_of("a"), world.pid_of("b"));
+                assert!(a > 0 && b > 0, "{file} {damage}");
+                run.stop();
+            }
+        }
+    });
 }

@@ -330,3 +330,12 @@ async fn what_is_left_of_a_grace_period_is_what_a_later_agent_gives() {
     worker.until("sandbox").await;
     assert_eq!(worker.fake.running(), 1);
 }
+
+#[tokio::test]
+async fn a_pod_of_a_newer_agent_is_left_alone() {
+    let newer = Error("it is of a newer one".into());
+    let worker = run(Always, true, |fake| fake.left_running("a").of_newer_agent(newer.clone()));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Err(newer));
+    assert_eq!(asked, ["take over"]);
+}
