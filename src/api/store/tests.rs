@@ -156,3 +156,60 @@ fn what_is_no_store_is_set_aside() {
         create(&store, "a", "1");
     }
 }
+
+/// Tells the test below from the process that it kills: the directory in which that one writes.
+const WRITER: &str = "MKUBELET_TEST_STORE_WRITER";
+
+/// Not a test of its own: what the next one runs in a process of its own, and kills. Says each write when it has an answer.
+#[test]
+fn writer_that_is_killed() {
+    let Some(dir) = std::env::var_os(WRITER) else { return };
+    let (store, _) = Store::open(Path::new(&dir)).unwrap();
+    let mut revision = store.get(&key("a")).map(|entry| entry.revision);
+    for value in 0.. {
+        let expected = revision.map_or(Expected::Absent, Expected::Revision);
+        let object = object("a", &format!("{value}{}", "x".repeat(value % 5000)));
+        // A lazy one between two that are not: it may be lost, or be there, and harms neither.
+        let lazy = Key::new("things", "n", &format!("lazy{value}"));
+        store.put(&lazy, Object::default(), Expected::Absent, Durability::Soon).ok();
+        let entry = store.put(&key("a"), object, expected, Durability::PowerLoss).unwrap();
+        revision = Some(entry.revision);
+        eprintln!("told {}", entry.revision);
+    }
+}
+
+#[test]
+fn every_write_that_was_answered_is_there_after_the_writer_was_killed() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut told = 0;
+    for round in 0..20_usize {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "api::store::tests::writer_that_is_killed", "--nocapture"])
+            .env(WRITER, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(writer.stderr.take().unwrap()).lines().map_while(Result::ok);
+        // At another moment of its work each time.
+        for line in
+            lines.by_ref().filter_map(|line| line.strip_prefix("told ")?.parse::<u64>().ok()).take(1 + round)
+        {
+            assert!(line > told, "round {round}: {line} after {told}");
+            told = line;
+        }
+        std::thread::sleep(Duration::from_micros(u64::try_from(round).unwrap() * 313));
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        let later = lines.filter_map(|line| line.strip_prefix("told ")?.parse::<u64>().ok()).max();
+        told = later.unwrap_or(told);
+        let store = open(&dir);
+        let entry = store.get(&key("a")).unwrap();
+        assert!(entry.revision >= told, "round {round}: {} is lost, {} is there", told, entry.revision);
+        assert!(store.list("things", None).revision >= told);
+        told = told.max(store.list("things", None).revision);
+    }
+}
