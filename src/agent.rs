@@ -3,6 +3,8 @@
 //! Taking pods on happens under a lock of the run directory, for many of them together: each is either new, or
 //! the same as one that an earlier agent left, which goes on, or in the place of one that has become another since. Then each gets a worker.
 
+pub mod api;
+
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -12,6 +14,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
+use crate::cluster::reporter::StaticPods;
 use crate::config::Config;
 use crate::pod::objects::Objects;
 use crate::pod::{Origin, Pod, PodUid, SourceKind, update};
@@ -21,6 +24,7 @@ use crate::runtime::owner::{self, Ownership};
 use crate::runtime::pod_files::{remove_tree, write_record};
 use crate::runtime::pod_runtime::PodRuntime;
 use crate::runtime::{Error, admit as node, pod_logs, reaper};
+use crate::source::{SourceEvent, Wanted};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::status::publish::{Change, Publisher, Update};
@@ -35,6 +39,8 @@ pub type Say = fn(&str);
 pub struct Agent {
     shared: Shared,
     say: Say,
+    /// What the manifests of static pods say, for those who show them.
+    statics: watch::Sender<StaticPods>,
     /// Of an agent that serves sources.
     _only_one: Option<Ownership>,
 }
@@ -72,12 +78,17 @@ impl Agent {
             .map_err(|error| Error::chain(&error))
             .map_err(Error::in_step("become a subreaper"))?;
         let shared = Shared { host: Arc::new(Host::new(config)?), updates, retire: true };
-        Ok(Self { shared, say, _only_one: None })
+        Ok(Self { shared, say, statics: watch::Sender::default(), _only_one: None })
     }
 
     /// The node, as this agent uses it.
     pub fn host(&self) -> &Arc<Host> {
         &self.shared.host
+    }
+
+    /// What the manifests of static pods say.
+    pub fn statics(&self) -> watch::Receiver<StaticPods> {
+        self.statics.subscribe()
     }
 
     /// Takes all the pods on, or, if one of them cannot be, none; they refer to `objects`. They run when the loop that is returned
@@ -112,7 +123,7 @@ impl Agent {
             error => Error::chain(&error),
         })?;
         let shared = Shared { retire: false, ..self.shared };
-        Ok(EventLoop::serving(Self { shared, say: self.say, _only_one: Some(only_one) }, sources))
+        Ok(EventLoop::serving(Self { shared, _only_one: Some(only_one), ..self }, sources))
     }
 }
 
@@ -134,6 +145,18 @@ impl Keeper for Agent {
             (0..count).map(|_| Err(why.clone())).collect()
         });
         answers.into_iter().map(|answer| Ok(self.shared.looked_after(answer?))).collect()
+    }
+
+    fn wanted(&self, event: &SourceEvent) {
+        if event.source == SourceKind::Api {
+            return;
+        }
+        self.statics.send_modify(|statics| {
+            statics.retain(|(source, _), _| *source != event.source);
+            let written =
+                |wanted: &Wanted| Some(((event.source, wanted.pod.key.clone()), wanted.written.clone()?));
+            statics.extend(event.pods.iter().filter_map(written));
+        });
     }
 
     fn refused(&self, candidate: &Candidate, why: &Refused) {

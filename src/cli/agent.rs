@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,7 +16,7 @@ use super::complain;
 use super::console::Console;
 use super::print::Printer;
 use super::service;
-use crate::agent::Agent;
+use crate::agent::{Agent, api};
 use crate::config::Config;
 use crate::pod::SourceKind;
 use crate::source::files::Files;
@@ -99,6 +100,7 @@ impl Sources {
 
     fn kinds(&self) -> Vec<SourceKind> {
         let kinds = [
+            (true, SourceKind::Api),
             (!self.paths.is_empty(), SourceKind::File),
             (self.url.is_some(), SourceKind::Http),
             (self.stdin, SourceKind::Stdin),
@@ -157,11 +159,15 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     // First of all: from now on a signal ends what has been begun.
     let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let (updates, receiver) = mpsc::unbounded_channel();
-    let events = Agent::new(config, updates, complain)?.keep(&sources.kinds())?;
+    let agent = Agent::new(config, updates, complain)?;
+    let (host, statics) = (Arc::clone(agent.host()), agent.statics());
+    let events = agent.keep(&sources.kinds())?;
     listen(leave, &events.sender());
+    let node = api::Node { host, events: events.sender(), statics, say: complain };
+    let api = api::Service::start(config, node)?;
     sources.follow(config, arguments, &events.sender());
     let (over, is_over) = oneshot::channel();
-    let screen = tokio::spawn(show(receiver, is_over));
+    let screen = tokio::spawn(show(receiver, is_over, move |update| api.update(update)));
     let watched = tokio::spawn(service::report(events.sender()));
     events.run().await;
     watched.abort();
@@ -184,6 +190,7 @@ fn listen(signals: [Signal; 2], events: &mpsc::UnboundedSender<Event>) {
 async fn show(
     mut updates: mpsc::UnboundedReceiver<Update>,
     mut is_over: oneshot::Receiver<()>,
+    pass_on: impl Fn(Update),
 ) -> anyhow::Result<()> {
     let stdout = std::io::stdout();
     let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -197,6 +204,7 @@ async fn show(
                 let Some(update) = update else { break };
                 backlog.extend(printer.lines(&update));
                 backlog.truncate(BACKLOG);
+                pass_on(update);
             }
             () = console.has_room(), if !backlog.is_empty() => {
                 if let Some(line) = backlog.pop_front() {
@@ -207,6 +215,7 @@ async fn show(
     }
     while let Ok(update) = updates.try_recv() {
         backlog.extend(printer.lines(&update));
+        pass_on(update);
     }
     let (progress, text) = (console.progress(), backlog.into_iter().collect::<String>());
     tokio::select! {

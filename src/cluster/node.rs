@@ -18,7 +18,7 @@ use nix::sys::utsname::uname;
 use crate::pod::downward::Allocatable;
 
 /// The release of Kubernetes whose API the types are of, and this program's version as build metadata.
-pub const VERSION: &str = concat!("v1.37.0+mkubelet-", env!("CARGO_PKG_VERSION"));
+pub const VERSION: &str = concat!("v1.37.0+mkubelet.", env!("CARGO_PKG_VERSION"));
 
 /// Pods that a node may have, as the kubelet says when nobody says otherwise.
 pub const MAX_PODS: u32 = 110;

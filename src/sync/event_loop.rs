@@ -113,6 +113,9 @@ pub trait Keeper: Send + Sync + 'static {
     /// Takes pods on, each by itself; the answers are in the same order.
     fn admit(&self, pods: Vec<Candidate>) -> impl Future<Output = Vec<Result<Admitted, Refused>>> + Send;
 
+    /// Learns what a source wants.
+    fn wanted(&self, _: &SourceEvent) {}
+
     /// Tells that a pod was refused.
     fn refused(&self, pod: &Candidate, why: &Refused);
 
@@ -254,6 +257,7 @@ impl<K: Keeper> EventLoop<K> {
         if **objects.borrow() != *event.objects {
             objects.send_replace(Arc::clone(&event.objects));
         }
+        self.keeper.wanted(&event);
         for line in self.wanted.take(event) {
             self.keeper.say(&line);
         }

@@ -30,6 +30,8 @@ pub(in crate::cli) struct Table {
 #[serde(default)]
 pub(in crate::cli) struct Column {
     name: String,
+    /// `name` for the one that has the object's name.
+    format: String,
     priority: i32,
 }
 
@@ -115,9 +117,9 @@ impl Printer {
     fn row(&self, row: &Row, prefix: &str) -> Vec<String> {
         let metadata = &row.object.metadata;
         let first = self.style.with_namespace.then(|| metadata.namespace.clone().unwrap_or_default());
-        let cell = |(index, _): (usize, &Column)| {
+        let cell = |(index, column): (usize, &Column)| {
             let text = row.cells.get(index).map(text).unwrap_or_default();
-            if index == 0 { format!("{prefix}{text}") } else { text }
+            if column.format == "name" { format!("{prefix}{text}") } else { text }
         };
         let labels = || {
             let labels = metadata.labels.iter().flatten();
@@ -163,7 +165,7 @@ mod tests {
     fn table(rows: &[(&str, &str, &str)]) -> Table {
         let row = |(name, ready, ip): &(&str, &str, &str)| json!({"cells": [name, ready, ip], "object": {"metadata": {"namespace": "n", "labels": {"a": "b"}}}});
         let columns = json!([
-            {"name": "Name", "priority": 0}, {"name": "Ready", "priority": 0}, {"name": "IP", "priority": 1}
+            {"name": "Name", "format": "name", "priority": 0}, {"name": "Ready", "priority": 0}, {"name": "IP", "priority": 1}
         ]);
         let rows: Vec<Value> = rows.iter().map(row).collect();
         serde_json::from_value(json!({"columnDefinitions": columns, "rows": rows})).unwrap()

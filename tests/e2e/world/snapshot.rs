@@ -183,6 +183,8 @@ fn files(world: &Path) -> Vec<String> {
         STAYS.contains(&relative.as_str())
             || ["log", "containers"].contains(&&*relative)
             || relative.starts_with("root/images")
+            // The objects of the API, and the node's own authority.
+            || relative.starts_with("root/store")
     };
     found.into_iter().filter(|path| !stays(path)).map(|path| path.display().to_string()).collect()
 }

@@ -1,0 +1,142 @@
+//! The agent's part in an API: serves one, takes pods from it, and tells it how everything is.
+//!
+//! ```text
+//!  kubectl ──> api.sock ──> Router ──> Store
+//!                             ↑
+//!        source::api, cluster::{reporter, recorder, registration}: a client within this process
+//! ```
+//!
+//! What takes part knows nothing but a client: that of a cluster's server would do as well.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ContainerImage;
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Say;
+use crate::api::Api;
+use crate::api::server::{Limits, Server};
+use crate::api::store::Store;
+use crate::cluster::node::{self, Facts};
+use crate::cluster::recorder::Recorder;
+use crate::cluster::registration;
+use crate::cluster::reporter::{News, Reporter, StaticPods};
+use crate::config::Config;
+use crate::runtime::Error;
+use crate::runtime::host::Host;
+use crate::source;
+use crate::status::publish::Update;
+use crate::sync::event_loop::Event;
+
+/// Where huge pages are told of.
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
+
+/// More images are not told of.
+const MAX_IMAGES: usize = 50;
+
+/// What an agent brings.
+#[derive(Debug)]
+pub struct Node {
+    /// The machine.
+    pub host: Arc<Host>,
+    /// The loop that gets the pods of the API.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// What the manifests of static pods say.
+    pub statics: watch::Receiver<StaticPods>,
+    /// Tells a person.
+    pub say: Say,
+}
+
+/// An API that is served, and the agent's part in it.
+#[derive(Debug)]
+pub struct Service {
+    news: mpsc::UnboundedSender<News>,
+    stop: CancellationToken,
+}
+
+impl Service {
+    /// Opens the store, serves the API on its socket, and begins to take part in it for an agent.
+    pub fn start(config: &Config, node: Node) -> Result<Self, Error> {
+        let (store, quarantined) = Store::open(&config.layout.store()).map_err(|e| Error::chain(&e))?;
+        if let Some(bad) = quarantined {
+            let kept = bad.path.display();
+            (node.say)(&format!("the API's objects are lost: {}; the file is kept as {kept}", bad.reason));
+        }
+        let store = Arc::new(store);
+        let api = Arc::new(Api::new(store, &node.name()).map_err(|status| Error(status.to_string()))?);
+        tokio::spawn(Arc::clone(&api).run());
+        let router = api.into_router();
+        let server =
+            Server::bind(&config.layout.api_socket(), Limits::default()).map_err(|e| Error::chain(&e))?;
+        let stop = CancellationToken::new();
+        tokio::spawn(server.run(router.clone(), stop.clone()));
+        let news = node.take_part(&Client::new(router, "default"), config);
+        Ok(Self { news, stop })
+    }
+
+    /// Has the API told what happens to a pod.
+    pub fn update(&self, update: Update) {
+        let _ = self.news.send(News::Pod(update));
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Node {
+    fn name(&self) -> String {
+        self.host.facts.hostname.to_lowercase()
+    }
+
+    /// Does what a node does, whoever's API it is. Returns where it is told what happens.
+    fn take_part(self, client: &Client, config: &Config) -> mpsc::UnboundedSender<News> {
+        let name = self.name();
+        let (news, receiver) = mpsc::unbounded_channel();
+        let (recorder, sending) = Recorder::new(client.clone(), name.clone());
+        tokio::spawn(sending);
+        let reporter = Reporter::new(client.clone(), name.clone(), recorder, self.statics);
+        tokio::spawn(reporter.run(receiver));
+        let facts = facts(&name, config, &self.host);
+        let host = self.host;
+        tokio::spawn(registration::keep(client.clone(), facts, move || images(&host)));
+        let (mirrors, events) = (news.clone(), self.events);
+        let node = source::api::Node { name, sysctls: config.sysctls.clone() };
+        tokio::spawn(source::api::follow(
+            client.clone(),
+            node,
+            move |event| drop(events.send(Event::Source(event))),
+            move |key| drop(mirrors.send(News::Mirror(key))),
+            self.say,
+        ));
+        news
+    }
+}
+
+fn facts(name: &str, config: &Config, host: &Host) -> Facts {
+    Facts {
+        name: name.to_owned(),
+        hostname: host.facts.hostname.clone(),
+        address: host.facts.address,
+        pod_cidr: config.pod_cidr.to_string(),
+        allocatable: host.allocatable(),
+        huge_pages: node::huge_pages(Path::new(HUGE_PAGES)),
+        system: node::system(),
+    }
+}
+
+/// The images that the node has, largest first; their number is bounded as the kubelet bounds it (nodeStatusMaxImages).
+fn images(host: &Host) -> Vec<ContainerImage> {
+    let mut stored = host.images.list().unwrap_or_default();
+    stored.sort_by_key(|image| std::cmp::Reverse(image.size));
+    let image = |image: crate::image::Stored| ContainerImage {
+        names: Some(vec![image.reference]),
+        size_bytes: i64::try_from(image.size).ok(),
+    };
+    stored.into_iter().take(MAX_IMAGES).map(image).collect()
+}
