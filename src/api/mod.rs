@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod body;
+mod counted;
 pub mod discovery;
 mod emptying;
 pub mod kinds;

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::counted::Counted;
+
 /// What clients may take of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -92,16 +94,15 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             let stream = match accepted {
-                (Ok((stream, _)), permit) => {
+                (Ok((stream, _)), Ok(permit)) => {
                     let (router, stop) = (router.clone(), stop.clone());
                     let limits = self.limits;
-                    connections.spawn(async move {
-                        serve(stream, router, limits, stop).await;
-                        drop(permit);
-                    });
+                    connections.spawn(serve(Counted::new(stream, permit), router, limits, stop));
                     continue;
                 }
                 (Err(error), _) => error,
+                // Nobody closes the semaphore.
+                (_, Err(_)) => break,
             };
             // Without descriptors the next try would fail at once as well.
             tracing::warn!("cannot accept on {}: {stream}", self.path.display());

@@ -21,10 +21,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 impl World {
     fn new(limits: Limits) -> Self {
+        Self::serving(limits, Router::new().route("/", get(async || "hello")))
+    }
+
+    fn serving(limits: Limits, router: Router) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::bind(&dir.path().join("api.sock"), limits).unwrap();
         let stop = CancellationToken::new();
-        let router = Router::new().route("/", get(async || "hello"));
         let task = tokio::spawn(server.run(router, stop.clone()));
         Self { dir, stop, task }
     }
@@ -62,6 +65,33 @@ async fn the_socket_is_its_owners_alone_and_goes_at_the_end() {
     world.stop.cancel();
     timeout(MINUTE, world.task).await.unwrap().unwrap();
     assert!(!world.dir.path().join("api.sock").exists());
+}
+
+#[tokio::test]
+async fn a_connection_that_becomes_something_else_keeps_its_place() {
+    let switch = async |mut request: axum::extract::Request| {
+        let upgraded = hyper::upgrade::on(&mut request);
+        // Holds it until the client leaves.
+        tokio::spawn(async move {
+            let mut connection = TokioIo::new(upgraded.await.unwrap());
+            let _ = connection.read_to_end(&mut Vec::new()).await;
+        });
+        (axum::http::StatusCode::SWITCHING_PROTOCOLS, [("connection", "upgrade"), ("upgrade", "quiet")])
+    };
+    let router = Router::new().route("/switch", get(switch)).route("/", get(async || "hello"));
+    let world = World::serving(Limits { connections: 1, ..limits() }, router);
+    let mut switched = world.connect().await;
+    switched
+        .write_all(b"GET /switch HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: quiet\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = [0; 12];
+    timeout(MINUTE, switched.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    let mut waiting = std::pin::pin!(world.ask());
+    timeout(Duration::from_millis(300), &mut waiting).await.unwrap_err();
+    drop(switched);
+    assert!(waiting.await.ends_with("hello"));
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceBuilder;
 
 use super::auth::gate::PeerCertificate;
+use super::counted::Counted;
 use super::pki::{self, Authority};
 use certificate::Serving;
 
@@ -104,15 +105,13 @@ impl Port {
                 }
             };
             let (acceptor, router) = (self.acceptor.clone(), router.clone());
-            tokio::spawn(async move {
-                serve_connection(stream, &acceptor, router).await;
-                drop(place);
-            });
+            let stream = Counted::new(stream, place);
+            tokio::spawn(async move { serve_connection(stream, &acceptor, router).await });
         }
     }
 }
 
-async fn serve_connection(stream: TcpStream, acceptor: &TlsAcceptor, router: Router) {
+async fn serve_connection(stream: Counted<TcpStream>, acceptor: &TlsAcceptor, router: Router) {
     let stream = match timeout(PATIENCE, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
