@@ -115,6 +115,11 @@ pub struct Executed {
 }
 
 impl Attached {
+    /// What names it to the shim.
+    pub fn request(&self) -> u64 {
+        self.request
+    }
+
     /// Waits until the client is attached no longer; tells why, if that was not the container's end or the client's wish.
     pub async fn ended(&mut self) -> Result<Option<String>, Error> {
         (&mut self.ended).await.map_err(|_| Error::Gone)
@@ -259,9 +264,9 @@ impl ShimClient {
         Err(error)
     }
 
-    /// Tells that a client sends nothing more, or has left: all that it has sent is in its pipe.
-    pub async fn end_stdin(&self, attached: &Attached) -> Result<(), Error> {
-        self.tell(Call::EndStdin { attach: attached.request }).await
+    /// Tells that an attached client ([`Attached::request`]) sends nothing more, or has left: all that it has sent is in its pipe.
+    pub async fn end_stdin(&self, attach: u64) -> Result<(), Error> {
+        self.tell(Call::EndStdin { attach }).await
     }
 
     /// Likewise, where nothing but a yes is of interest.

@@ -42,6 +42,7 @@ mod sidecars;
 mod stats;
 mod status;
 mod stop;
+mod streams;
 mod termination_message;
 mod user_namespaces;
 mod volumes;

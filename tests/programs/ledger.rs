@@ -83,6 +83,8 @@ fn step(life: &Life, text: &str, descriptors: &BTreeMap<u32, String>) {
             let mut out = io::BufWriter::with_capacity(64 << 10, io::stdout());
             (0..number(value)).for_each(|line| drop(writeln!(out, "line {line:<994}")));
         }
+        // Answers what comes on standard input, line by line, up to its end or to `enough`.
+        "converse" => converse(),
         "flood" => loop {
             say(&[b'.'; 1023]);
             say(b"\n");
@@ -487,6 +489,31 @@ fn says(value: &str) -> io::Result<Value> {
 
 fn say(bytes: &[u8]) {
     drop(io::stdout().write_all(bytes));
+}
+
+/// Says what it got, and asked for its `window`, how large that is.
+fn converse() {
+    for line in io::stdin().lines().map_while(Result::ok).take_while(|line| line != "enough") {
+        match line.as_str() {
+            "window" => match window() {
+                Ok((rows, columns)) => say(format!("window {rows} {columns}\n").as_bytes()),
+                Err(error) => say(format!("window {error}\n").as_bytes()),
+            },
+            line => say(format!("got {line}\n").as_bytes()),
+        }
+    }
+    say(b"enough\n");
+}
+
+/// Rows and columns of the terminal that is standard input.
+#[allow(unsafe_code)]
+fn window() -> io::Result<(u16, u16)> {
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel writes one winsize, which outlives the call.
+    match unsafe { libc::ioctl(0, libc::TIOCGWINSZ, &raw mut size) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok((size.ws_row, size.ws_col)),
+    }
 }
 
 fn append(file: &str, line: &Value) {

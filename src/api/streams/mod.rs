@@ -3,11 +3,22 @@
 //! What is said over them is one thing ([`RemoteCommandStreams`]), how it travels another: over WebSocket, or over SPDY. Who
 //! carries it out is a third, [`PodStreams`], which is the agent's.
 
+pub mod attach;
+pub mod container;
+pub mod exec;
+pub mod log;
 pub mod port_forward;
 pub mod remote_command;
+pub mod routes;
 pub mod spdy;
 mod tunnel;
 pub mod upgrade;
+pub mod websocket;
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -17,6 +28,8 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::status::Status;
 
 pub use remote_command::{RemoteCommandStreams, WindowSize};
 
@@ -125,6 +138,16 @@ pub trait PodStreams: Send + Sync + 'static {
         container: ContainerRef,
         options: LogOptions,
     ) -> BoxFuture<'_, Result<BoxStream<'static, io::Result<Bytes>>, Refusal>>;
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::BadRequest(why) => Self::bad_request(why),
+            Refusal::NotFound(why) => Self::plain(404, "NotFound", why),
+            Refusal::Internal(why) => Self::internal(why),
+        }
+    }
 }
 
 impl fmt::Display for ContainerRef {

@@ -4,12 +4,20 @@
 //! one Status of the error stream ([`exec_status`], [`attach_status`]), in the kubelet's words.
 
 use std::fmt;
+use std::future::Future;
 
+use axum::extract::Request;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+pub use super::spdy::Asked;
+use super::{spdy, upgrade, websocket};
+use crate::api::request::Parameters;
+use crate::api::status::Status;
 
 /// The reason of a Status that says: the program ended, but not with 0.
 const NON_ZERO_EXIT_CODE: &str = "NonZeroExitCode";
@@ -38,6 +46,49 @@ pub struct WindowSize {
     pub width: u16,
     /// Rows.
     pub height: u16,
+}
+
+impl Asked {
+    /// The streams that a query asks for.
+    pub fn of(parameters: &Parameters) -> Result<Self, Status> {
+        let tty = parameters.flag("tty");
+        let asked = Self {
+            stdin: parameters.flag("stdin"),
+            stdout: parameters.flag("stdout"),
+            // A terminal has one output.
+            stderr: parameters.flag("stderr") && !tty,
+            tty,
+        };
+        if asked.stdin || asked.stdout || asked.stderr {
+            Ok(asked)
+        } else {
+            Err(Status::bad_request("you must specify at least 1 of stdin, stdout, stderr"))
+        }
+    }
+}
+
+/// Refuses a request that would be no stream.
+pub fn check_upgrade(request: &Request) -> Result<(), Status> {
+    let headers = request.headers();
+    if upgrade::wants_web_socket(headers) || upgrade::wants_spdy(headers) {
+        Ok(())
+    } else {
+        Err(Status::bad_request("Upgrade request required"))
+    }
+}
+
+/// Answers a request by whichever protocol it wants, and serves what it becomes: `run` has the streams to the end, and what it returns
+/// is the Status of the error stream.
+pub fn serve<F, R>(request: Request, asked: Asked, run: F) -> Response
+where
+    F: FnOnce(RemoteCommandStreams) -> R + Send + 'static,
+    R: Future<Output = Value> + Send,
+{
+    if upgrade::wants_web_socket(request.headers()) {
+        websocket::serve(request, asked, run)
+    } else {
+        spdy::serve(request, asked, run)
+    }
 }
 
 /// What the error stream says of an exec: the program's exit code, or why there is none.

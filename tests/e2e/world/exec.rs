@@ -35,6 +35,11 @@ impl Executor {
         Self { runtime, shim, container, _notices: notices }
     }
 
+    /// The id of the container.
+    pub(crate) fn container(&self) -> &str {
+        &self.container
+    }
+
     /// Runs a program to its end and keeps so many bytes of its output, or says why it did not start.
     pub(crate) fn run(&self, words: &[&str], cap: usize) -> Result<Captured, String> {
         let config = ExecConfig {
