@@ -34,6 +34,10 @@ test-long: root rootfs ## The same, and the tests that repeat and shuffle for mi
 SECONDS := 60
 FUZZED := $(or $(TARGETS),$(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs)))
 
+.PHONY: schemas
+schemas: ## Write the OpenAPI schemas anew, when k8s-openapi or the list of kinds has changed; needs zstd.
+	cd tools/schemas && cargo run --quiet | zstd -19 --quiet --force -o ../../src/api/openapi/core.v1.json.zst
+
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers send (TARGETS, SECONDS); needs nightly Rust and cargo-fuzz.
 	cd fuzz && for target in $(FUZZED); do \

@@ -17,6 +17,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::auth::reviews;
+use super::openapi;
 use super::resource::{Names, Resource};
 use super::status::Status;
 
@@ -26,8 +28,9 @@ pub const KUBERNETES_MINOR: u32 = 37;
 /// The kinds that are served.
 type Kinds = Arc<[Arc<dyn Resource>]>;
 
-/// The routes of discovery, of versions and of health.
-pub fn router<S>(kinds: Vec<Arc<dyn Resource>>) -> Router<S> {
+/// Everything that is asked beside objects: discovery, schemas, versions, health, and who somebody is.
+pub fn router<S: Clone + Send + Sync + 'static>(kinds: Vec<Arc<dyn Resource>>) -> Router<S> {
+    let openapi = openapi::router(&kinds);
     Router::new()
         .route("/version", get(|| async { Json(version()) }))
         .route("/api", get(core))
@@ -42,6 +45,8 @@ pub fn router<S>(kinds: Vec<Arc<dyn Resource>>) -> Router<S> {
         .route("/livez", get(healthy))
         .route("/readyz", get(healthy))
         .with_state(Kinds::from(kinds))
+        .merge(openapi)
+        .merge(reviews::router())
 }
 
 /// What `kubectl version` shows: the version of Kubernetes that this API is of, and ours behind it.
@@ -118,14 +123,22 @@ fn resources_of(kinds: &Kinds, group: &str, version: &str) -> Response {
 }
 
 fn names(kinds: &Kinds) -> impl Iterator<Item = &Names> {
-    kinds.iter().map(|kind| kind.names())
+    kinds.iter().map(|kind| kind.names()).chain(REVIEWS)
+}
+
+/// What can be done with the objects of a kind.
+fn verbs(names: &Names) -> &'static [&'static str] {
+    if REVIEWS.contains(&names) { &["create"] } else { &VERBS }
 }
 
 fn host(headers: &HeaderMap) -> String {
     headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost").to_owned()
 }
 
-/// What can be done with the objects of every kind.
+/// Kinds of which no object is kept.
+static REVIEWS: [&Names; 2] = [&reviews::WHO_AM_I, &reviews::CAN_I];
+
+/// What can be done with the objects of every other kind.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod emptying;
 pub mod kinds;
 pub mod metadata;
 pub mod object;
+pub mod openapi;
 pub mod patch;
 pub mod pki;
 pub mod represent;

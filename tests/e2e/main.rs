@@ -8,6 +8,7 @@
 mod world;
 
 mod agent;
+mod api;
 mod apparmor;
 mod crash;
 mod deadline;

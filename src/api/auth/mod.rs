@@ -6,6 +6,7 @@
 
 mod attributes;
 pub mod gate;
+pub mod reviews;
 mod subject;
 mod tokens;
 

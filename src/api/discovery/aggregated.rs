@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::VERBS;
 use super::groups::by_group;
 use super::negotiate::Form;
+use super::verbs;
 use crate::api::resource::{Names, Subresource};
 
 /// The document of these kinds.
@@ -33,7 +33,7 @@ fn resource(names: &Names) -> Value {
         "responseKind": kind(names.group, names.version, names.kind),
         "scope": scope,
         "singularResource": names.singular,
-        "verbs": VERBS,
+        "verbs": verbs(names),
     });
     if !names.short_names.is_empty() {
         resource["shortNames"] = json!(names.short_names);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::VERBS;
+use super::verbs;
 use crate::api::resource::{Names, Subresource};
 
 /// The document of these kinds, which are all of `group_version`.
@@ -24,7 +24,7 @@ fn resource(names: &Names) -> Value {
         "singularName": names.singular,
         "namespaced": names.namespaced,
         "kind": names.kind,
-        "verbs": VERBS,
+        "verbs": verbs(names),
     });
     if !names.short_names.is_empty() {
         resource["shortNames"] = json!(names.short_names);

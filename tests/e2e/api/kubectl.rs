@@ -1,0 +1,115 @@
+//! What a person types, and what they see.
+
+use serde_json::json;
+
+use super::Served;
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec:
+  containers:
+  - {name: nginx, image: 'nginx:1.27', ports: [{containerPort: 80}]}
+";
+
+/// Each line's words.
+fn words(text: &str) -> Vec<Vec<&str>> {
+    text.lines().map(|line| line.split_whitespace().collect()).collect()
+}
+
+#[test]
+fn a_pod_is_created_shown_in_every_form_and_deleted() {
+    let Some(api) = Served::start() else { return };
+    assert_eq!(api.kubectl_with(&["create", "-f", "-"], POD).fine(), "pod/web created\n");
+    let again = api.kubectl_with(&["create", "-f", "-"], POD).refused();
+    assert!(
+        again.contains("Error from server (AlreadyExists)") && again.contains("pods \"web\" already exists"),
+        "{again}"
+    );
+    let table = api.kubectl("get pods").fine();
+    assert_eq!(words(&table)[0], ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]);
+    assert_eq!(words(&table)[1][..4], ["web", "0/1", "Pending", "0"]);
+    let wide = api.kubectl("get po -o wide").fine();
+    let header = "NAME READY STATUS RESTARTS AGE IP NODE NOMINATED NODE READINESS GATES";
+    assert_eq!(words(&wide)[0].join(" "), header);
+    assert_eq!(words(&wide)[1][5..], ["<none>", "node", "<none>", "<none>"]);
+    assert_eq!(api.kubectl("get pod web -o name").fine(), "pod/web\n");
+    assert_eq!(api.kubectl("get pod web -o jsonpath={.spec.restartPolicy}").fine(), "Always");
+    assert_eq!(api.kubectl("get pods -l app=web -o custom-columns=:metadata.name").fine(), "\nweb\n");
+    assert!(
+        api.kubectl("get pod web -o yaml")
+            .fine()
+            .contains("    terminationMessagePath: /dev/termination-log\n")
+    );
+    assert!(api.kubectl("get pod web -o json").fine().contains("\"phase\": \"Pending\""));
+    assert_eq!(api.kubectl("get pods --field-selector=status.phase=Pending -o name").fine(), "pod/web\n");
+    assert_eq!(api.kubectl("get pods -A --no-headers").fine().split_whitespace().next(), Some("default"));
+    assert_eq!(api.kubectl("delete pod web --force --grace-period=0").out, "pod \"web\" force deleted\n");
+    let nothing = api.kubectl("get pods");
+    assert_eq!((nothing.code, nothing.err.as_str()), (0, "No resources found in default namespace.\n"));
+}
+
+#[test]
+fn what_is_wrong_is_refused_in_the_api_servers_words() {
+    let Some(api) = Served::start() else { return };
+    let none = api.kubectl("get pod nobody").refused();
+    assert_eq!(none, "Error from server (NotFound): pods \"nobody\" not found\n");
+    let unknown = api.kubectl("get deployments").refused();
+    assert_eq!(unknown, "error: the server doesn't have a resource type \"deployments\"\n");
+    let typo = POD.replace("containerPort", "containerPrt");
+    let told = api.kubectl_with(&["create", "-f", "-"], &typo).refused();
+    assert!(
+        told.contains("strict decoding error: unknown field \"spec.containers[0].ports[0].containerPrt\""),
+        "{told}"
+    );
+    let invalid = POD.replace("spec:", "spec:\n  restartPolicy: Sometimes");
+    let told = api.kubectl_with(&["create", "-f", "-"], &invalid).refused();
+    assert!(
+        told.contains("The Pod \"web\" is invalid: spec.restartPolicy: Unsupported value: \"Sometimes\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_the_server_can_do_is_discovered() {
+    let Some(api) = Served::start() else { return };
+    assert_eq!(
+        words(&api.kubectl("api-versions").fine()).concat(),
+        ["authentication.k8s.io/v1", "authorization.k8s.io/v1", "v1",]
+    );
+    let resources = api.kubectl("api-resources --no-headers").fine();
+    let kinds: Vec<&str> = words(&resources).iter().map(|line| *line.last().unwrap()).collect();
+    for kind in ["ConfigMap", "Event", "Namespace", "Node", "Pod", "Secret"] {
+        assert!(kinds.contains(&kind), "{resources}");
+    }
+    assert!(api.kubectl("version").out.contains("Server Version: v1.37.0+mkubelet"));
+    let explained = api.kubectl("explain pod.spec.containers.image").fine();
+    assert!(explained.contains("FIELD: image <string>"), "{explained}");
+    assert!(api.kubectl("auth whoami").fine().contains("system:masters"));
+    assert_eq!(api.kubectl("get --raw /readyz").fine(), "ok");
+}
+
+#[test]
+fn config_maps_and_secrets_are_made_and_counted() {
+    let Some(api) = Served::start() else { return };
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1", "b": "2"}}),
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"}, "data": {"key": "aHVudGVyMg=="},
+        }),
+    ];
+    let objects = &objects.map(|object| object.to_string()).join("\n");
+    let made = api.kubectl_with(&["apply", "-f", "-"], objects).fine();
+    assert_eq!(made, "configmap/settings created\nsecret/password created\n");
+    let again = api.kubectl_with(&["apply", "-f", "-"], objects).fine();
+    assert_eq!(again, "configmap/settings unchanged\nsecret/password unchanged\n");
+    assert_eq!(words(&api.kubectl("get cm settings --no-headers").fine())[0][..2], ["settings", "2"]);
+    assert_eq!(words(&api.kubectl("get secret --no-headers").fine())[0][..3], ["password", "Opaque", "1"]);
+    assert_eq!(api.kubectl("get secret password -o jsonpath={.data.key}").fine(), "aHVudGVyMg==");
+    let names = api.kubectl("get ns -o name").fine();
+    assert_eq!(
+        names,
+        "namespace/default\nnamespace/kube-node-lease\nnamespace/kube-public\nnamespace/kube-system\n"
+    );
+}
