@@ -1,6 +1,6 @@
 //! What an edit of a manifest means for the pod that runs: what the API server lets be changed, in its words. Pure.
 //!
-//! Requests and limits of cpu and memory (KEP-1287, KEP-5419), images and `activeDeadlineSeconds` are changed in the running pod, and
+//! Labels, annotations, requests and limits of cpu and memory (KEP-1287, KEP-5419), images and `activeDeadlineSeconds` are changed in the running pod, and
 //! ephemeral containers are added to it (KEP-277). All else makes another pod, which takes this one's place when it is run.
 
 use serde_json::{Map, Value};
@@ -61,7 +61,8 @@ fn with_those_that_are_there(old: &Pod, new: &Pod) -> Vec<ContainerSpec> {
 
 /// `old` with everything of `new` that may be another.
 fn with_changes_of(old: &Pod, new: &Pod) -> Pod {
-    let mut changed = Pod { generation: new.generation, ..old.clone() };
+    let (labels, annotations) = (new.labels.clone(), new.annotations.clone());
+    let mut changed = Pod { generation: new.generation, labels, annotations, ..old.clone() };
     let (spec, wanted) = (&mut changed.spec, &new.spec);
     spec.active_deadline = wanted.active_deadline;
     spec.ephemeral_containers.clone_from(&wanted.ephemeral_containers);
@@ -353,6 +354,16 @@ mod tests {
             let expected = expected.map(|is_updated| is_updated.then_some(updated));
             assert_eq!(found, expected, "{:?}", new.spec.containers[0]);
         }
+    }
+
+    #[test]
+    fn labels_and_annotations_are_changed_in_the_running_pod() {
+        let (old, _) = pod("", LIMITS);
+        let mut new = old.clone();
+        new.labels.insert("tier".to_owned(), "web".to_owned());
+        new.annotations.insert("note".to_owned(), "seen".to_owned());
+        assert_eq!(updated(&old, &new), Ok(Some(new.clone())));
+        assert_eq!(updated(&new, &old), Ok(Some(old)), "they are taken away, too");
     }
 
     #[test]

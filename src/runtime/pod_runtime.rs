@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::apparmor::AppArmor;
@@ -64,6 +64,8 @@ pub struct PodRuntime {
     /// Held while a shim is looked for or made, so that there is never a second one.
     shim: tokio::sync::Mutex<Option<Arc<ShimClient>>>,
     memory: Mutex<Memory>,
+    /// The pod has become another while it runs.
+    pub(super) adopted: Notify,
 }
 
 /// What it would cost time to find out again.
@@ -101,7 +103,7 @@ impl PodRuntime {
         notices: mpsc::UnboundedSender<Notice>,
     ) -> Self {
         let (shim, memory) = (tokio::sync::Mutex::new(None), Mutex::default());
-        Self { pod, host, origin: None, objects, notices, shim, memory }
+        Self { pod, host, origin: None, objects, notices, shim, memory, adopted: Notify::new() }
     }
 
     /// The same for a pod that this source wants.
@@ -193,6 +195,7 @@ impl Runtime for PodRuntime {
 
     fn adopt(&self, pod: Arc<Pod>) {
         self.memory().changed = Some(pod);
+        self.adopted.notify_one();
     }
 
     fn save(&self) {

@@ -44,11 +44,16 @@ impl PodRuntime {
         }
     }
 
-    /// Brings running containers' files up to date whenever an object changes, and tells the worker that what it waits for may
-    /// be there. Never returns while objects can change.
+    /// Brings running containers' files up to date whenever an object changes, or the pod itself, and tells the worker that what it
+    /// waits for may be there. Never returns while objects can change.
     pub async fn follow_objects(&self) {
         let mut objects = self.objects.clone();
-        while objects.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = objects.changed() => if changed.is_err() { return },
+                // The downward API shows labels and annotations.
+                () = self.adopted.notified() => {}
+            }
             objects.mark_unchanged();
             if let Ok(shim) = self.connected().await {
                 self.refresh_volumes(&shim).await;

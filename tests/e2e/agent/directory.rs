@@ -163,3 +163,26 @@ fn there_is_one_agent_in_a_run_directory_and_a_run_beside_it() {
         agent.clear(world);
     });
 }
+
+#[test]
+fn labels_change_in_the_running_pod_and_in_its_files() {
+    world(|world| {
+        let labels = json!({"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}});
+        let about = json!({"name": "about", "downwardAPI": {"items": [labels]}});
+        let pod = |tier: &str| {
+            let container = world.container("a", &["says=/about/labels:tier=\"new\"", "term=0", "wait"]);
+            world
+                .pod("labelled", [container.mount("about", "/about")])
+                .volume(about.clone())
+                .label("tier", tier)
+        };
+        world.manifests().put(&pod("old"));
+        let agent = world.agent();
+        agent.expect("pod default/labelled: Running");
+        let uids = world.pod_uids();
+        world.manifests().put(&pod("new"));
+        world.answer("a", "says=/about/labels:tier=\"new\"").unwrap();
+        assert_eq!((world.pod_uids(), world.ledger().starts("a")), (uids, 1));
+        agent.clear(world);
+    });
+}
