@@ -4,6 +4,7 @@
 //! the same as one that an earlier agent left, which goes on, or in the place of one that has become another since. Then each gets a worker.
 
 pub mod api;
+mod known;
 pub mod streams;
 
 use std::collections::HashSet;

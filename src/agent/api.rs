@@ -17,14 +17,18 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Say;
+use super::known::Known;
+use super::streams::pods::ShimStreams;
 use crate::api::Api;
 use crate::api::server::{Limits, Server};
 use crate::api::store::Store;
+use crate::api::streams::{PodStreams, routes};
 use crate::cluster::node::{self, Facts};
 use crate::cluster::recorder::Recorder;
 use crate::cluster::registration;
 use crate::cluster::reporter::{News, Reporter, StaticPods};
 use crate::config::Config;
+use crate::logs::Watcher;
 use crate::runtime::Error;
 use crate::runtime::host::Host;
 use crate::source;
@@ -54,6 +58,7 @@ pub struct Node {
 #[derive(Debug)]
 pub struct Service {
     news: mpsc::UnboundedSender<News>,
+    known: Known,
     stop: CancellationToken,
 }
 
@@ -66,7 +71,12 @@ impl Service {
             (node.say)(&format!("the API's objects are lost: {}; the file is kept as {kept}", bad.reason));
         }
         let store = Arc::new(store);
-        let api = Arc::new(Api::new(store, &node.name()).map_err(|status| Error(status.to_string()))?);
+        let known = Known::default();
+        let watcher = Watcher::start().map_err(|e| Error::chain(&e)).map_err(Error::in_step("watch logs"))?;
+        let streams = ShimStreams::new(known.clone(), config.layout.clone(), watcher);
+        let streams: Arc<dyn PodStreams> = Arc::new(streams);
+        let api = Api::new(store, &node.name()).map_err(|status| Error(status.to_string()))?;
+        let api = Arc::new(routes::install(api, &streams));
         tokio::spawn(Arc::clone(&api).run());
         let router = api.into_router();
         let server =
@@ -74,11 +84,12 @@ impl Service {
         let stop = CancellationToken::new();
         tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
-        Ok(Self { news, stop })
+        Ok(Self { news, known, stop })
     }
 
     /// Has the API told what happens to a pod.
     pub fn update(&self, update: Update) {
+        self.known.take(&update);
         let _ = self.news.send(News::Pod(update));
     }
 }
