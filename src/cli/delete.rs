@@ -122,8 +122,12 @@ async fn delete(
         }
         match ask(client, Method::DELETE, &object.path(), JSON, Some(&options)).await {
             Err(error) if arguments.ignore_not_found && is_code(&error, 404) => return Ok(None),
-            Err(error) if arguments.selection.files.is_empty() => return Err(told(error)),
-            Err(error) => return Err(told_when("error when deleting", error)),
+            Err(error) => {
+                return Err(match &object.source {
+                    Some(source) => told_when(&format!("error when deleting {source:?}"), error),
+                    None => told(error),
+                });
+            }
             Ok(value) => answer = value,
         }
     }

@@ -13,13 +13,17 @@ mod exec;
 mod get;
 mod image;
 mod kubeconfig;
+mod label;
 mod logs;
+mod object_events;
+mod patch;
 mod port_forward;
 mod print;
 mod run;
 mod service;
 mod stats;
 mod verbs;
+mod wait;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::IpAddr;

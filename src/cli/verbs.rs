@@ -4,10 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use kube::Client;
 
 use super::client::connect;
 use super::client::failure::{Exit, lines, remark};
-use super::{apply, attach, create, delete, exec, get, logs, port_forward};
+use super::label::Field;
+use super::{
+    apply, attach, create, delete, exec, get, label, logs, object_events, patch, port_forward, wait,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
@@ -27,6 +31,16 @@ pub(super) enum Verb {
     Attach(attach::Arguments),
     /// Leads ports of this machine into a pod.
     PortForward(port_forward::Arguments),
+    /// Shows what has happened to objects.
+    Events(object_events::Arguments),
+    /// Changes fields of objects.
+    Patch(patch::Arguments),
+    /// Changes labels: `KEY=VALUE` adds one, `KEY-` takes it away.
+    Label(label::Arguments),
+    /// Changes annotations: `KEY=VALUE` adds one, `KEY-` takes it away.
+    Annotate(label::Arguments),
+    /// Waits for a condition of objects.
+    Wait(wait::Arguments),
 }
 
 /// Carries a verb out, and tells an error as kubectl does.
@@ -34,16 +48,7 @@ pub(super) fn run(verb: Verb, socket: &Path) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let client = connect(socket).await?;
-        match verb {
-            Verb::Get(arguments) => get::run(&client, arguments).await.map(|()| ExitCode::SUCCESS),
-            Verb::Create(arguments) => create::run(&client, &arguments).await,
-            Verb::Apply(arguments) => apply::run(&client, &arguments).await,
-            Verb::Delete(arguments) => delete::run(&client, &arguments).await,
-            Verb::Logs(arguments) => logs::run(&client, &arguments).await,
-            Verb::Exec(arguments) => exec::run(&client, &arguments).await,
-            Verb::Attach(arguments) => attach::run(&client, &arguments).await,
-            Verb::PortForward(arguments) => port_forward::run(&client, &arguments).await,
-        }
+        carry_out(verb, &client).await
     });
     // A read of standard input may be under way, and nobody can end it.
     runtime.shutdown_background();
@@ -55,3 +60,25 @@ pub(super) fn run(verb: Verb, socket: &Path) -> anyhow::Result<ExitCode> {
         }
     }))
 }
+
+/// The same, of a server that is connected.
+pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Get(arguments) => get::run(client, arguments).await.map(|()| ExitCode::SUCCESS),
+        Verb::Create(arguments) => create::run(client, &arguments).await,
+        Verb::Apply(arguments) => apply::run(client, &arguments).await,
+        Verb::Delete(arguments) => delete::run(client, &arguments).await,
+        Verb::Logs(arguments) => logs::run(client, &arguments).await,
+        Verb::Exec(arguments) => exec::run(client, &arguments).await,
+        Verb::Attach(arguments) => attach::run(client, &arguments).await,
+        Verb::PortForward(arguments) => port_forward::run(client, &arguments).await,
+        Verb::Events(arguments) => object_events::run(client, &arguments).await,
+        Verb::Patch(arguments) => patch::run(client, &arguments).await,
+        Verb::Label(arguments) => label::run(client, Field::Labels, arguments).await,
+        Verb::Annotate(arguments) => label::run(client, Field::Annotations, arguments).await,
+        Verb::Wait(arguments) => wait::run(client, &arguments).await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,12 @@ pub(in crate::cli) const JSON: &str = "application/json";
 /// A patch whose lists are merged by key.
 pub(in crate::cli) const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
 
+/// A patch as RFC 7396 has it.
+pub(in crate::cli) const MERGE: &str = "application/merge-patch+json";
+
+/// A patch as RFC 6902 has it.
+pub(in crate::cli) const JSON_PATCH: &str = "application/json-patch+json";
+
 /// Reads an object, or a list.
 pub(in crate::cli) async fn get(client: &Client, path: &str) -> Result<Value, kube::Error> {
     ask(client, Method::GET, path, JSON, None).await

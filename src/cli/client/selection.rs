@@ -75,6 +75,8 @@ pub(in crate::cli) struct Chosen {
     pub(in crate::cli) name: String,
     /// The object, where a list has given it.
     pub(in crate::cli) object: Option<Value>,
+    /// The file that names it, if one does.
+    pub(in crate::cli) source: Option<String>,
 }
 
 impl Chosen {
@@ -133,7 +135,7 @@ impl Selection {
                     let of = types.find(kind)?.clone();
                     let namespace =
                         if of.namespaced { self.namespace.name().to_owned() } else { String::new() };
-                    Ok(Chosen { of, namespace, name: name.clone(), object: None })
+                    Ok(Chosen { of, namespace, name: name.clone(), object: None, source: None })
                 };
                 pairs.iter().map(one).collect()
             }
@@ -157,7 +159,7 @@ impl Selection {
         anyhow::ensure!(!name.is_empty(), "error: {:?}: resource name may not be empty", document.source);
         let namespace =
             if of.namespaced { self.namespace.of(&document.object)?.to_owned() } else { String::new() };
-        Ok(Chosen { of, namespace, name, object: None })
+        Ok(Chosen { of, namespace, name, object: None, source: Some(document.source.clone()) })
     }
 
     async fn list(&self, client: &Client, of: &Type) -> anyhow::Result<Vec<Chosen>> {
@@ -173,6 +175,7 @@ impl Selection {
             namespace: text(object, "namespace"),
             name: text(object, "name"),
             object: Some(of.typed(object.clone())),
+            source: None,
         };
         Ok(list["items"].as_array().into_iter().flatten().map(one).collect())
     }

@@ -93,7 +93,7 @@ mod tests {
         });
         let types = Types::of(&client).await.unwrap();
         let of = types.find("pod").unwrap().clone();
-        let chosen = Chosen { of, namespace: "n".into(), name: "web".into(), object: None };
+        let chosen = Chosen { of, namespace: "n".into(), name: "web".into(), object: None, source: None };
         let mut looks = 0;
         let seen = watch(&client, &chosen, |_| {
             looks += 1;
