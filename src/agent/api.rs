@@ -8,9 +8,12 @@
 //!
 //! What takes part knows nothing but a client: that of a cluster's server would do as well.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use axum::Router;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ContainerImage;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
@@ -19,10 +22,12 @@ use tokio_util::sync::CancellationToken;
 use super::Say;
 use super::known::Known;
 use super::streams::pods::ShimStreams;
-use crate::api::Api;
+use crate::api::auth::{Tokens, gate};
+use crate::api::pki::Authority;
 use crate::api::server::{Limits, Server};
 use crate::api::store::Store;
 use crate::api::streams::{PodStreams, routes};
+use crate::api::{Api, tls};
 use crate::cluster::node::{self, Facts};
 use crate::cluster::recorder::Recorder;
 use crate::cluster::registration;
@@ -54,6 +59,15 @@ pub struct Node {
     pub say: Say,
 }
 
+/// Where the API is served beside its socket.
+#[derive(Debug)]
+pub struct Port {
+    /// With TLS.
+    pub address: SocketAddr,
+    /// A file of bearer tokens.
+    pub tokens: Option<PathBuf>,
+}
+
 /// An API that is served, and the agent's part in it.
 #[derive(Debug)]
 pub struct Service {
@@ -64,7 +78,7 @@ pub struct Service {
 
 impl Service {
     /// Opens the store, serves the API on its socket, and begins to take part in it for an agent.
-    pub fn start(config: &Config, node: Node) -> Result<Self, Error> {
+    pub async fn start(config: &Config, node: Node, port: Option<Port>) -> Result<Self, Error> {
         let (store, quarantined) = Store::open(&config.layout.store()).map_err(|e| Error::chain(&e))?;
         if let Some(bad) = quarantined {
             let kept = bad.path.display();
@@ -81,6 +95,9 @@ impl Service {
         let router = api.into_router();
         let server =
             Server::bind(&config.layout.api_socket(), Limits::default()).map_err(|e| Error::chain(&e))?;
+        if let Some(port) = port {
+            port.open(config, &node.name(), router.clone()).await?;
+        }
         let stop = CancellationToken::new();
         tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
@@ -97,6 +114,18 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+impl Port {
+    /// Begins to serve whoever has a certificate of this node's authority, or a token.
+    async fn open(self, config: &Config, name: &str, router: Router) -> Result<(), Error> {
+        let authority =
+            Authority::open(&config.layout.pki(), Timestamp::now()).map_err(|e| Error::chain(&e))?;
+        let tokens = self.tokens.as_deref().map(Tokens::read).transpose().map_err(|e| Error::chain(&e))?;
+        let port = tls::Port::open(self.address, name, authority).await.map_err(|e| Error::chain(&e))?;
+        tokio::spawn(port.serve(gate::guard(router, Arc::new(tokens.unwrap_or_default()))));
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,6 +41,12 @@ pub(super) struct Arguments {
         default_value = "/etc/mkubelet/manifests"
     )]
     manifests: Vec<Place>,
+    /// Serve the API with TLS on this address, too; `mkubelet kubeconfig` writes a kubeconfig for it.
+    #[arg(long, env = "MKUBELET_API_BIND", value_name = "ADDRESS:PORT")]
+    api_bind: Option<SocketAddr>,
+    /// A file of bearer tokens that may use that port, as kube-apiserver has it: TOKEN,USER,UID[,"GROUP,..."] a line.
+    #[arg(long, value_name = "FILE", requires = "api_bind")]
+    token_auth_file: Option<PathBuf>,
     /// A header to ask the URL with; may be given several times.
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
     manifest_url_header: Vec<(HeaderName, HeaderValue)>,
@@ -164,7 +171,9 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     let events = agent.keep(&sources.kinds())?;
     listen(leave, &events.sender());
     let node = api::Node { host, events: events.sender(), statics, say: complain };
-    let api = api::Service::start(config, node)?;
+    let port =
+        arguments.api_bind.map(|address| api::Port { address, tokens: arguments.token_auth_file.clone() });
+    let api = api::Service::start(config, node, port).await?;
     sources.follow(config, arguments, &events.sender());
     let (over, is_over) = oneshot::channel();
     let screen = tokio::spawn(show(receiver, is_over, move |update| api.update(update)));
