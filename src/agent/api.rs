@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ContainerImage;
 use kube::Client;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Say;
@@ -73,6 +74,7 @@ pub struct Port {
 pub struct Service {
     news: mpsc::UnboundedSender<News>,
     known: Known,
+    server: JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -99,9 +101,9 @@ impl Service {
             port.open(config, &node.name(), router.clone()).await?;
         }
         let stop = CancellationToken::new();
-        tokio::spawn(server.run(router.clone(), stop.clone()));
+        let server = tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
-        Ok(Self { news, known, stop })
+        Ok(Self { news, known, server, stop })
     }
 
     /// Has the API told what happens to a pod.
@@ -109,11 +111,12 @@ impl Service {
         self.known.take(&update);
         let _ = self.news.send(News::Pod(update));
     }
-}
 
-impl Drop for Service {
-    fn drop(&mut self) {
+    /// Serves no more, and takes the socket away.
+    pub async fn stop(self) {
         self.stop.cancel();
+        // It panicked, or has come to its end.
+        let _ = self.server.await;
     }
 }
 

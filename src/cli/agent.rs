@@ -176,7 +176,7 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     let api = api::Service::start(config, node, port).await?;
     sources.follow(config, arguments, &events.sender());
     let (over, is_over) = oneshot::channel();
-    let screen = tokio::spawn(show(receiver, is_over, move |update| api.update(update)));
+    let screen = tokio::spawn(show(receiver, is_over, api));
     let watched = tokio::spawn(service::report(events.sender()));
     events.run().await;
     watched.abort();
@@ -195,11 +195,11 @@ fn listen(signals: [Signal; 2], events: &mpsc::UnboundedSender<Event>) {
     }
 }
 
-/// Prints what happens, a line for each change, until it is over.
+/// Prints what happens, a line for each change, and passes it on to the API, until it is over.
 async fn show(
     mut updates: mpsc::UnboundedReceiver<Update>,
     mut is_over: oneshot::Receiver<()>,
-    pass_on: impl Fn(Update),
+    api: api::Service,
 ) -> anyhow::Result<()> {
     let stdout = std::io::stdout();
     let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -213,7 +213,7 @@ async fn show(
                 let Some(update) = update else { break };
                 backlog.extend(printer.lines(&update));
                 backlog.truncate(BACKLOG);
-                pass_on(update);
+                api.update(update);
             }
             () = console.has_room(), if !backlog.is_empty() => {
                 if let Some(line) = backlog.pop_front() {
@@ -224,7 +224,7 @@ async fn show(
     }
     while let Ok(update) = updates.try_recv() {
         backlog.extend(printer.lines(&update));
-        pass_on(update);
+        api.update(update);
     }
     let (progress, text) = (console.progress(), backlog.into_iter().collect::<String>());
     tokio::select! {
@@ -232,6 +232,7 @@ async fn show(
         () = progress.stalled() => {}
     }
     console.finish().await;
+    api.stop().await;
     Ok(())
 }
 
@@ -253,8 +254,8 @@ mod tests {
             stdin: true,
         };
         assert_eq!(all, expected);
-        assert_eq!(all.kinds(), [SourceKind::File, SourceKind::Http, SourceKind::Stdin]);
-        assert_eq!(sources(&["-"]).unwrap().kinds(), [SourceKind::Stdin]);
+        assert_eq!(all.kinds(), [SourceKind::Api, SourceKind::File, SourceKind::Http, SourceKind::Stdin]);
+        assert_eq!(sources(&["-"]).unwrap().kinds(), [SourceKind::Api, SourceKind::Stdin]);
         assert_eq!(
             sources(&["http://a", "http://b"]).unwrap_err(),
             "--manifests http://b: there may be one URL"

@@ -166,7 +166,7 @@ fn the_stop_signal_of_the_manifest_wins_over_the_images() {
 fn hooks_ask_over_the_network_and_what_fails_is_told_in_the_kubelets_words() {
     world(|world| {
         let get = json!({"httpGet": {"port": 8080, "path": "/note"}});
-        let asked = world.container("asked", &["serve=8080", "term=0", "wait"]);
+        let asked = world.container("asked", &["term=0", "serve=8080", "wait"]);
         let nobody = json!({"tcpSocket": {"port": 9}});
         let missed = world.container("missed", &["term=0", "wait"]);
         let pod = world.pod(

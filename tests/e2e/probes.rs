@@ -143,7 +143,7 @@ fn a_pod_on_its_way_out_is_asked_whether_it_is_ready_and_nothing_else() {
     world(|world| {
         let probe = |path: &str| each_second(json!({"httpGet": {"port": 8080, "path": path}}));
         let container = world
-            .container("a", &["serve=8080", "term=ignore", "wait"])
+            .container("a", &["term=ignore", "serve=8080", "wait"])
             .with("readinessProbe", probe("/healthz"))
             .with("livenessProbe", probe("/healthz"));
         let run = world.run(&world.pod("leaving", [container]).grace(10));

@@ -202,9 +202,12 @@ fn attached_clients_converse_with_a_container_and_leave_it_running() {
     world(|world| {
         let run = world.run(&conversing(world, "attach", &[("stdin", json!(true))]));
         let (mut one, mut two) = (Client::attach(world), Client::attach(world));
-        one.send("hello\n");
-        one.until("got hello\n");
-        two.until("got hello\n");
+        // Who has been answered is attached.
+        two.send("two\n");
+        two.until("got two\n");
+        one.send("one\n");
+        one.until("got one\n");
+        two.until("got one\n");
         one.end();
         assert_eq!(one.ended(), (String::new(), Ok(0)), "who sends nothing more has left");
         two.leave();

@@ -98,6 +98,7 @@ fn a_plain_container_is_told_in_full() {
             "target": null,
             "stays": false,
             "logPath": "/log/default_web_uid-1/a/2.log",
+            "logLimits": null,
             "terminationMessage": {"file": "/root/pods/uid-1/containers/a/2/termination-log", "orLog": false},
             "root": {
                 "lower": ["/l2", "/l1"],
