@@ -33,8 +33,8 @@ use snapshot::Snapshot;
 
 /// Nothing that works takes this long; what hangs is reported after it.
 pub(crate) static HANG: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(60)));
-/// The kernel tears some things down after the last close, on its own time.
-static SETTLE: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(5)));
+/// The kernel tears some things down after the last close, and init buries orphans, on their own time.
+static SETTLE: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(30)));
 
 /// An upper bound, times MKUBELET_TEST_PATIENCE: an emulated processor is ten times slower, and that is no failure.
 pub(crate) fn patient(bound: Duration) -> Duration {
