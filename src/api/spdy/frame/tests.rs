@@ -1,3 +1,5 @@
+//! Frames byte by byte, there and back, and what no frame may be.
+
 use codec::Decoder as _;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! Header blocks there and back, and those that are bombs or no headers at all.
+
 use flate2::{Compress, Compression, FlushCompress};
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! A session with a client of its own kind: streams that come, end and are refused, and the bounds.
+
 use std::io;
 use std::pin::pin;
 

@@ -1,3 +1,5 @@
+//! Port forwards in all their forms, to a node that only plays.
+
 use std::io;
 use std::net::Ipv4Addr;
 

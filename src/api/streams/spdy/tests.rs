@@ -1,3 +1,5 @@
+//! Remote commands over SPDY, to a node that only plays.
+
 use serde_json::json;
 use tokio::io::{DuplexStream, duplex};
 
