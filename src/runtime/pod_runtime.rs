@@ -27,8 +27,8 @@ use super::pod_files::{make_directories, remove_files, remove_tree, write_record
 use super::shim_client::{self, Notice, ShimClient};
 use super::stop_signal::{signal_number, stop_signal};
 use super::{
-    Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, port_forward,
-    resize, resources, shim_process, user_ids,
+    Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, resize,
+    resources, shim_process, user_ids,
 };
 use crate::cgroup;
 use crate::container::spec::PidNamespace;
@@ -76,8 +76,6 @@ pub(super) struct Memory {
     stop_signals: HashMap<ContainerName, i32>,
     /// The pod's own address, once it has one.
     address: Option<Ipv4Addr>,
-    /// Whose network the pod's is, unless that is the node's.
-    pub(super) network: Option<port_forward::Holder>,
     /// Containers run that an earlier agent started: objects may have changed since.
     taken_over: bool,
     /// The pod's record on its way to the disk.
@@ -242,10 +240,9 @@ impl Runtime for PodRuntime {
             user_namespace,
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
-        let ((reply, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(hostname, address))?;
+        let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(hostname, address))?;
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
-                self.remember_network(&reply, &namespace);
                 let attached = self.host.network.attach(&self.pod.uid, namespace, of_interface).await;
                 attached.map_err(no_network("attach to the network"))?;
             }

@@ -11,8 +11,8 @@ use crate::cgroup::{self, Cgroups};
 use crate::config::Layout;
 use crate::pod::{ContainerName, Pod, PodUid};
 use crate::runtime::observe::{Observed, Sandbox};
+use crate::runtime::pause;
 use crate::shim::journal;
-use crate::shim::protocol::Event;
 use crate::state::record::PodRecord;
 use crate::state::store;
 
@@ -37,15 +37,12 @@ struct Running {
 impl Running {
     fn find(layout: &Layout, uid: &PodUid) -> Option<Self> {
         let pod = store::read::<PodRecord>(&layout.pod_record(uid))?.understood().ok()?.pod;
-        let (mut observed, mut pause) = (Observed::default(), None);
-        for record in journal::read(&layout.journal(uid)).ok()? {
-            if let Event::SandboxStarted { pid } = record.event {
-                pause = Some(pid);
-            }
-            observed.fold(record);
-        }
+        let records = journal::read(&layout.journal(uid)).ok()?;
+        let pause = pause::of_records(&records)?;
+        let mut observed = Observed::default();
+        records.into_iter().for_each(|record| observed.fold(record));
         let Sandbox::Ready { since } = observed.sandbox else { return None };
-        let group = pod_group(&fs::read_to_string(format!("/proc/{}/cgroup", pause?)).ok()?, uid)?;
+        let group = pause::pod_group(&fs::read_to_string(format!("/proc/{pause}/cgroup")).ok()?, uid)?;
         Some(Self { pod, since, group, observed })
     }
 
@@ -63,37 +60,5 @@ impl Running {
             containers.push(ContainerUsage { name, id, since: running.started_at, sample });
         }
         Ok(PodUsage { key: self.pod.key, uid: self.pod.uid, since: self.since, whole, containers })
-    }
-}
-
-/// The pod's group in /proc/PID/cgroup of one of its processes (cgroups(7)). `None` for a process of somebody else, who has the
-/// number now.
-fn pod_group(text: &str, uid: &PodUid) -> Option<PathBuf> {
-    let name = format!("pod{uid}");
-    let mut paths = text.lines().filter_map(|line| line.splitn(3, ':').nth(2));
-    let group = paths.find_map(|path| Path::new(path).ancestors().find(|group| group.ends_with(&name)))?;
-    group.strip_prefix("/").ok().map(Path::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pods_group_is_found_on_every_kind_of_host_and_never_a_strangers() {
-        let uid: PodUid = "u-1".parse().unwrap();
-        for (text, expected) in [
-            ("0::/kubepods/podu-1/abc\n", Some("kubepods/podu-1")),
-            (
-                "0::/system.slice/m.service/kubepods/burstable/podu-1/abc\n",
-                Some("system.slice/m.service/kubepods/burstable/podu-1"),
-            ),
-            ("4:memory:/\n3:cpu,cpuacct:/kubepods/podu-1/abc\n", Some("kubepods/podu-1")),
-            ("0::/kubepods/podu-12/abc\n", None),
-            ("0::/\n", None),
-            ("", None),
-        ] {
-            assert_eq!(pod_group(text, &uid), expected.map(PathBuf::from), "{text}");
-        }
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mkubelet::agent::streams::{attach, exec, forward};
 use mkubelet::api::streams::{RemoteCommandStreams, WindowSize};
+use mkubelet::config::Layout;
+use mkubelet::pod::PodUid;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::runtime::Runtime;
@@ -313,14 +315,16 @@ fn a_port_of_a_pod_is_reached_by_its_loopback() {
     world(|world| {
         let run = world.run(&world.pod("port", [world.container("a", &["serve=8080", "wait"])]).grace(1));
         run.expect_running("port", "a", 0);
-        let journal = world.run_dir().join("pods").join(&world.pod_uids()[0]).join("journal");
+        // Nothing but the run directory is looked at.
+        let layout = Layout::new("/nowhere", world.run_dir(), "/nowhere");
+        let uid: PodUid = world.pod_uids()[0].parse().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut stream = loop {
-                match forward::connect(&journal, 8080).await {
+                match forward::connect(&layout, &uid, 8080).await {
                     Ok(stream) => break stream,
                     // It may not listen yet.
-                    Err(why) => assert!(why.contains("Connection refused"), "{why}"),
+                    Err(why) => assert!(why.contains("connection refused"), "{why}"),
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             };
@@ -328,10 +332,12 @@ fn a_port_of_a_pod_is_reached_by_its_loopback() {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-            let why = forward::connect(&journal, 8081).await.unwrap_err();
-            let expected = "failed to connect to localhost:8081 inside the pod: ";
-            assert!(why.starts_with(expected) && why.contains("Connection refused"), "{why}");
+            let why = forward::connect(&layout, &uid, 8081).await.unwrap_err();
+            let expected = format!("failed to connect to localhost:8081 inside namespace \"{uid}\", IPv4: ");
+            assert!(why.starts_with(&expected) && why.contains("connection refused"), "{why}");
         });
         run.stop();
+        let gone = runtime.block_on(forward::connect(&layout, &uid, 8080)).unwrap_err();
+        assert!(gone.contains("No such file or directory"), "{gone}");
     });
 }

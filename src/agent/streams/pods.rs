@@ -134,7 +134,7 @@ impl<P: LocalPods> PodStreams for ShimStreams<P> {
     fn port_forward(&self, pod: PodRef, port: u16) -> BoxFuture<'_, Result<Box<dyn Duplex>, String>> {
         async move {
             let pod = self.find(&pod).map_err(|refusal| refusal.to_string())?;
-            let stream = forward::connect(&self.layout.journal(&pod.uid), port).await?;
+            let stream = forward::connect(&self.layout, &pod.uid, port).await?;
             Ok(Box::new(stream) as Box<dyn Duplex>)
         }
         .boxed()
