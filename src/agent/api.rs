@@ -91,7 +91,8 @@ impl Service {
         let watcher = Watcher::start().map_err(|e| Error::chain(&e)).map_err(Error::in_step("watch logs"))?;
         let streams = ShimStreams::new(known.clone(), config.layout.clone(), watcher);
         let streams: Arc<dyn PodStreams> = Arc::new(streams);
-        let api = Api::new(store, &node.name()).map_err(|status| Error(status.to_string()))?;
+        let api = Api::new(store, &node.name(), &config.sysctls);
+        let api = api.map_err(|status| Error(status.to_string()))?;
         let api = Arc::new(routes::install(api, &streams));
         tokio::spawn(Arc::clone(&api).run());
         let router = api.into_router();

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::status::Status;
 
 mod json;
+mod protobuf;
 
 /// Bytes of a request. The API server's own limit.
 pub const MAX_BYTES: usize = 3 << 20;
@@ -17,6 +18,9 @@ pub const MAX_BYTES: usize = 3 << 20;
 const MAX_TIME: Duration = Duration::from_secs(60);
 /// What an object may come as.
 pub const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
+
+/// And what some clients send all the same; few kinds are read from it.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// What a body says.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +55,7 @@ pub fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Parsed, Status> {
     match media_type(headers).as_str() {
         "" | "application/json" => parse_json(bytes),
         "application/yaml" => parse_yaml(bytes),
+        PROTOBUF => parse_protobuf(bytes),
         _ => Err(Status::unsupported_media_type(&OBJECT_TYPES)),
     }
 }
@@ -58,6 +63,15 @@ pub fn parse(headers: &HeaderMap, bytes: &[u8]) -> Result<Parsed, Status> {
 /// A body that is JSON.
 pub fn parse_json(bytes: &[u8]) -> Result<Parsed, Status> {
     json::parse(bytes).map_err(|error| Status::bad_request(format!("invalid JSON: {error}")))
+}
+
+/// A body that is protobuf in Kubernetes' envelope.
+fn parse_protobuf(bytes: &[u8]) -> Result<Parsed, Status> {
+    match protobuf::parse(bytes) {
+        Ok(value) => Ok(Parsed { value, duplicates: Vec::new() }),
+        Err(protobuf::Error::Malformed) => Err(Status::bad_request(protobuf::Error::Malformed.to_string())),
+        Err(protobuf::Error::Kind(_)) => Err(Status::unsupported_media_type(&OBJECT_TYPES)),
+    }
 }
 
 /// A body that is YAML of one document.

@@ -16,6 +16,7 @@ use super::rest::{self, Call};
 use super::status::Status;
 use super::store::{Expected, Key, Store};
 use super::{discovery, emptying, kinds};
+use crate::pod::sysctl::Allowed;
 
 /// Namespaces that are there from the start.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
@@ -44,9 +45,11 @@ pub struct Connection {
 }
 
 impl Api {
-    /// Serves a store's objects of all kinds, on the node of this name.
-    pub fn new(store: Arc<Store>, node_name: &str) -> Result<Self, Status> {
-        let api = Self { store, kinds: kinds::all(), node_name: node_name.to_owned(), connects: Vec::new() };
+    /// Serves a store's objects of all kinds, on the node of this name, where pods may set these kernel parameters beyond the safe
+    /// ones.
+    pub fn new(store: Arc<Store>, node_name: &str, sysctls: &Allowed) -> Result<Self, Status> {
+        let api =
+            Self { store, kinds: kinds::all(sysctls), node_name: node_name.to_owned(), connects: Vec::new() };
         api.ensure_namespaces()?;
         Ok(api)
     }

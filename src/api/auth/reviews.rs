@@ -8,6 +8,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::User;
+use crate::api::body;
 use crate::api::resource::Names;
 use crate::api::status::Status;
 
@@ -34,9 +35,6 @@ pub const CAN_I: Names = Names {
     ..WHO_AM_I
 };
 
-/// Bytes of a question.
-const MAX_BODY: usize = 64 * 1024;
-
 /// The routes of both.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
@@ -57,11 +55,8 @@ async fn who_am_i(request: Request) -> Json<Value> {
 /// Masters may do everything; nobody else gets here.
 async fn can_i(request: Request) -> Result<Json<Value>, Status> {
     let user = user(&request);
-    let body = axum::body::to_bytes(request.into_body(), MAX_BODY).await;
-    let body = body.map_err(|_| Status::too_large(MAX_BODY))?;
-    let question: Value = serde_json::from_slice(&body).map_err(|error| {
-        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
-    })?;
+    let (parts, body) = request.into_parts();
+    let question = body::parse(&parts.headers, &body::read(body).await?)?.value;
     Ok(Json(json!({
         "kind": CAN_I.kind,
         "apiVersion": CAN_I.api_version(),

@@ -9,7 +9,7 @@ use crate::api::kinds;
 
 async fn asked(path: &str, accept: &str) -> (u16, String, Value) {
     let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
-    let response = router(kinds::all()).oneshot(request).await.unwrap();
+    let response = router(kinds::all(&Default::default())).oneshot(request).await.unwrap();
     let kind = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
     let code = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();

@@ -25,14 +25,14 @@ pub use node::Nodes;
 pub use pod::Pods;
 pub use secret::Secrets;
 
-/// All of them.
-pub fn all() -> Vec<Arc<dyn Resource>> {
+/// All of them, on a node that allows these kernel parameters beyond the safe ones.
+pub fn all(sysctls: &Allowed) -> Vec<Arc<dyn Resource>> {
     vec![
         Arc::new(ConfigMaps),
         Arc::new(Events),
         Arc::new(Namespaces),
         Arc::new(Nodes),
-        Arc::new(Pods::allowing(Allowed::default())),
+        Arc::new(Pods::allowing(sysctls.clone())),
         Arc::new(Secrets),
     ]
 }

@@ -9,7 +9,7 @@ use crate::api::kinds;
 
 async fn asked(path: &str, accept: &str) -> (u16, Vec<u8>) {
     let request = Request::get(path).header(header::ACCEPT, accept).body(Body::empty()).unwrap();
-    let response = router::<()>(&kinds::all()).oneshot(request).await.unwrap();
+    let response = router::<()>(&kinds::all(&Default::default())).oneshot(request).await.unwrap();
     let code = response.status().as_u16();
     (code, axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap().to_vec())
 }
@@ -23,7 +23,7 @@ async fn document() -> Value {
 #[tokio::test]
 async fn every_kind_has_a_schema_with_its_name() {
     let document = document().await;
-    for kind in kinds::all() {
+    for kind in kinds::all(&Default::default()) {
         let names = kind.names();
         let schema = &document["components"]["schemas"][format!("io.k8s.api.core.v1.{}", names.kind)];
         let known = &schema["x-kubernetes-group-version-kind"][0];

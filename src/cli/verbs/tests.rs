@@ -14,6 +14,7 @@ use super::*;
 use crate::api::Api;
 use crate::api::server::{Limits, Server};
 use crate::api::store::Store;
+use crate::pod::sysctl::Allowed;
 
 /// An API without an agent: nothing runs, and nothing is in the way.
 struct World {
@@ -39,7 +40,7 @@ impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (store, _) = Store::open(dir.path()).unwrap();
-        let api = Arc::new(Api::new(Arc::new(store), "this-node").unwrap());
+        let api = Arc::new(Api::new(Arc::new(store), "this-node", &Allowed::default()).unwrap());
         let socket = dir.path().join("api.sock");
         let server = Server::bind(&socket, Limits::default()).unwrap();
         let stop = CancellationToken::new();

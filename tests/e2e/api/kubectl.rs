@@ -113,3 +113,42 @@ fn config_maps_and_secrets_are_made_and_counted() {
         "namespace/default\nnamespace/kube-node-lease\nnamespace/kube-public\nnamespace/kube-system\n"
     );
 }
+
+#[test]
+fn what_kubectl_generates_it_sends_in_protobuf() {
+    let Some(api) = Served::start() else { return };
+    for (line, made) in [
+        ("create configmap c --from-literal=a=1 --from-literal=b=x=y", "configmap/c created\n"),
+        ("create secret generic s --from-literal=password=hunter2", "secret/s created\n"),
+        ("create secret docker-registry r --docker-username=u --docker-password=p", "secret/r created\n"),
+        ("create namespace n", "namespace/n created\n"),
+    ] {
+        assert_eq!(api.kubectl(line).fine(), made, "{line}");
+    }
+    assert_eq!(api.kubectl("get cm c -o jsonpath={.data}").fine(), r#"{"a":"1","b":"x=y"}"#);
+    assert_eq!(
+        api.kubectl("get secret s -o jsonpath={.type},{.data.password}").fine(),
+        "Opaque,aHVudGVyMg=="
+    );
+    assert_eq!(api.kubectl("get secret r -o jsonpath={.type}").fine(), "kubernetes.io/dockerconfigjson");
+    assert_eq!(api.kubectl("get ns n -o jsonpath={.status.phase}").fine(), "Active");
+    let again = api.kubectl("create configmap c").refused();
+    assert!(again.ends_with("configmaps \"c\" already exists\n"), "{again}");
+    assert_eq!(api.kubectl("auth can-i create pods").fine(), "yes\n");
+    assert_eq!(api.kubectl("auth can-i get /healthz").fine(), "yes\n");
+}
+
+#[test]
+fn kernel_parameters_are_those_that_the_node_allows() {
+    let Some(api) = Served::start() else { return };
+    let pod = |name: &str| {
+        POD.replace(
+            "spec:",
+            &format!("spec:\n  securityContext: {{sysctls: [{{name: {name}, value: '1024'}}]}}"),
+        )
+    };
+    let made = api.kubectl_with(&["create", "-f", "-"], &pod("net.core.somaxconn")).fine();
+    assert_eq!(made, "pod/web created\n");
+    let refused = api.kubectl_with(&["create", "-f", "-"], &pod("net.core.rmem_default")).refused();
+    assert!(refused.contains("net.core.rmem_default"), "{refused}");
+}

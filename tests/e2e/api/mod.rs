@@ -14,6 +14,7 @@ use mkubelet::api::auth::{Tokens, gate};
 use mkubelet::api::pki::Authority;
 use mkubelet::api::store::Store;
 use mkubelet::api::tls::Port;
+use mkubelet::pod::sysctl::Allowed;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -48,9 +49,10 @@ impl Served {
         let directory = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let sysctls = Allowed::with_unsafe(["net.core.somaxconn"]).unwrap();
         let (store, lost) = Store::open(&directory.path().join("store")).unwrap();
         assert!(lost.is_none());
-        let router = Arc::new(Api::new(Arc::new(store), "node").unwrap()).into_router();
+        let router = Arc::new(Api::new(Arc::new(store), "node", &sysctls).unwrap()).into_router();
         let authority = Authority::open(&directory.path().join("pki"), Timestamp::now()).unwrap();
         let bound = "127.0.0.1:0".parse().unwrap();
         let port = runtime.block_on(Port::open(bound, "node", authority)).unwrap();

@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::super::super::router::Api;
 use super::super::super::store::Store;
+use crate::pod::sysctl::Allowed;
 
 pub(super) struct World {
     pub(super) api: Arc<Api>,
@@ -43,7 +44,7 @@ impl World {
     fn of(dir: TempDir) -> Self {
         let (store, quarantined) = Store::open(dir.path()).unwrap();
         assert_eq!(quarantined, None);
-        let api = Arc::new(Api::new(Arc::new(store), "this-node").unwrap());
+        let api = Arc::new(Api::new(Arc::new(store), "this-node", &Allowed::default()).unwrap());
         Self { router: Arc::clone(&api).into_router(), api, dir }
     }
 

@@ -153,7 +153,12 @@ async fn bodies_are_json_or_yaml_and_not_too_long() {
     };
     let yaml = "metadata:\n  name: yaml\ndata:\n  a: \"1\"\n".to_owned();
     assert_eq!(post("application/yaml", yaml.clone()).await.json["data"]["a"], "1");
-    let other = post("application/vnd.kubernetes.protobuf", yaml).await;
+    let protobuf = post("application/vnd.kubernetes.protobuf", yaml.clone()).await;
+    assert_eq!(
+        (protobuf.code, protobuf.json["message"].as_str()),
+        (400, Some("provided data does not appear to be a protobuf message"))
+    );
+    let other = post("text/plain", yaml).await;
     assert_eq!(other.code, 415);
     assert_eq!(
         other.json["message"],
