@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::worker::Order;
 use crate::pod::objects::Objects;
 use crate::pod::update;
-use crate::pod::{Origin, Pod, PodKey, SourceKind};
+use crate::pod::{Origin, Pod, PodKey, PodUid, SourceKind};
 use crate::runtime::Error;
 use crate::source::SourceEvent;
 use crate::source::merge::Merge;
@@ -161,6 +161,8 @@ pub struct EventLoop<K> {
     left: Vec<Left>,
     /// Pods that could not be taken on.
     refused: BTreeMap<PodKey, Refusal>,
+    /// Pods of which their source has been told that they are gone, and that it still has.
+    told_gone: BTreeMap<PodKey, PodUid>,
     /// They will be tried again.
     is_again_coming: bool,
     /// The loop serves sources, and stays without workers.
@@ -192,6 +194,7 @@ impl<K: Keeper> EventLoop<K> {
             workers: BTreeMap::new(),
             left: Vec::new(),
             refused: BTreeMap::new(),
+            told_gone: BTreeMap::new(),
             is_again_coming: false,
             stays: false,
             has_waited: false,
@@ -276,7 +279,11 @@ impl<K: Keeper> EventLoop<K> {
         let Worker { pod, origin, .. } = self.workers.remove(key)?;
         let error = result.err().map(Error::in_step(format!("pod {key}")));
         match (&error, origin) {
-            (None, Some(_)) => self.reconcile().await,
+            (None, Some(_)) => {
+                // By its worker.
+                self.told_gone.insert(key.clone(), pod.uid.clone());
+                self.reconcile().await;
+            }
             // What is left of it is in the way of a successor.
             (Some(error), Some(origin)) => {
                 self.keeper.say(&error.0);
@@ -302,6 +309,7 @@ impl<K: Keeper> EventLoop<K> {
             }
         }
         let wanted: Vec<PodKey> = self.wanted.keys().cloned().collect();
+        self.told_gone.retain(|key, _| wanted.contains(key));
         let left = &self.left;
         self.refused.retain(|key, _| wanted.contains(key) || left.iter().any(|left| left.pod.key == *key));
         let mut candidates: Vec<(Candidate, Task)> = Vec::new();
@@ -346,7 +354,10 @@ impl<K: Keeper> EventLoop<K> {
         let is_left = self.left.iter().any(|left| left.pod.key == *key);
         match deletion {
             Some(_) if !is_left => {
-                self.keeper.absent(&candidate);
+                let uid = candidate.pod.uid.clone();
+                if self.told_gone.insert(key.clone(), uid.clone()) != Some(uid) {
+                    self.keeper.absent(&candidate);
+                }
                 None
             }
             // Whatever it was, it is not to run a second time.

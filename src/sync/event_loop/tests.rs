@@ -197,9 +197,25 @@ async fn the_grace_period_of_a_deletion_only_shrinks_and_its_pod_does_not_come_b
     agent.asked(&["admit a i", "end a 20"]).await;
     agent.wants(Api, within(60));
     release.send_replace(true);
-    agent.asked(&["admit a i", "end a 20", "absent a"]).await;
+    // That it is gone its worker has told.
+    agent.asked(&["admit a i", "end a 20"]).await;
+    agent.wants(Api, within(60));
     agent.wants(Api, vec![]);
-    agent.asked(&["admit a i", "end a 20", "absent a"]).await;
+    agent.asked(&["admit a i", "end a 20"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_deleted_pod_is_not_on_the_node_is_told_once() {
+    let agent = Running::new(&[Api], vec![]);
+    let deleted = |uid: &str| {
+        let deletion = Some(Timestamp::now());
+        Wanted { pod: pod("a", "i", uid), deletion, ..wanted("a", "i") }
+    };
+    agent.wants(Api, vec![deleted("1")]);
+    agent.wants(Api, vec![deleted("1"), wanted("b", "i")]);
+    agent.asked(&["absent a", "admit b i"]).await;
+    agent.wants(Api, vec![deleted("2"), wanted("b", "i")]);
+    agent.asked(&["absent a", "admit b i", "absent a"]).await;
 }
 
 #[tokio::test(start_paused = true)]
