@@ -11,9 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -21,19 +18,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use super::auth::gate::PeerCertificate;
 use super::counted::Counted;
 use super::pki::{self, Authority};
+use super::server::{self, Limits};
 use certificate::Serving;
 
 /// Connections at a time: a watch takes one, and so does an exec. Others wait to be accepted.
 const MAX_CONNECTIONS: usize = 256;
 /// For a handshake, and again for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a request's head.
-const MAX_HEAD: usize = 64 * 1024;
 /// How long to wait when nothing can be accepted, for want of descriptors mostly.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -127,16 +124,9 @@ async fn serve_connection(stream: Counted<TcpStream>, acceptor: &TlsAcceptor, ro
             request
         })
         .service(router);
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .with_upgrades()
-        .await;
-    if let Err(error) = served {
-        tracing::debug!("connection: {error}");
-    }
+    // It ends with the process.
+    let stop = CancellationToken::new();
+    server::serve(stream, service, Limits { header_time: PATIENCE, ..Limits::default() }, stop).await;
 }
 
 #[cfg(test)]
