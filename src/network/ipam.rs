@@ -89,8 +89,9 @@ impl Leases {
             let Some(address) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else {
                 continue;
             };
-            let content = fs::read_to_string(&path).map_err(Error::file("read", &path))?;
-            match content.trim_end().parse::<PodUid>() {
+            let content = fs::read(&path).map_err(Error::file("read", &path))?;
+            // What is no text is no uid either.
+            match String::from_utf8_lossy(&content).trim_end().parse::<PodUid>() {
                 Ok(uid) if self.exists(&uid) => {
                     inventory.held.insert(address, uid);
                 }
@@ -252,6 +253,7 @@ mod tests {
         ] {
             fs::write(world.layout.ipam().join(name), content).unwrap();
         }
+        fs::write(world.layout.ipam().join("10.85.0.6"), b"\xff\xfe").unwrap();
         let inventory = world.leases.read().unwrap();
         assert_eq!(inventory.held.len(), 1);
         assert_eq!(inventory.reclaimed, ["dead".parse().unwrap()]);
