@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci_spec::image::{ANNOTATION_REF_NAME, Descriptor, ImageIndex, ImageIndexBuilder, MediaType};
@@ -16,6 +16,7 @@ use super::durable;
 use super::error::Error;
 use super::manifest;
 use super::reference::Reference;
+use crate::state::store::quarantine;
 
 /// When the image was imported, as RFC 3339.
 const IMPORTED: &str = "dev.mkubelet.image.imported";
@@ -72,13 +73,43 @@ impl Name {
     }
 }
 
-/// Reads the index of a store; an index that is not there is an empty one.
+/// Reads the index of a store. One that is not there is empty, and so is one that cannot be understood, with a warning.
 pub(super) fn read(store: &Path) -> Result<Vec<Entry>, Error> {
-    let path = store.join("index.json");
-    let file = match std::fs::File::open(&path) {
+    match read_whole(&path(store)) {
+        Err(error @ Error::Invalid { .. }) => {
+            tracing::warn!(%error, "the names of the images are lost; import them again");
+            Ok(Vec::new())
+        }
+        read => read,
+    }
+}
+
+/// Likewise, by whoever holds the lock: what cannot be understood is set aside as `index.json.bad`.
+pub(super) fn read_to_change(store: &Path) -> Result<Vec<Entry>, Error> {
+    let path = path(store);
+    match read_whole(&path) {
+        Err(Error::Invalid { reason, .. }) => {
+            quarantine(&path, &reason);
+            Ok(Vec::new())
+        }
+        read => read,
+    }
+}
+
+/// Whether an index is set aside. Nobody knows which images it named, so none may be removed for having no name.
+pub(super) fn is_incomplete(store: &Path) -> bool {
+    store.join("index.json.bad").exists()
+}
+
+fn path(store: &Path) -> PathBuf {
+    store.join("index.json")
+}
+
+fn read_whole(path: &Path) -> Result<Vec<Entry>, Error> {
+    let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::io("open", &path)(error)),
+        Err(error) => return Err(Error::io("open", path)(error)),
     };
     let what = path.display().to_string();
     let descriptors = manifest::index(&read_document(file, &what)?, &what)?;
@@ -87,7 +118,7 @@ pub(super) fn read(store: &Path) -> Result<Vec<Entry>, Error> {
 
 /// Replaces the index of a store, whose lock is held.
 pub(super) fn write(store: &Path, ingest: &Path, entries: &[Entry]) -> Result<(), Error> {
-    let path = store.join("index.json");
+    let path = path(store);
     let what = path.display().to_string();
     let manifests = entries.iter().map(descriptor).collect::<Result<Vec<_>, _>>()?;
     let index: ImageIndex = ImageIndexBuilder::default()

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Reading takes no lock: what is under a final name is complete, and index.json is replaced as a whole. Changing does,
-//! one process at a time; a process that dies leaves nothing but its part of `ingest`.
+//! one process at a time; a process that dies leaves nothing but its part of `ingest`. An index.json that cannot be understood becomes
+//! index.json.bad, and as long as that is there no image is removed for having no name.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -158,7 +159,7 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let wanted = Name::parse(name)?;
         let _lock = self.lock()?;
-        let mut entries = references::read(&self.dir)?;
+        let mut entries = references::read_to_change(&self.dir)?;
         let Some(found) = entries.iter().position(|entry| !entry.replaced && wanted.matches(entry)) else {
             let detail = format!("is not in the store {}", self.dir.display());
             return Err(Error::NotFound { image: name.to_owned(), detail });
@@ -276,7 +277,7 @@ impl Store {
             imported: Timestamp::now(),
             replaced: false,
         };
-        let mut entries = references::read(&self.dir)?;
+        let mut entries = references::read_to_change(&self.dir)?;
         entries.retain(|other| other.reference != entry.reference || other.manifest != entry.manifest);
         for other in entries.iter_mut().filter(|other| other.reference == entry.reference) {
             other.replaced = true;
@@ -294,6 +295,10 @@ impl Store {
         }
         references::write(&self.dir, &self.ingest, &entries)?;
 
+        if references::is_incomplete(&self.dir) {
+            // What the damaged index named may be in use.
+            return Ok(());
+        }
         if let Err(error) = self.remove_unreferenced(&entries) {
             // The names are what was asked for; what is left takes space, and goes with a later change.
             tracing::warn!(%error, store = %self.dir.display(), "cannot remove what no image needs any more");

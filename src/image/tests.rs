@@ -604,6 +604,30 @@ fn a_damaged_image_is_in_nobodys_way() {
 }
 
 #[test]
+fn a_damaged_index_is_set_aside_and_what_it_named_stays() {
+    if !is_root("a_damaged_index_is_set_aside_and_what_it_named_stays") {
+        return;
+    }
+    let node = Node::new();
+    let store = node.store();
+    let image = store.import(&node.layout("a", &[hello()]), "a").unwrap();
+    let before = store.resolve("a").unwrap();
+    fs::write(node.path("images/index.json"), "{\"schemaVersion\": 2, \"manifests\": [{]}").unwrap();
+    assert_eq!(store.list().unwrap(), []);
+    assert!(store.resolve("a").unwrap_err().to_string().contains("is not in the store"));
+
+    let other = node.layout("b", &[Tar::new().dir("./").finish()]);
+    let source = format!("oci:{}", other.display());
+    store.resolve(&source).unwrap();
+    assert!(node.path("images/index.json.bad").exists());
+    assert_eq!(text(&before, "etc/hello"), "hello", "a container may run from it");
+
+    assert_eq!(store.import(&node.layout("a2", &[hello()]), "a").unwrap().id, image.id);
+    let names: Vec<_> = store.list().unwrap().into_iter().map(|row| row.reference).collect();
+    assert_eq!(names, ["docker.io/library/a:latest", &source]);
+}
+
+#[test]
 fn two_imports_at_the_same_time_both_count() {
     if !is_root("two_imports_at_the_same_time_both_count") {
         return;
