@@ -131,8 +131,8 @@ impl Agent {
 
 impl Keeper for Agent {
     async fn left(&self) -> Vec<event_loop::Left> {
-        let host = Arc::clone(&self.shared.host);
-        let left = spawn_blocking(move || unowned(&host)).await.map_err(|e| Error::chain(&e));
+        let (host, say) = (Arc::clone(&self.shared.host), self.say);
+        let left = spawn_blocking(move || unowned(&host, say)).await.map_err(|e| Error::chain(&e));
         left.and_then(|left| left).unwrap_or_else(|error| {
             self.say(&format!("find out what an earlier agent left: {error}"));
             Vec::new()
@@ -340,6 +340,9 @@ fn admit_one(
         let why = "spec.ephemeralContainers: Forbidden: cannot be set on create";
         return Err(Error(format!("pod {}: {why}", pod.key)));
     }
+    if let Some(why) = left.iter().find(|one| one.uid == pod.uid).and_then(Left::left_alone) {
+        return Err(why);
+    }
     let ownership = own(&pod.uid)?;
     let mut predecessors = others(&pod.uid).inspect_err(|_| {
         let _ = remove_tree(&host.layout.run_pod(&pod.uid));
@@ -377,13 +380,29 @@ struct Left {
     pod: Option<Pod>,
     /// Which source of an agent wanted it, if one did.
     origin: Option<Origin>,
+    /// The version of its record, where a newer agent has written that.
+    newer: Option<u32>,
+}
+
+impl Left {
+    /// Why nothing is done about it.
+    fn left_alone(&self) -> Option<Error> {
+        let (uid, version) = (&self.uid, self.newer?);
+        Some(Error(format!(
+            "pod {uid}: its record is of a newer mkubelet (version {version}): it is left alone; run that mkubelet again to end it"
+        )))
+    }
 }
 
 /// What agents that served sources have left, and nobody looks after. Blocks.
-fn unowned(host: &Host) -> Result<Vec<event_loop::Left>, Error> {
+fn unowned(host: &Host, say: Say) -> Result<Vec<event_loop::Left>, Error> {
     let _admission = host.admission()?;
     let mut unowned = Vec::new();
-    for Left { uid, pod, origin } in left_behind(host)? {
+    for one in left_behind(host)? {
+        if let Some(why) = one.left_alone() {
+            say(&why.0);
+        }
+        let Left { uid, pod, origin, .. } = one;
         if let (Some(pod), Some(origin)) = (pod, origin)
             && Ownership::acquire(&host.layout.owner_lock(&uid)).is_ok()
         {
@@ -406,12 +425,14 @@ fn left_behind(host: &Host) -> Result<Vec<Left>, Error> {
     for uid in uids {
         let record = read_record(&layout.pod_record(&uid)).filter(|record| record.pod.uid == uid);
         if let Some(PodRecord { pod, origin, .. }) = record {
-            left.push(Left { uid, pod: Some(pod), origin });
+            left.push(Left { uid, pod: Some(pod), origin, newer: None });
+        } else if let newer @ Some(_) = store::newer(&layout.pod_record(&uid)) {
+            left.push(Left { uid, pod: None, origin: None, newer });
         } else if let Ok(_owned) = Ownership::acquire(&layout.owner_lock(&uid)) {
             clear(host, &uid)?;
             remove_tree(&layout.run_pod(&uid))?;
         } else {
-            left.push(Left { uid, pod: None, origin: None });
+            left.push(Left { uid, pod: None, origin: None, newer: None });
         }
     }
     Ok(left)
@@ -421,6 +442,7 @@ fn read_record(path: &Path) -> Option<PodRecord> {
     let record: PodRecord = store::read(path)?;
     match record.understood() {
         Ok(record) => Some(record),
+        Err(_) if store::newer(path).is_some() => None,
         Err(error) => {
             store::quarantine(path, &error.to_string());
             None

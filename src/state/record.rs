@@ -10,7 +10,7 @@ use crate::pod::spec::Resources;
 use crate::pod::{Origin, Pod};
 
 /// Version of the records that are written. Others are not understood.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// `pod.json`: a pod that is wanted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::record::VERSION;
 use super::replace::{self, HostDisk};
 pub use super::replace::{Error, Survive};
 
@@ -55,18 +56,36 @@ fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a record. One that is not there, or that cannot be understood, is `None`; the latter is renamed to `NAME.bad`.
+/// Reads a record. One that is not there, or that cannot be understood, is `None`; the latter is renamed to `NAME.bad`, unless a newer
+/// release has written it.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let reason = match read_bounded(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => error.to_string(),
         Ok(bytes) => match serde_json::from_slice(&bytes) {
             Ok(record) => return Some(record),
+            Err(_) if newer_version(&bytes).is_some() => return None,
             Err(error) => error.to_string(),
         },
     };
     quarantine(path, &reason);
     None
+}
+
+/// The version of a record that a newer release has written; `None` of any other, and where there is none.
+pub fn newer(path: &Path) -> Option<u32> {
+    newer_version(&read_bounded(path).ok()?)
+}
+
+/// The one thing in a record that means the same in all releases.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+fn newer_version(bytes: &[u8]) -> Option<u32> {
+    let Versioned { version } = serde_json::from_slice(bytes).ok()?;
+    (version > VERSION).then_some(version)
 }
 
 /// Renames a file that cannot be trusted to `NAME.bad`, with a warning.
@@ -198,6 +217,18 @@ mod tests {
         let record = PodRecord::new(pod(RestartPolicy::Always, &[], &["a"]));
         fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
         assert_eq!(read::<PodRecord>(&path), Some(record));
+    }
+
+    #[test]
+    fn a_record_of_a_newer_release_is_left_where_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pod.json");
+        fs::write(&path, br#"{"version":2,"pods":["another","form"]}"#).unwrap();
+        assert_eq!((read::<PodRecord>(&path), newer(&path)), (None, Some(2)));
+        assert!(path.exists());
+        fs::write(&path, br#"{"version":1,"pods":[]}"#).unwrap();
+        assert_eq!((newer(&path), read::<PodRecord>(&path)), (None, None));
+        assert!(!path.exists(), "set aside");
     }
 
     #[test]
