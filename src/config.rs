@@ -1,5 +1,6 @@
 //! Flags and defaults resolved into one `Config`, and `Layout`: every directory and socket path, in one type.
 
+pub mod kubelet;
 pub mod user_id_pool;
 
 use std::io;
@@ -247,6 +248,10 @@ pub struct Config {
     pub cluster_dns: Vec<IpAddr>,
     /// What the log of a container may take; `None`: logs are not rotated.
     pub log_limits: Option<LogLimits>,
+    /// Pods that the node may have, as its Node object tells.
+    pub max_pods: u32,
+    /// Images that its Node object tells of; `None` is any number.
+    pub max_images: Option<usize>,
 }
 
 /// What the log of a container may take when nobody says otherwise: the kubelet's figures.
@@ -261,6 +266,12 @@ pub fn log_max_bytes(text: &str) -> Result<Option<u64>, String> {
         bytes => Ok(Some(bytes)),
     }
 }
+
+/// Pods that a node may have when nobody says otherwise: the kubelet's figure.
+pub const MAX_PODS: u32 = 110;
+
+/// Images that a Node object tells of when nobody says otherwise: the kubelet's figure.
+pub const MAX_IMAGES: usize = 50;
 
 /// Processes and threads of a pod when nobody says otherwise.
 pub const POD_MAX_PIDS: i64 = 4096;
@@ -374,6 +385,8 @@ impl Config {
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             cluster_dns: Vec::new(),
             log_limits: Some(LOG_LIMITS),
+            max_pods: MAX_PODS,
+            max_images: Some(MAX_IMAGES),
         })
     }
 

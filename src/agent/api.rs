@@ -44,9 +44,6 @@ use crate::sync::event_loop::Event;
 /// Where huge pages are told of.
 const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
 
-/// More images are not told of.
-const MAX_IMAGES: usize = 50;
-
 /// What an agent brings.
 #[derive(Debug)]
 pub struct Node {
@@ -147,8 +144,8 @@ impl Node {
         let reporter = Reporter::new(client.clone(), name.clone(), recorder, self.statics);
         tokio::spawn(reporter.run(receiver));
         let facts = facts(&name, config, &self.host);
-        let host = self.host;
-        tokio::spawn(registration::keep(client.clone(), facts, move || images(&host)));
+        let (host, most) = (self.host, config.max_images);
+        tokio::spawn(registration::keep(client.clone(), facts, move || images(&host, most)));
         let (mirrors, events) = (news.clone(), self.events);
         let node = source::api::Node { name, sysctls: config.sysctls.clone() };
         tokio::spawn(source::api::follow(
@@ -168,19 +165,20 @@ fn facts(name: &str, config: &Config, host: &Host) -> Facts {
         hostname: host.facts.hostname.clone(),
         address: host.facts.address,
         pod_cidr: config.pod_cidr.to_string(),
+        max_pods: config.max_pods,
         allocatable: host.allocatable(),
         huge_pages: node::huge_pages(Path::new(HUGE_PAGES)),
         system: node::system(),
     }
 }
 
-/// The images that the node has, largest first; their number is bounded as the kubelet bounds it (nodeStatusMaxImages).
-fn images(host: &Host) -> Vec<ContainerImage> {
+/// The images that the node has, largest first, no more than that many of them.
+fn images(host: &Host, most: Option<usize>) -> Vec<ContainerImage> {
     let mut stored = host.images.list().unwrap_or_default();
     stored.sort_by_key(|image| std::cmp::Reverse(image.size));
     let image = |image: crate::image::Stored| ContainerImage {
         names: Some(vec![image.reference]),
         size_bytes: i64::try_from(image.size).ok(),
     };
-    stored.into_iter().take(MAX_IMAGES).map(image).collect()
+    stored.into_iter().take(most.unwrap_or(usize::MAX)).map(image).collect()
 }

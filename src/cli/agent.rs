@@ -2,23 +2,24 @@
 
 use std::collections::VecDeque;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use http::{HeaderName, HeaderValue};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::complain;
 use super::console::Console;
-use super::print::Printer;
+use super::log;
+use super::print::{Printer, Style};
 use super::service;
 use crate::agent::{Agent, api};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::pod::SourceKind;
 use crate::source::files::Files;
 use crate::source::{follow, stdin, url};
@@ -29,7 +30,16 @@ use crate::sync::event_loop::Event;
 const BACKLOG: usize = 1 << 14;
 
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("tls").multiple(true))]
 pub(super) struct Arguments {
+    /// A KubeletConfiguration (kubelet.config.k8s.io/v1beta1), YAML or JSON; flags win over it.
+    #[arg(long, env = "MKUBELET_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// A directory of more of them: its files that end in .conf, in the order of their names, each of which wins over those before.
+    #[arg(long, value_name = "DIR")]
+    pub(super) config_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) log: log::Flags,
     /// Manifests to run: directories, of which all files are read that do not begin with a dot, files, an http(s) URL, or - for standard
     /// input.
     #[arg(
@@ -42,11 +52,29 @@ pub(super) struct Arguments {
     )]
     manifests: Vec<Place>,
     /// Serve the API with TLS on this address, too; `mkubelet kubeconfig` writes a kubeconfig for it.
-    #[arg(long, env = "MKUBELET_API_BIND", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "MKUBELET_API_BIND", value_name = "ADDRESS:PORT", group = "tls")]
     api_bind: Option<SocketAddr>,
+    /// Likewise on this port of --address, in the kubelet's words; --api-bind wins over both.
+    #[arg(long, value_name = "PORT", group = "tls", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// The address that --port is on.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    address: IpAddr,
     /// A file of bearer tokens that may use that port, as kube-apiserver has it: TOKEN,USER,UID[,"GROUP,..."] a line.
-    #[arg(long, value_name = "FILE", requires = "api_bind")]
+    #[arg(long, value_name = "FILE", requires = "tls")]
     token_auth_file: Option<PathBuf>,
+    /// Pods that the node may have, as its Node object tells.
+    #[arg(long, value_name = "NUMBER", default_value_t = config::MAX_PODS)]
+    pub(super) max_pods: u32,
+    /// Images that the Node object tells of; -1 is any number.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = config::MAX_IMAGES as i64,
+        value_parser = clap::value_parser!(i64).range(-1..),
+        allow_negative_numbers = true
+    )]
+    pub(super) node_status_max_images: i64,
     /// A header to ask the URL with; may be given several times.
     #[arg(long, value_name = "NAME:VALUE", value_parser = header)]
     manifest_url_header: Vec<(HeaderName, HeaderValue)>,
@@ -56,6 +84,25 @@ pub(super) struct Arguments {
     /// Ask the URL again after this time.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
     http_check_frequency: Duration,
+    /// The KubeletConfiguration that all of it comes to.
+    #[arg(skip)]
+    pub(super) in_force: serde_json::Value,
+}
+
+impl Arguments {
+    /// What all flags come to, with what they ask of the agent alone.
+    fn complete(&self, config: Config) -> Config {
+        Config {
+            max_pods: self.max_pods,
+            // A negative number is any number.
+            max_images: usize::try_from(self.node_status_max_images).ok(),
+            ..config
+        }
+    }
+
+    fn bind(&self) -> Option<SocketAddr> {
+        self.api_bind.or_else(|| Some(SocketAddr::new(self.address, self.port?)))
+    }
 }
 
 /// Where manifests are.
@@ -153,7 +200,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).ok().filter(|time| *time >= Duration::from_millis(10)).ok_or_else(wrong)
 }
 
-pub(super) fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
+pub(super) fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
+    let config = &arguments.complete(config);
     let sources = Sources::new(&arguments.manifests)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(serve(config, arguments, sources));
@@ -172,11 +220,11 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     listen(leave, &events.sender());
     let node = api::Node { host, events: events.sender(), statics, say: complain };
     let port =
-        arguments.api_bind.map(|address| api::Port { address, tokens: arguments.token_auth_file.clone() });
+        arguments.bind().map(|address| api::Port { address, tokens: arguments.token_auth_file.clone() });
     let api = api::Service::start(config, node, port).await?;
     sources.follow(config, arguments, &events.sender());
     let (over, is_over) = oneshot::channel();
-    let screen = tokio::spawn(show(receiver, is_over, api));
+    let screen = tokio::spawn(show(receiver, is_over, api, arguments.log.format()));
     let watched = tokio::spawn(service::report(events.sender()));
     events.run().await;
     watched.abort();
@@ -200,10 +248,16 @@ async fn show(
     mut updates: mpsc::UnboundedReceiver<Update>,
     mut is_over: oneshot::Receiver<()>,
     api: api::Service,
+    format: log::Format,
 ) -> anyhow::Result<()> {
     let stdout = std::io::stdout();
     let colours = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (console, mut printer) = (Console::start(stdout)?, Printer::new(colours));
+    let style = match format {
+        log::Format::Json => Style::Json,
+        log::Format::Text if colours => Style::Colours,
+        log::Format::Text => Style::Plain,
+    };
+    let (console, mut printer) = (Console::start(stdout)?, Printer::new(style));
     let mut backlog: VecDeque<String> = VecDeque::new();
     loop {
         tokio::select! {

@@ -5,6 +5,7 @@ mod apply;
 mod attach;
 mod client;
 mod completion;
+mod config_file;
 mod console;
 mod create;
 mod delete;
@@ -14,6 +15,7 @@ mod get;
 mod image;
 mod kubeconfig;
 mod label;
+mod log;
 mod logs;
 mod object_events;
 mod patch;
@@ -25,14 +27,13 @@ mod stats;
 mod verbs;
 mod wait;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::user_id_pool::UserIdPool;
 use crate::config::{self, Config, Layout};
@@ -226,15 +227,23 @@ impl Flags {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let Cli { flags, command } = Cli::parse();
-    log_to_stderr();
-    match carry_out(flags, command) {
-        Ok(code) => code,
+    let fail = |error: anyhow::Error| {
+        complain(&format!("{error:#}"));
+        ExitCode::FAILURE
+    };
+    let (Cli { flags, command }, warnings) = match config_file::parse(std::env::args_os().collect()) {
+        Ok(parsed) => parsed,
         Err(error) => {
-            complain(&format!("{error:#}"));
-            ExitCode::FAILURE
+            log::start(&log::Flags::default());
+            return fail(error);
         }
+    };
+    match &command {
+        Command::Agent(arguments) => log::start(&arguments.log),
+        _ => log::start(&log::Flags::default()),
     }
+    warnings.iter().for_each(|warning| complain(warning));
+    carry_out(flags, command).unwrap_or_else(fail)
 }
 
 fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
@@ -250,7 +259,7 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
         Command::Completion(arguments) => completion::completion(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Man(arguments) => completion::man(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Run(arguments) => run::run(&config()?, &arguments),
-        Command::Agent(arguments) => agent::run(&config()?, &arguments).map(|()| ExitCode::SUCCESS),
+        Command::Agent(arguments) => agent::run(config()?, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Image(command) => image::run(&config()?, command).map(|()| ExitCode::SUCCESS),
         Command::Stats(arguments) => stats::run(&config()?, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Kubeconfig(arguments) => {
@@ -269,20 +278,7 @@ fn say(text: &str) -> anyhow::Result<()> {
 
 /// Tells an error on stderr, a line for each of its lines.
 fn complain(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    for line in text.lines() {
-        // Nobody reads: nobody to tell.
-        let _ = writeln!(stderr, "mkubelet: {line}");
-    }
-}
-
-/// Diagnostics: warnings, or what MKUBELET_LOG or RUST_LOG ask for.
-fn log_to_stderr() {
-    let asked = ["MKUBELET_LOG", "RUST_LOG"].iter().find_map(|name| std::env::var(name).ok());
-    let filter = EnvFilter::builder().parse_lossy(asked.as_deref().unwrap_or("warn"));
-    // A file or the journal is no place for colours; NO_COLOR (no-color.org) asks a terminal for the same.
-    let is_plain = !io::stderr().is_terminal() || std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!is_plain).with_writer(io::stderr).init();
+    text.lines().for_each(log::say);
 }
 
 #[cfg(test)]

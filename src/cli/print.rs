@@ -1,4 +1,4 @@
-//! What `run` prints: successive statuses of pods, as one plain line for each change. Pure.
+//! What `run` and `agent` print: successive statuses of pods, as one line for each change. Reads the clock only for a line of JSON.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,44 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, PodCondition, PodStatus,
 };
+use serde_json::json;
 
+use super::log::milliseconds;
 use crate::pod::{Pod, PodUid};
 use crate::status::publish::{Change, Update};
 
 /// Turns updates into lines, and keeps score.
 #[derive(Debug, Default)]
 pub(super) struct Printer {
-    colours: bool,
+    style: Style,
     pods: HashMap<PodUid, Seen>,
     /// The first container that failed for good, by pod: when, and with which code.
     failures: HashMap<PodUid, (Timestamp, i32)>,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// Text for a terminal.
+    Colours,
+    /// An object of the kubelet's JSON log, with the pod and the container as fields.
+    Json,
+}
+
+/// Something to tell of a pod, or of one of its containers.
+struct Line {
+    mood: Mood,
+    container: Option<String>,
+    text: String,
+}
+
+impl Line {
+    fn of_pod(mood: Mood, text: impl Into<String>) -> Self {
+        Self { mood, container: None, text: text.into() }
+    }
 }
 
 /// What has been told of a pod.
@@ -48,9 +75,9 @@ enum Mood {
 }
 
 impl Printer {
-    /// A printer, with colours or without.
-    pub(super) fn new(colours: bool) -> Self {
-        Self { colours, ..Self::default() }
+    /// A printer of such lines.
+    pub(super) fn new(style: Style) -> Self {
+        Self { style, ..Self::default() }
     }
 
     /// The lines that an update is worth, each with its newline.
@@ -61,16 +88,16 @@ impl Printer {
             Change::Status(status) => self.status(pod, status, &mut lines),
             Change::Terminating { grace } => {
                 let text = format!("Terminating (grace period {}s)", grace.as_secs());
-                lines.push((Mood::Odd, format!("pod {}: {text}", pod.key)));
+                lines.push(Line::of_pod(Mood::Odd, text));
             }
             // The lines of containers say the same, and `run` has more to say on stderr.
             Change::Event(_) | Change::Leaving { .. } => {}
             Change::Deleted => {
                 self.pods.remove(&pod.uid);
-                lines.push((Mood::Plain, format!("pod {}: deleted", pod.key)));
+                lines.push(Line::of_pod(Mood::Plain, "deleted"));
             }
         }
-        lines.into_iter().map(|(mood, line)| self.finish(mood, &line)).collect()
+        lines.into_iter().map(|line| self.finish(pod, &line)).collect()
     }
 
     /// The exit code of the first container that failed for good; 0 if none did.
@@ -78,7 +105,7 @@ impl Printer {
         self.failures.values().min().map_or(0, |(_, code)| *code)
     }
 
-    fn status(&mut self, pod: &Pod, status: &PodStatus, lines: &mut Vec<(Mood, String)>) {
+    fn status(&mut self, pod: &Pod, status: &PodStatus, lines: &mut Vec<Line>) {
         let containers = || {
             let init = status.init_container_statuses.iter().flatten();
             init.chain(status.container_statuses.iter().flatten())
@@ -102,17 +129,17 @@ impl Printer {
         let seen = self.pods.entry(pod.uid.clone()).or_default();
         let phase = status.phase.clone().unwrap_or_default();
         let is_new_phase = phase != seen.phase;
-        let mut line = format!("pod {}: {phase}", pod.key);
+        let mut line = phase.clone();
         if let (Some(reason), Some(message)) = (&status.reason, &status.message) {
             line.push_str(&format!(" ({reason}): {message}"));
         }
         let is_beginning = is_new_phase && phase == "Pending";
         if is_beginning {
-            lines.push((Mood::Plain, line.clone()));
+            lines.push(Line::of_pod(Mood::Plain, line.clone()));
         }
         let ip = status.pod_ip.clone().unwrap_or_default();
         if !ip.is_empty() && ip != seen.ip {
-            lines.push((Mood::Plain, format!("pod {}: IP {ip}", pod.key)));
+            lines.push(Line::of_pod(Mood::Plain, format!("IP {ip}")));
         }
         // How they end says nothing about the pod.
         let ephemeral = status.ephemeral_container_statuses.iter().flatten();
@@ -122,29 +149,46 @@ impl Printer {
             if is_probed_for_readiness(pod, &container.name) {
                 said.extend(known.tell_readiness(container));
             }
-            lines.extend(
-                said.into_iter()
-                    .map(|(mood, text)| (mood, format!("container {}/{}: {text}", pod.key, container.name))),
-            );
+            lines.extend(said.into_iter().map(|(mood, text)| Line {
+                mood,
+                container: Some(container.name.clone()),
+                text,
+            }));
         }
-        lines.extend(seen.tell_resize(status).map(|(mood, text)| (mood, format!("pod {}: {text}", pod.key))));
+        lines.extend(seen.tell_resize(status).map(|(mood, text)| Line::of_pod(mood, text)));
         if is_new_phase && !is_beginning {
             let mood = match phase.as_str() {
                 "Running" | "Succeeded" => Mood::Good,
                 "Failed" => Mood::Bad,
                 _ => Mood::Plain,
             };
-            lines.push((mood, line));
+            lines.push(Line::of_pod(mood, line));
         }
         (seen.phase, seen.ip) = (phase, ip);
     }
 
-    fn finish(&self, mood: Mood, line: &str) -> String {
-        let line = on_one_line(line);
-        match mood {
-            Mood::Good if self.colours => format!("\x1b[32m{line}\x1b[0m\n"),
-            Mood::Odd if self.colours => format!("\x1b[33m{line}\x1b[0m\n"),
-            Mood::Bad if self.colours => format!("\x1b[31m{line}\x1b[0m\n"),
+    fn finish(&self, pod: &Pod, Line { mood, container, text }: &Line) -> String {
+        if self.style == Style::Json {
+            let mut object = json!({
+                "ts": milliseconds(Timestamp::now()),
+                "msg": text,
+                "v": 0,
+                "pod": pod.key.to_string(),
+                "podUID": pod.uid.to_string(),
+            });
+            if let Some(container) = container {
+                object["containerName"] = container.as_str().into();
+            }
+            return format!("{object}\n");
+        }
+        let line = on_one_line(&match container {
+            Some(container) => format!("container {}/{container}: {text}", pod.key),
+            None => format!("pod {}: {text}", pod.key),
+        });
+        match (self.style, mood) {
+            (Style::Colours, Mood::Good) => format!("\x1b[32m{line}\x1b[0m\n"),
+            (Style::Colours, Mood::Odd) => format!("\x1b[33m{line}\x1b[0m\n"),
+            (Style::Colours, Mood::Bad) => format!("\x1b[31m{line}\x1b[0m\n"),
             _ => format!("{line}\n"),
         }
     }
@@ -270,7 +314,7 @@ mod tests {
 
     impl Screen {
         fn new(policy: RestartPolicy) -> Self {
-            Self { pod: Arc::new(pod(policy, &[], &["a"])), printer: Printer::new(false), last: None }
+            Self { pod: Arc::new(pod(policy, &[], &["a"])), printer: Printer::new(Style::Plain), last: None }
         }
 
         /// The lines that the history, as far as it has come, adds to the screen.
@@ -299,6 +343,23 @@ mod tests {
         h.exit(11, "a", 0);
         assert_eq!(screen.at(11, &h), ["container default/web/a: Terminated (Completed)"]);
         assert_eq!(screen.printer.exit_code(), 1);
+    }
+
+    #[test]
+    fn a_line_of_json_has_the_pod_and_the_container_as_fields() {
+        let mut screen = Screen::new(RestartPolicy::Always);
+        screen.printer = Printer::new(Style::Json);
+        let mut h = History::ready();
+        h.start(0, "a");
+        let lines = screen.at(0, &h);
+        let found: Vec<serde_json::Value> =
+            lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let uid = screen.pod.uid.to_string();
+        for (line, message, container) in [(&found[0], "Running", Some("a")), (&found[1], "Running", None)] {
+            assert_eq!(line["msg"], message);
+            assert_eq!((&line["pod"], &line["podUID"]), (&json!("default/web"), &json!(uid)));
+            assert_eq!(line.get("containerName").and_then(|name| name.as_str()), container);
+        }
     }
 
     #[test]
@@ -427,8 +488,11 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals() {
-        let printer = Printer::new(true);
-        assert_eq!(printer.finish(Mood::Bad, "x"), "\x1b[31mx\x1b[0m\n");
-        assert_eq!(printer.finish(Mood::Plain, "x"), "x\n");
+        let (printer, pod) = (Printer::new(Style::Colours), pod(RestartPolicy::Always, &[], &["a"]));
+        assert_eq!(
+            printer.finish(&pod, &Line::of_pod(Mood::Bad, "x")),
+            "\x1b[31mpod default/web: x\x1b[0m\n"
+        );
+        assert_eq!(printer.finish(&pod, &Line::of_pod(Mood::Plain, "x")), "pod default/web: x\n");
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::complain;
 use super::console::{Console, Progress};
 use super::events::Events;
-use super::print::Printer;
+use super::print::{Printer, Style};
 use crate::agent::Agent;
 use crate::config::{Config, Layout};
 use crate::logs::{Entry, Follower};
@@ -144,7 +144,7 @@ impl Screen {
             stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Self {
             console: Console::start(stdout)?,
-            printer: Printer::new(colours),
+            printer: Printer::new(if colours { Style::Colours } else { Style::Plain }),
             events: (arguments.output == Format::Json).then(Events::default),
             logs: arguments.logs.then(|| Logs::new(layout)).transpose()?,
             backlog: VecDeque::new(),

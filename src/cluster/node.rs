@@ -20,9 +20,6 @@ use crate::pod::downward::Allocatable;
 /// The release of Kubernetes whose API the types are of, and this program's version as build metadata.
 pub const VERSION: &str = concat!("v1.37.0+mkubelet.", env!("CARGO_PKG_VERSION"));
 
-/// Pods that a node may have, as the kubelet says when nobody says otherwise.
-pub const MAX_PODS: u32 = 110;
-
 /// What there is to say of a machine.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
@@ -34,6 +31,8 @@ pub struct Facts {
     pub address: Option<IpAddr>,
     /// Addresses of its pods.
     pub pod_cidr: String,
+    /// Pods that it may have.
+    pub max_pods: u32,
     /// What pods may have together.
     pub allocatable: Allocatable,
     /// Sizes of huge pages, bytes, and how many bytes of each there are.
@@ -144,7 +143,7 @@ fn capacity(facts: &Facts) -> BTreeMap<String, Quantity> {
         ("cpu", cpu),
         ("ephemeral-storage", kibibytes(*ephemeral_storage)),
         ("memory", kibibytes(*memory)),
-        ("pods", MAX_PODS.to_string()),
+        ("pods", facts.max_pods.to_string()),
     ]
     .into_iter()
     .map(|(name, amount)| (name.to_owned(), Quantity(amount)))
@@ -195,6 +194,7 @@ mod tests {
             name: "n".into(),
             hostname: "N".into(),
             address: Some("192.0.2.1".parse().unwrap()),
+            max_pods: 110,
             pod_cidr: "10.0.0.0/24".into(),
             allocatable: Allocatable { cpu_millis: 2000, memory: 4 << 30, ephemeral_storage: 10 << 30 },
             huge_pages: [(2 << 20, 0), (1 << 30, 3 << 30)].into(),

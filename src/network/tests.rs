@@ -84,6 +84,8 @@ impl World {
             cluster_domain: "cluster.local".to_owned(),
             cluster_dns: Vec::new(),
             log_limits: None,
+            max_pods: 110,
+            max_images: None,
         }
     }
 

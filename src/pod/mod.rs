@@ -23,7 +23,7 @@ mod probe;
 pub mod problem;
 pub mod quantity;
 pub mod references;
-mod report;
+pub(crate) mod report;
 pub mod resources;
 pub mod spec;
 pub mod sub_path;
@@ -33,7 +33,7 @@ mod typed;
 mod uid;
 pub mod update;
 mod validate;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use decode::{Manifest, decode, decode_allowing};
 pub use id::{ContainerName, PodKey, PodUid};
@@ -41,6 +41,7 @@ pub use origin::{Origin, SourceKind};
 pub use problem::{Problem, Problems};
 pub use spec::{ContainerSpec, Pod, PodSpec};
 
+pub(crate) use typed::similar;
 pub(crate) use validate::names;
 pub(crate) use yaml::yaml_to_json;
 

@@ -13,18 +13,18 @@ const MAX_PROBLEMS: usize = 100;
 const MAX_SHOWN: usize = 200;
 
 /// The problems of a file, as they are found.
-pub(super) struct Report<'f> {
+pub(crate) struct Report<'f> {
     file: &'f str,
     problems: Vec<Problem>,
     more: bool,
 }
 
 impl<'f> Report<'f> {
-    pub(super) fn new(file: &'f str) -> Self {
+    pub(crate) fn new(file: &'f str) -> Self {
         Self { file, problems: Vec::new(), more: false }
     }
 
-    pub(super) fn add(&mut self, position: Position, field: String, reason: String) {
+    pub(crate) fn add(&mut self, position: Position, field: String, reason: String) {
         if self.problems.len() == MAX_PROBLEMS {
             self.more = true;
             return;
@@ -37,12 +37,12 @@ impl<'f> Report<'f> {
         self.more = true;
     }
 
-    pub(super) fn add_flaw(&mut self, flaw: yaml::Flaw) {
+    pub(crate) fn add_flaw(&mut self, flaw: yaml::Flaw) {
         self.add(flaw.position, flaw.field, flaw.reason);
     }
 
     /// `Ok` when nothing was found.
-    pub(super) fn finish(self) -> Result<(), Problems> {
+    pub(crate) fn finish(self) -> Result<(), Problems> {
         let Self { file, problems, more } = self;
         let Some(mut problems) = Problems::collect(problems) else { return Ok(()) };
         if more {

@@ -355,7 +355,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 }
 
 /// The field that `name` most probably was meant to be.
-fn similar<'f>(name: &str, fields: impl Iterator<Item = &'f str>) -> Option<&'f str> {
+pub(crate) fn similar<'f>(name: &str, fields: impl Iterator<Item = &'f str>) -> Option<&'f str> {
     let lower = name.to_lowercase();
     let distance = |field: &&str| strsim::osa_distance(&lower, &field.to_lowercase());
     let nearest = fields.min_by_key(distance)?;

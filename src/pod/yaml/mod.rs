@@ -12,17 +12,17 @@ use super::path::{Path, Step};
 use super::problem::Position;
 
 pub(crate) use document::yaml_to_json;
-pub(super) use parse::{Flaw, parse};
+pub(crate) use parse::{Flaw, parse};
 
 /// A value and where it begins. One that came through an alias is where its anchor is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) position: Position,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) position: Position,
+    pub(crate) value: Value,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(i64),
@@ -36,15 +36,15 @@ pub(super) enum Value {
 
 /// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) position: Position,
-    pub(super) value: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) position: Position,
+    pub(crate) value: Node,
 }
 
 impl Value {
     /// What JSON calls this kind of value.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "bool",
@@ -58,7 +58,7 @@ impl Value {
 
 impl Node {
     /// The entries of a mapping; none for anything else.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Mapping(entries) => entries,
             _ => &[],
@@ -66,7 +66,7 @@ impl Node {
     }
 
     /// The elements of a sequence; none for anything else.
-    pub(super) fn elements(&self) -> &[Node] {
+    pub(crate) fn elements(&self) -> &[Node] {
         match &self.value {
             Value::Sequence(nodes) => nodes,
             _ => &[],

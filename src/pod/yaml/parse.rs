@@ -18,16 +18,16 @@ const MAX_TEXT: usize = 16 * 1024 * 1024;
 
 /// Why text is not a tree, or only with something left out.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::pod) struct Flaw {
-    pub(in crate::pod) position: Position,
+pub(crate) struct Flaw {
+    pub(crate) position: Position,
     /// The field's path, where one is concerned.
-    pub(in crate::pod) field: String,
-    pub(in crate::pod) reason: String,
+    pub(crate) field: String,
+    pub(crate) reason: String,
 }
 
 /// The documents of `text`, empty ones left out, and what was wrong. After an error of syntax the rest of the text is lost;
 /// after a duplicate key only its second value is.
-pub(in crate::pod) fn parse(text: &str) -> (Vec<Node>, Vec<Flaw>) {
+pub(crate) fn parse(text: &str) -> (Vec<Node>, Vec<Flaw>) {
     let text = json::join_surrogates(text);
     let mut parser = Parser::new_from_str(&text);
     let mut builder = Builder::default();

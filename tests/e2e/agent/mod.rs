@@ -1,6 +1,7 @@
 //! `mkubelet agent`: the pods of a directory, and what becomes of them while agents come and go.
 
 mod churn;
+mod configuration;
 mod directory;
 mod sources;
 mod survival;
