@@ -5,6 +5,7 @@
 
 pub mod api;
 mod known;
+mod meter;
 pub mod streams;
 
 use std::collections::HashSet;

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Say;
 use super::known::Known;
+use super::meter::Counters;
 use super::streams::pods::ShimStreams;
 use crate::api::auth::{Tokens, gate};
 use crate::api::pki::Authority;
@@ -90,6 +91,7 @@ impl Service {
         let streams: Arc<dyn PodStreams> = Arc::new(streams);
         let api = Api::new(store, &node.name(), &config.sysctls);
         let api = api.map_err(|status| Error(status.to_string()))?;
+        let api = api.with_meter(Arc::new(Counters::new(Arc::clone(&node.host))));
         let api = Arc::new(routes::install(api, &streams));
         tokio::spawn(Arc::clone(&api).run());
         let router = api.into_router();

@@ -18,6 +18,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::auth::reviews;
+use super::metrics::names as metrics;
 use super::openapi;
 use super::resource::{Names, Resource};
 use super::status::Status;
@@ -123,12 +124,16 @@ fn resources_of(kinds: &Kinds, group: &str, version: &str) -> Response {
 }
 
 fn names(kinds: &Kinds) -> impl Iterator<Item = &Names> {
-    kinds.iter().map(|kind| kind.names()).chain(REVIEWS)
+    kinds.iter().map(|kind| kind.names()).chain(REVIEWS).chain(METRICS)
 }
 
 /// What can be done with the objects of a kind.
 fn verbs(names: &Names) -> &'static [&'static str] {
-    if REVIEWS.contains(&names) { &["create"] } else { &VERBS }
+    match names {
+        names if REVIEWS.contains(&names) => &["create"],
+        names if METRICS.contains(&names) => &metrics::VERBS,
+        _ => &VERBS,
+    }
 }
 
 fn host(headers: &HeaderMap) -> String {
@@ -137,6 +142,9 @@ fn host(headers: &HeaderMap) -> String {
 
 /// Kinds of which no object is kept.
 static REVIEWS: [&Names; 2] = [&reviews::WHO_AM_I, &reviews::CAN_I];
+
+/// Kinds whose objects are measured.
+static METRICS: [&Names; 2] = [&metrics::NODE_METRICS, &metrics::POD_METRICS];
 
 /// What can be done with the objects of every other kind.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];

@@ -9,6 +9,7 @@ pub mod discovery;
 mod emptying;
 pub mod kinds;
 pub mod metadata;
+pub mod metrics;
 pub mod object;
 pub mod openapi;
 pub mod patch;

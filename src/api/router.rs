@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::metrics::{self, Meter};
 use super::object::Object;
 use super::request::{Parameters, Target};
 use super::resource::{Context, Resource};
@@ -27,6 +28,7 @@ pub struct Api {
     kinds: Vec<Arc<dyn Resource>>,
     node_name: String,
     connects: Vec<(&'static str, &'static str, Connect)>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 /// Answers a subresource that is a connection, such as `pods/exec`, instead of the generic handlers.
@@ -48,8 +50,8 @@ impl Api {
     /// Serves a store's objects of all kinds, on the node of this name, where pods may set these kernel parameters beyond the safe
     /// ones.
     pub fn new(store: Arc<Store>, node_name: &str, sysctls: &Allowed) -> Result<Self, Status> {
-        let api =
-            Self { store, kinds: kinds::all(sysctls), node_name: node_name.to_owned(), connects: Vec::new() };
+        let (kinds, node_name) = (kinds::all(sysctls), node_name.to_owned());
+        let api = Self { store, kinds, node_name, connects: Vec::new(), meter: None };
         api.ensure_namespaces()?;
         Ok(api)
     }
@@ -59,6 +61,17 @@ impl Api {
     pub fn with_connect(mut self, plural: &'static str, subresource: &'static str, connect: Connect) -> Self {
         self.connects.push((plural, subresource, connect));
         self
+    }
+
+    /// The same, with somebody who measures what is used.
+    #[must_use]
+    pub fn with_meter(self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter: Some(meter), ..self }
+    }
+
+    /// Who measures what is used, if somebody does.
+    pub fn meter(&self) -> Option<&Arc<dyn Meter>> {
+        self.meter.as_ref()
     }
 
     /// The objects.
@@ -93,7 +106,8 @@ impl Api {
 
     /// All of it as a service, for a server or for a client in this process.
     pub fn into_router(self: Arc<Self>) -> Router {
-        discovery::router(self.kinds.clone()).fallback(serve).with_state(self)
+        let discovery = discovery::router(self.kinds.clone());
+        discovery.merge(metrics::routes::router()).fallback(serve).with_state(self)
     }
 
     fn ensure_namespaces(&self) -> Result<(), Status> {

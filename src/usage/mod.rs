@@ -2,11 +2,13 @@
 //!
 //! ```text
 //!   run directory, pod records ──> read ──> PodUsage, twice ──> summary ──> Summary (JSON)
-//!                  cgroup::stats ─┘                       └──> cli (table)
+//!                  cgroup::stats ─┘                       ├──> agent::meter ──> metrics.k8s.io
+//!                                                         └──> cli (table)
 //! ```
 //!
 //! Nothing here needs an agent, or changes anything: what runs and where is in the journals and in /proc.
 
+pub mod node;
 pub mod read;
 pub mod summary;
 

@@ -67,6 +67,20 @@ async fn old_clients_get_a_document_for_each_version() {
 }
 
 #[tokio::test]
+async fn metrics_are_read_and_never_written() {
+    let (code, _, document) = asked("/apis/metrics.k8s.io/v1beta1", "application/json").await;
+    assert_eq!(code, 200);
+    for (index, (name, kind, namespaced)) in
+        [("nodes", "NodeMetrics", false), ("pods", "PodMetrics", true)].into_iter().enumerate()
+    {
+        let expected = json!({
+            "name": name, "singularName": "", "namespaced": namespaced, "kind": kind, "verbs": ["get", "list"],
+        });
+        assert_eq!(document["resources"][index], expected);
+    }
+}
+
+#[tokio::test]
 async fn groups_and_versions_that_are_not_served_are_not_found() {
     for path in ["/apis/apps", "/apis/apps/v1"] {
         let (code, _, status) = asked(path, "application/json").await;
