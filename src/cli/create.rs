@@ -45,6 +45,16 @@ pub(super) struct Arguments {
     save_config: bool,
 }
 
+impl Arguments {
+    /// To create what is in these files.
+    pub(super) fn of_files(filename: Vec<String>, namespace: Namespace, output: Option<Format>) -> Self {
+        let files = Files { filename, recursive: false };
+        let common =
+            Common { files, namespace, output, dry_run: DryRun::None, validate: "strict".to_owned() };
+        Self { common, save_config: false }
+    }
+}
+
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
     anyhow::ensure!(!common.files.is_empty(), "must specify one of -f and -k");

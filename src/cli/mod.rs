@@ -8,6 +8,7 @@ mod completion;
 mod config_file;
 mod console;
 mod create;
+mod debug;
 mod delete;
 mod events;
 mod exec;
@@ -24,6 +25,7 @@ mod print;
 mod run;
 mod service;
 mod stats;
+mod top;
 mod verbs;
 mod wait;
 
@@ -52,9 +54,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the pods of a manifest until all their containers have ended.
+    /// Runs the pods of a manifest until all their containers have ended; with --image or --detach, has the agent run them.
     ///
     /// Ctrl-C ends them gracefully, a second Ctrl-C at once. The exit status is that of the first container that failed.
+    ///
+    /// With --image the agent runs a pod of this name with one container, as `kubectl run` has it; with --detach it runs the pods of manifests.
     Run(run::Arguments),
     /// Runs the pods of a directory for as long as it has them; they outlive the agent.
     ///
@@ -258,7 +262,7 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
         Command::Verb(verb) => verbs::run(verb, &socket),
         Command::Completion(arguments) => completion::completion(&arguments).map(|()| ExitCode::SUCCESS),
         Command::Man(arguments) => completion::man(&arguments).map(|()| ExitCode::SUCCESS),
-        Command::Run(arguments) => run::run(&config()?, &arguments),
+        Command::Run(arguments) => run::run(arguments, &socket, config),
         Command::Agent(arguments) => agent::run(config()?, &arguments).map(|()| ExitCode::SUCCESS),
         Command::Image(command) => image::run(&config()?, command).map(|()| ExitCode::SUCCESS),
         Command::Stats(arguments) => stats::run(&config()?, &arguments).map(|()| ExitCode::SUCCESS),
@@ -270,7 +274,12 @@ fn carry_out(flags: Flags, command: Command) -> anyhow::Result<ExitCode> {
 
 /// Prints; a reader that went away has read enough.
 fn say(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    say_bytes(text.as_bytes())
+}
+
+/// Likewise what may be no text.
+fn say_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

@@ -10,7 +10,8 @@ use super::client::connect;
 use super::client::failure::{Exit, lines, remark};
 use super::label::Field;
 use super::{
-    apply, attach, create, delete, exec, get, label, logs, object_events, patch, port_forward, wait,
+    apply, attach, create, debug, delete, exec, get, label, logs, object_events, patch, port_forward, top,
+    wait,
 };
 
 #[derive(Debug, Subcommand)]
@@ -41,24 +42,39 @@ pub(super) enum Verb {
     Annotate(label::Arguments),
     /// Waits for a condition of objects.
     Wait(wait::Arguments),
+    /// Adds a container to a pod that runs, to look around in it; or makes a pod that sees the node.
+    Debug(debug::Arguments),
+    /// Shows what pods or nodes use.
+    #[command(subcommand)]
+    Top(top::Command),
 }
 
 /// Carries a verb out, and tells an error as kubectl does.
 pub(super) fn run(verb: Verb, socket: &Path) -> anyhow::Result<ExitCode> {
+    speak(socket, async |client| carry_out(verb, &client).await)
+}
+
+/// Connects to the agent, and tells an error as kubectl does.
+pub(super) fn speak(
+    socket: &Path,
+    talk: impl AsyncFnOnce(Client) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        let client = connect(socket).await?;
-        carry_out(verb, &client).await
-    });
+    let ended = runtime.block_on(async { talk(connect(socket).await?).await });
     // A read of standard input may be under way, and nobody can end it.
     runtime.shutdown_background();
-    Ok(ended.unwrap_or_else(|error| match error.downcast_ref::<Exit>() {
+    Ok(ended.unwrap_or_else(|error| failed(&error)))
+}
+
+/// Tells an error as kubectl does.
+pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<Exit>() {
         Some(Exit(code)) => ExitCode::from(*code),
         None => {
-            remark(&lines(&error));
+            remark(&lines(error));
             ExitCode::FAILURE
         }
-    }))
+    }
 }
 
 /// The same, of a server that is connected.
@@ -77,6 +93,8 @@ pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<Exi
         Verb::Label(arguments) => label::run(client, Field::Labels, arguments).await,
         Verb::Annotate(arguments) => label::run(client, Field::Annotations, arguments).await,
         Verb::Wait(arguments) => wait::run(client, &arguments).await,
+        Verb::Debug(arguments) => debug::run(client, &arguments).await,
+        Verb::Top(command) => top::run(client, &command).await,
     }
 }
 

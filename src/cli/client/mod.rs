@@ -3,6 +3,7 @@
 //! Where kubectl has the verb, the words and the output are kubectl's.
 
 pub(super) mod arguments;
+pub(super) mod company;
 pub(super) mod discovery;
 pub(super) mod duration;
 pub(super) mod failure;

@@ -21,6 +21,11 @@ pub(in crate::cli) struct Namespace {
 }
 
 impl Namespace {
+    /// Whether one was asked for.
+    pub(in crate::cli) fn is_given(&self) -> bool {
+        self.namespace.is_some()
+    }
+
     /// The namespace.
     pub(in crate::cli) fn name(&self) -> &str {
         self.namespace.as_deref().unwrap_or(NAMESPACE)

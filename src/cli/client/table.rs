@@ -143,6 +143,21 @@ impl Printer {
     }
 }
 
+/// Rows as lines, each cell as wide as the widest of its column and a gap.
+pub(in crate::cli) fn aligned(rows: &[Vec<String>]) -> String {
+    let cell = |row: &Vec<String>, index: usize| row.get(index).map_or(0, |cell| cell.chars().count());
+    let width = |index: usize| {
+        let widest = rows.iter().map(|row| cell(row, index)).max().unwrap_or(0);
+        (widest + GAP).max(LEAST)
+    };
+    let widths: Vec<usize> = (0..rows.iter().map(Vec::len).max().unwrap_or(0)).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
 /// A cell on one line, without what would move the cursor.
 fn text(cell: &Value) -> String {
     let text = match cell {

@@ -5,3 +5,4 @@ mod configuration;
 mod directory;
 mod sources;
 mod survival;
+mod verbs;

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+pub(crate) use agent::Agent;
 pub(crate) use exec::Executor;
 pub(crate) use group::{Group, HandedOn};
 pub(crate) use ledger::Ledger;

@@ -1,20 +1,19 @@
-//! `mkubelet run`: the pods of a manifest, in the foreground.
+//! `mkubelet run FILE`: the pods of a manifest, in the foreground, without an agent.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
 use futures::future::join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::complain;
-use super::console::{Console, Progress};
-use super::events::Events;
-use super::print::{Printer, Style};
 use crate::agent::Agent;
+use crate::cli::complain;
+use crate::cli::console::{Console, Progress};
+use crate::cli::events::Events;
+use crate::cli::print::{Printer, Style};
 use crate::config::{Config, Layout};
 use crate::logs::{Entry, Follower};
 use crate::pod::{Manifest, Pod, PodUid};
@@ -29,24 +28,18 @@ const ENTRIES: usize = 64;
 /// More lines of containers are not read while this many wait to be printed.
 const BACKLOG: usize = 256;
 
-#[derive(Debug, Args)]
+/// What is run, and how it is told.
+#[derive(Debug)]
 pub(super) struct Arguments {
-    /// Print the containers' output, too.
-    #[arg(long)]
-    logs: bool,
-    /// How to print what happens to the pods: as lines to read, or as the Kubernetes API's watch events, each with the whole
-    /// status of its pod, one JSON object a line.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text", conflicts_with = "logs")]
-    output: Format,
-    /// Manifests, YAML or JSON: Pods, and the ConfigMaps and Secrets that they use. A directory is all manifests in it; `-`
-    /// reads standard input.
-    #[arg(value_name = "FILE", required = true)]
-    files: Vec<String>,
+    /// The containers' output is printed, too.
+    pub(super) logs: bool,
+    pub(super) output: Format,
+    pub(super) files: Vec<String>,
 }
 
 /// How `run` tells what happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
     Text,
     Json,
 }

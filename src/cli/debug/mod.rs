@@ -1,0 +1,274 @@
+//! `mkubelet debug`: a further container in a pod that runs, or a pod with the node's namespaces.
+
+mod node;
+mod profile;
+
+use std::cell::RefCell;
+use std::process::ExitCode;
+
+use clap::Args;
+use http::Method;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::client::company::{Company, status};
+use super::client::discovery::Types;
+use super::client::failure::{remark, told};
+use super::client::pod;
+use super::client::request::{STRATEGIC_MERGE, ask, get};
+use super::client::selection::{Chosen, Namespace};
+use super::client::watch::Seen;
+use super::say;
+use profile::Profile;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The pod: `web` or `pod/web`; or the node: `node/NAME`.
+    #[arg(value_name = "POD|node/NAME")]
+    what: Option<String>,
+    /// The command of the container, instead of its image's.
+    #[arg(last = true, value_name = "COMMAND")]
+    words: Vec<String>,
+    #[command(flatten)]
+    namespace: Namespace,
+    /// The image of the container.
+    #[arg(long)]
+    image: Option<String>,
+    /// When the agent looks for another version of the image.
+    #[arg(long, value_name = "POLICY")]
+    image_pull_policy: Option<String>,
+    /// The name of the container; else `debugger`, and in a pod that runs with something at random behind it.
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
+    /// See the processes of this container of the pod.
+    #[arg(long, value_name = "CONTAINER")]
+    target: Option<String>,
+    /// What the container may do.
+    #[arg(long, default_value = "legacy")]
+    profile: Profile,
+    /// A variable of the container's environment, NAME=VALUE.
+    #[arg(long, value_name = "NAME=VALUE")]
+    env: Vec<String>,
+    /// What follows -- are arguments of the image's own command.
+    #[arg(long)]
+    arguments_only: bool,
+    /// Keep the container's standard input open, and attach to it.
+    #[arg(short = 'i', long)]
+    stdin: bool,
+    /// Give the container a terminal.
+    #[arg(short, long)]
+    tty: bool,
+    /// Wait until the container runs, and attach to it, as -i does.
+    #[arg(long)]
+    attach: bool,
+    /// Print nothing but what the container prints.
+    #[arg(short, long)]
+    quiet: bool,
+    /// Not supported: a copy of the pod.
+    #[arg(long, value_name = "NAME", hide = true)]
+    copy_to: Option<String>,
+}
+
+/// What kubectl says about its default.
+const LEGACY: &str = "--profile=legacy is deprecated and will be removed in the future. It is recommended to explicitly \
+                      specify a profile, for example \"--profile=general\".";
+
+/// Letters and digits of names at random, as Kubernetes has them.
+const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(
+        arguments.copy_to.is_none(),
+        "--copy-to is not supported: debug adds a container to the pod itself, or makes a pod for a node"
+    );
+    anyhow::ensure!(arguments.image.is_some(), "you must specify --image when not using --copy-to.");
+    anyhow::ensure!(
+        !arguments.tty || arguments.stdin,
+        "-i/--stdin is required for containers with -t/--tty=true"
+    );
+    let what = arguments.what.as_deref();
+    let what = what.ok_or_else(|| anyhow::anyhow!("NAME or TYPE/NAME is required for debug"))?;
+    if arguments.profile == Profile::Legacy && !arguments.quiet {
+        remark(LEGACY);
+    }
+    if let Some(target) = arguments.target.as_ref().filter(|_| !arguments.quiet) {
+        say(&format!(
+            "Targeting container {target:?}. If you don't see processes from this container it may be because the \
+             container runtime doesn't support this feature.\n"
+        ))?;
+    }
+    let types = Types::of(client).await.map_err(told)?;
+    let (pods, name) = (types.find("pods")?, what.split_once('/').map_or(what, |(_, name)| name));
+    let namespace = arguments.namespace.name().to_owned();
+    let of_node = match what.split_once('/') {
+        Some((kind, _)) => types.find(kind)?.kind == "Node",
+        None => false,
+    };
+    let (pod, container) = if of_node {
+        let found = get(client, &types.find("nodes")?.object_path("", name)).await.map_err(told)?;
+        let made = node::create(client, &pods.path(Some(&namespace)), arguments, pod::name(&found)).await?;
+        (made, arguments.container.clone().unwrap_or_else(|| node::CONTAINER.to_owned()))
+    } else {
+        let found = pod::find(client, &namespace, what).await?;
+        let container = arguments.add_to(client, &pods.object_path(&namespace, pod::name(&found))).await?;
+        (pod::name(&found).to_owned(), container)
+    };
+    if arguments.stdin || arguments.attach {
+        let pod = Chosen { of: pods.clone(), namespace, name: pod, object: None, source: None };
+        arguments.keep_company(client, &pod, &container).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Arguments {
+    /// Adds the container to a pod that runs; returns its name.
+    async fn add_to(&self, client: &Client, pod: &str) -> anyhow::Result<String> {
+        let name = match &self.container {
+            Some(name) => name.clone(),
+            None => {
+                let name = format!("debugger-{}", suffix()?);
+                if !self.quiet {
+                    say(&format!("Defaulting debug container name to {name}.\n"))?;
+                }
+                name
+            }
+        };
+        let patch = json!({"spec": {"ephemeralContainers": [self.ephemeral(&name)?]}});
+        let path = format!("{pod}/ephemeralcontainers");
+        ask(client, Method::PATCH, &path, STRATEGIC_MERGE, Some(&patch)).await.map_err(told)?;
+        Ok(name)
+    }
+
+    fn ephemeral(&self, name: &str) -> anyhow::Result<Value> {
+        let mut container = self.container(name)?;
+        self.profile.secure(&mut container, false);
+        if let Some(target) = &self.target {
+            container["targetContainerName"] = json!(target);
+        }
+        Ok(container)
+    }
+
+    /// The container, without what the profile makes of it.
+    fn container(&self, name: &str) -> anyhow::Result<Value> {
+        let mut container = json!({
+            "name": name, "image": self.image, "resources": {}, "terminationMessagePolicy": "File",
+        });
+        if !self.words.is_empty() {
+            container[if self.arguments_only { "args" } else { "command" }] = json!(self.words);
+        }
+        if !self.env.is_empty() {
+            let variable = |pair: &String| match pair.split_once('=') {
+                Some((name, value)) if !name.is_empty() => Ok(json!({"name": name, "value": value})),
+                _ => Err(anyhow::anyhow!("invalid env: {pair}")),
+            };
+            container["env"] = self.env.iter().map(variable).collect::<anyhow::Result<_>>()?;
+        }
+        if let Some(policy) = &self.image_pull_policy {
+            container["imagePullPolicy"] = json!(policy);
+        }
+        for (field, is_set) in [("stdin", self.stdin), ("tty", self.tty)] {
+            if is_set {
+                container[field] = true.into();
+            }
+        }
+        Ok(container)
+    }
+
+    async fn keep_company(&self, client: &Client, pod: &Chosen, container: &str) -> anyhow::Result<()> {
+        let company = Company { client, pod, container, stdin: self.stdin, quiet: self.quiet };
+        let said = RefCell::new(String::new());
+        let has_begun = |pod: &Value| {
+            let Some(state) = status(pod, container).map(|status| &status["state"]) else { return false };
+            let why = state["waiting"]["message"].as_str().unwrap_or_default();
+            if !why.is_empty() && said.replace(why.to_owned()) != why {
+                remark(&format!("Warning: container {container}: {why}"));
+            }
+            state.get("running").is_some() || state.get("terminated").is_some()
+        };
+        match company.watch(has_begun).await? {
+            Seen::Object(_) => company.keep().await,
+            Seen::Gone => anyhow::bail!("pods {:?} not found", pod.name),
+        }
+    }
+}
+
+/// Five letters and digits.
+fn suffix() -> anyhow::Result<String> {
+    let mut bytes = [0_u8; 5];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("get random bytes: {error}"))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::client::fake::server;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &str) -> Arguments {
+        Line::try_parse_from(line.split(' ')).unwrap().arguments
+    }
+
+    #[tokio::test]
+    async fn a_container_is_added_to_the_pod_as_kubectl_adds_it() {
+        let line = "debug web --image=busybox --profile=restricted --target=a -c d -i --env=A=b -n n --attach=false -- sleep 100";
+        let arguments = parse(&line.replace(" -i", "").replace(" --attach=false", ""));
+        let (client, requests) = server(|_| (200, json!({"metadata": {"name": "web", "namespace": "n"}})));
+        run(&client, &arguments).await.unwrap();
+        let patched = requests.all().pop().unwrap();
+        assert_eq!(patched.line, "PATCH /api/v1/namespaces/n/pods/web/ephemeralcontainers");
+        assert_eq!(patched.content_type, STRATEGIC_MERGE);
+        // kubectl 1.32 sends the same, but for the order of those that are there, which says nothing.
+        let expected = json!({"spec": {"ephemeralContainers": [{
+            "command": ["sleep", "100"], "env": [{"name": "A", "value": "b"}], "image": "busybox", "name": "d",
+            "resources": {}, "targetContainerName": "a", "terminationMessagePolicy": "File",
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": true,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        }]}});
+        assert_eq!(patched.body, expected);
+    }
+
+    #[tokio::test]
+    async fn a_node_is_debugged_by_a_pod_of_its_own() {
+        let (client, requests) = server(|asked| {
+            (
+                200,
+                if asked.line.starts_with("POST") {
+                    asked.body.clone()
+                } else {
+                    json!({"metadata": {"name": "vm"}})
+                },
+            )
+        });
+        run(&client, &parse("debug node/vm --image=i --profile=general")).await.unwrap();
+        let made = requests.all().pop().unwrap();
+        assert_eq!(made.line, "POST /api/v1/namespaces/default/pods?fieldManager=kubectl-debug");
+        assert!(pod::name(&made.body).starts_with("node-debugger-vm-"), "{}", made.body);
+        assert_eq!(made.body["spec"]["nodeName"], "vm");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_done_is_told_before_anything_is_sent() {
+        for (line, error) in [
+            ("debug web", "you must specify --image when not using --copy-to."),
+            ("debug --image=i", "NAME or TYPE/NAME is required for debug"),
+            ("debug web --image=i -t", "-i/--stdin is required for containers with -t/--tty=true"),
+            ("debug web --image=i --copy-to=x", "--copy-to is not supported"),
+            ("debug web --image=i --profile=general --env=A", "invalid env: A"),
+        ] {
+            let (client, requests) = server(|_| (200, json!({"metadata": {"name": "web"}})));
+            let refused = run(&client, &parse(line)).await.unwrap_err().to_string();
+            assert!(refused.starts_with(error), "{line}: {refused}");
+            assert!(requests.lines().iter().all(|line| line.starts_with("GET")), "{line}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Verbs that have the agent run things, and that look at what runs: run, debug, top.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::world::{Agent, World, until, world};
+
+/// An agent whose API answers.
+fn serving(world: &World) -> Agent {
+    let agent = world.agent();
+    until("the agent's API", || world.output(&["get", "nodes"]).status.success().then_some(()));
+    agent
+}
+
+/// What a verb printed, when it was content.
+#[track_caller]
+fn fine(world: &World, arguments: &[&str]) -> String {
+    let output = world.output(arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", both(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn both(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn json(world: &World, arguments: &[&str]) -> Value {
+    serde_json::from_str(&fine(world, arguments)).unwrap()
+}
+
+fn gone(world: &World) {
+    until("all pods to be gone", || world.pod_uids().is_empty().then_some(()));
+}
+
+#[test]
+fn an_image_is_run_by_the_agent_and_the_verb_ends_as_its_container_does() {
+    world(|world| {
+        let agent = serving(world);
+        let _installed = world.attacker("x", &[]);
+        let image = format!("--image={}", world.image());
+        // It looks whether a directory is empty.
+        for (directory, code) in [("/bin", 1), ("/tmp", 0)] {
+            let program = ["--command", "--", "/bin/attacker", "empty", directory];
+            let line =
+                [&["run", "once", &image, "--restart=Never", "--attach", "--rm"][..], &program].concat();
+            let ended = world.output(&line);
+            assert_eq!(ended.status.code(), Some(code), "{directory}: {}", both(&ended));
+            assert!(both(&ended).contains("pod \"once\" deleted\n"), "{}", both(&ended));
+            until("the pod's object to be gone", || {
+                (!world.output(&["get", "pod", "once"]).status.success()).then_some(())
+            });
+        }
+        let refused = world.output(&["run", "once", &image, "--rm"]);
+        assert!(
+            both(&refused).contains("--rm should only be used for attached containers"),
+            "{}",
+            both(&refused)
+        );
+        gone(world);
+        agent.stop();
+    });
+}
+
+#[test]
+fn a_dry_run_needs_no_agent() {
+    world(|world| {
+        let line = ["run", "x", "--image=i", "--dry-run=client", "-o", "json", "--", "a"];
+        let pod = json(world, &line);
+        assert_eq!(pod["spec"]["containers"][0]["args"], serde_json::json!(["a"]));
+        let refused = world.output(&["run", "x", "--image=i"]);
+        assert!(both(&refused).contains("is `mkubelet agent` running?"), "{}", both(&refused));
+    });
+}
+
+#[test]
+fn a_pod_that_was_handed_over_is_debugged_and_measured() {
+    world(|world| {
+        let agent = serving(world);
+        let _installed = world.attacker("x", &[]);
+        let web = world.pod("web", [world.container("web", &["term=0", "wait"])]);
+        let manifest = world.write("web.json", &web.to_json());
+        let handed = fine(world, &["run", "--detach", manifest.to_str().unwrap()]);
+        assert_eq!(handed, "pod/web created\n");
+        agent.expect_running("web", "web", 0);
+
+        let image = format!("--image={}", world.image());
+        let look = ["debug", "web", &image, "--profile=general", "--target=web", "-c", "look", "--attach"];
+        let program = ["--", "/bin/attacker", "print", "7"];
+        let said = fine(world, &[&look[..], &program].concat());
+        assert!(said.contains("Targeting container \"web\""), "{said}");
+        let pod = json(world, &["get", "pod", "web", "-o", "json"]);
+        let added = &pod["spec"]["ephemeralContainers"][0];
+        assert_eq!((&added["name"], &added["targetContainerName"]), (&"look".into(), &"web".into()));
+        assert_eq!(added["securityContext"]["capabilities"]["add"], serde_json::json!(["SYS_PTRACE"]));
+
+        let measured = fine(world, &["top", "pod", "--containers", "--no-headers"]);
+        let cells: Vec<&str> = measured.split_whitespace().collect();
+        assert_eq!(cells[..2], ["web", "web"], "{measured}");
+        assert!(cells[2].ends_with('m') && cells[3].ends_with("Mi"), "{measured}");
+        let node = fine(world, &["top", "node"]);
+        assert!(node.starts_with("NAME") && node.lines().count() == 2 && node.contains('%'), "{node}");
+
+        fine(world, &["delete", "pod", "web", "--grace-period=1"]);
+        gone(world);
+        agent.stop();
+    });
+}
