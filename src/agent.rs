@@ -3,9 +3,11 @@
 //! Taking pods on happens under a lock of the run directory, for many of them together: each is either new, or
 //! the same as one that an earlier agent left, which goes on, or in the place of one that has become another since. Then each gets a worker.
 
+pub mod active;
 pub mod api;
 mod known;
 mod meter;
+mod pressure;
 pub mod streams;
 
 use std::collections::HashSet;
@@ -13,12 +15,15 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use active::Active;
 use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
+use crate::cluster::health::Health;
 use crate::cluster::reporter::StaticPods;
 use crate::config::Config;
+use crate::events::Event;
 use crate::pod::objects::Objects;
 use crate::pod::{Origin, Pod, PodUid, SourceKind, update};
 use crate::runtime::apparmor::AppArmor;
@@ -44,6 +49,8 @@ pub struct Agent {
     say: Say,
     /// What the manifests of static pods say, for those who show them.
     statics: watch::Sender<StaticPods>,
+    /// How the node is.
+    health: watch::Sender<Health>,
     /// Of an agent that serves sources.
     _only_one: Option<Ownership>,
 }
@@ -56,6 +63,10 @@ struct Shared {
     updates: mpsc::UnboundedSender<Update>,
     /// Pods are of somebody who waits for their end.
     retire: bool,
+    /// Those that have a worker.
+    active: Active,
+    /// How the node is: not every pod is taken on at any time.
+    health: watch::Receiver<Health>,
 }
 
 /// A pod that this agent owns.
@@ -80,13 +91,25 @@ impl Agent {
         reaper::start()
             .map_err(|error| Error::chain(&error))
             .map_err(Error::in_step("become a subreaper"))?;
-        let shared = Shared { host: Arc::new(Host::new(config)?), updates, retire: true };
-        Ok(Self { shared, say, statics: watch::Sender::default(), _only_one: None })
+        let (health, receiver) = watch::channel(Health::default());
+        let (host, active) = (Arc::new(Host::new(config)?), Active::default());
+        let shared = Shared { host, updates, retire: true, active, health: receiver };
+        Ok(Self { shared, say, statics: watch::Sender::default(), health, _only_one: None })
     }
 
     /// The node, as this agent uses it.
     pub fn host(&self) -> &Arc<Host> {
         &self.shared.host
+    }
+
+    /// The pods that it looks after.
+    pub fn active(&self) -> Active {
+        self.shared.active.clone()
+    }
+
+    /// How the node is, to be told by whoever finds out.
+    pub fn health(&self) -> watch::Sender<Health> {
+        self.health.clone()
     }
 
     /// What the manifests of static pods say.
@@ -142,9 +165,10 @@ impl Keeper for Agent {
 
     async fn admit(&self, pods: Vec<Candidate>) -> Vec<Result<event_loop::Admitted, Refused>> {
         let (host, count) = (Arc::clone(&self.shared.host), pods.len());
-        let answers = spawn_blocking(move || admit_each(&host, pods)).await;
+        let health = self.shared.health.borrow().clone();
+        let answers = spawn_blocking(move || admit_each(&host, &health, pods)).await;
         let answers = answers.unwrap_or_else(|panic| {
-            let why = Refused { message: Error::chain(&panic).0, is_final: false };
+            let why = Refused::unexpected(Error::chain(&panic).0, false);
             (0..count).map(|_| Err(why.clone())).collect()
         });
         answers.into_iter().map(|answer| Ok(self.shared.looked_after(answer?))).collect()
@@ -166,10 +190,11 @@ impl Keeper for Agent {
         self.say(&why.message);
         let status = PodStatus {
             phase: Some(if why.is_final { "Failed" } else { "Pending" }.to_owned()),
-            reason: Some("UnexpectedAdmissionError".to_owned()),
+            reason: Some(why.reason.to_owned()),
             message: Some(why.message.clone()),
             ..PodStatus::default()
         };
+        self.tell(candidate, Change::Event(Event::rejected(why.reason, &why.message)));
         self.tell(candidate, Change::Status(Box::new(status)));
     }
 
@@ -249,12 +274,14 @@ impl Life<'_> {
     }
 
     async fn worker(&self, pod: Arc<Pod>, resume: bool, orders: watch::Receiver<Order>) -> Result<(), Error> {
-        let Shared { host, updates, retire } = self.shared;
+        let Shared { host, updates, retire, .. } = self.shared;
         let (sender, notices) = mpsc::unbounded_channel();
         let runtime = PodRuntime::new(Arc::clone(&pod), Arc::clone(host), self.objects.clone(), sender);
         let runtime = Arc::new(runtime.with_origin(self.origin.clone()));
         let publisher = Publisher::new(Arc::clone(&pod), host.facts.address, updates.clone());
         let publisher = publisher.with_origin(self.origin.clone());
+        let is_static = self.origin.as_ref().is_some_and(|origin| origin.source != SourceKind::Api);
+        let _stay = self.shared.active.enter(&runtime, is_static, publisher.life());
         let (beside, habits) = (Arc::clone(&runtime), Habits { resume, retire: *retire });
         let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
         tokio::pin!(worker);
@@ -278,7 +305,8 @@ fn admit_all(
     let mut keys = HashSet::new();
     for pod in pods {
         let one = if keys.insert(pod.key.clone()) {
-            admit_one(host, &left, pod, None, objects.clone())
+            admit_one(host, &left, pod, None, objects.clone(), &Health::default())
+                .map_err(Refused::into_error)
         } else {
             Err(Error(format!("pod {} is there twice", pod.key)))
         };
@@ -296,15 +324,15 @@ fn admit_all(
 }
 
 /// Takes pods on, each by itself. Blocks.
-fn admit_each(host: &Host, candidates: Vec<Candidate>) -> Vec<Result<Admitted, Refused>> {
-    let not_now = |error: Error| Refused { message: error.0, is_final: false };
+fn admit_each(host: &Host, health: &Health, candidates: Vec<Candidate>) -> Vec<Result<Admitted, Refused>> {
+    let not_now = |error: Error| Refused::unexpected(error.0, false);
     let begun = host.admission().and_then(|admission| Ok((admission, left_behind(host)?)));
     let app_armor = AppArmor::of_host();
     let admit = |Candidate { pod, origin, objects }| {
-        let refused = |why| Refused { message: format!("pod {}: {why}", pod.key), is_final: true };
+        let refused = |why| Refused::unexpected(format!("pod {}: {why}", pod.key), true);
         node::check(&pod, &host.facts, &app_armor).map_err(refused)?;
         let (_, left) = begun.as_ref().map_err(|error| not_now(error.clone()))?;
-        admit_one(host, left, Pod::clone(&pod), Some(origin), objects).map_err(not_now)
+        admit_one(host, left, Pod::clone(&pod), Some(origin), objects, health)
     };
     candidates.into_iter().map(admit).collect()
 }
@@ -315,7 +343,8 @@ fn admit_one(
     pod: Pod,
     origin: Option<Arc<Origin>>,
     objects: watch::Receiver<Arc<Objects>>,
-) -> Result<Admitted, Error> {
+    health: &Health,
+) -> Result<Admitted, Refused> {
     let own = |uid: &PodUid| match Ownership::acquire(&host.layout.owner_lock(uid)) {
         Err(error @ owner::Error::Owned { .. }) => {
             Err(Error(format!("pod {} is already running, {error}", pod.key)))
@@ -339,10 +368,15 @@ fn admit_one(
     if !pod.spec.ephemeral_containers.is_empty() {
         // They are added to a pod that runs.
         let why = "spec.ephemeralContainers: Forbidden: cannot be set on create";
-        return Err(Error(format!("pod {}: {why}", pod.key)));
+        return Err(Error(format!("pod {}: {why}", pod.key)).into());
+    }
+    // What runs already goes on.
+    let is_static = origin.as_ref().is_none_or(|origin| origin.source != SourceKind::Api);
+    if let Some((reason, why)) = health.refusal(&pod, is_static) {
+        return Err(Refused { message: format!("Pod was rejected: {why}"), reason, is_final: true });
     }
     if let Some(why) = left.iter().find(|one| one.uid == pod.uid).and_then(Left::left_alone) {
-        return Err(why);
+        return Err(why.into());
     }
     let ownership = own(&pod.uid)?;
     let mut predecessors = others(&pod.uid).inspect_err(|_| {

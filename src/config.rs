@@ -1,6 +1,7 @@
 //! Flags and defaults resolved into one `Config`, and `Layout`: every directory and socket path, in one type.
 
 pub mod kubelet;
+pub mod node;
 pub mod user_id_pool;
 
 use std::io;
@@ -8,6 +9,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
+use node::NodeCare;
 use user_id_pool::UserIdPool;
 
 use crate::container::spec::LogLimits;
@@ -252,6 +254,8 @@ pub struct Config {
     pub max_pods: u32,
     /// Images that its Node object tells of; `None` is any number.
     pub max_images: Option<usize>,
+    /// What an agent does for its node.
+    pub node: NodeCare,
 }
 
 /// What the log of a container may take when nobody says otherwise: the kubelet's figures.
@@ -387,6 +391,7 @@ impl Config {
             log_limits: Some(LOG_LIMITS),
             max_pods: MAX_PODS,
             max_images: Some(MAX_IMAGES),
+            node: NodeCare::default(),
         })
     }
 

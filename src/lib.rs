@@ -50,6 +50,8 @@ pub mod events;
 
 pub mod cluster;
 
+pub mod eviction;
+
 pub mod usage;
 
 pub mod state;

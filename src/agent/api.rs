@@ -21,8 +21,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Say;
+use super::active::Active;
 use super::known::Known;
 use super::meter::Counters;
+use super::pressure::Pressured;
 use super::streams::pods::ShimStreams;
 use crate::api::auth::{Tokens, gate};
 use crate::api::pki::Authority;
@@ -30,11 +32,14 @@ use crate::api::server::{Limits, Server};
 use crate::api::store::Store;
 use crate::api::streams::{PodStreams, routes};
 use crate::api::{Api, tls};
+use crate::cluster::health::Health;
 use crate::cluster::node::{self, Facts};
 use crate::cluster::recorder::Recorder;
 use crate::cluster::registration;
 use crate::cluster::reporter::{News, Reporter, StaticPods};
 use crate::config::Config;
+use crate::eviction::host::Host as Reader;
+use crate::eviction::manager;
 use crate::logs::Watcher;
 use crate::runtime::Error;
 use crate::runtime::host::Host;
@@ -54,6 +59,10 @@ pub struct Node {
     pub events: mpsc::UnboundedSender<Event>,
     /// What the manifests of static pods say.
     pub statics: watch::Receiver<StaticPods>,
+    /// The pods that the agent looks after.
+    pub active: Active,
+    /// How the node is.
+    pub health: watch::Sender<Health>,
     /// Tells a person.
     pub say: Say,
 }
@@ -143,11 +152,22 @@ impl Node {
         let (news, receiver) = mpsc::unbounded_channel();
         let (recorder, sending) = Recorder::new(client.clone(), name.clone());
         tokio::spawn(sending);
-        let reporter = Reporter::new(client.clone(), name.clone(), recorder, self.statics);
+        let reporter = Reporter::new(client.clone(), name.clone(), recorder.clone(), self.statics);
         tokio::spawn(reporter.run(receiver));
         let facts = facts(&name, config, &self.host);
-        let (host, most) = (self.host, config.max_images);
-        tokio::spawn(registration::keep(client.clone(), facts, move || images(&host, most)));
+        let pressured = Pressured {
+            name: name.clone(),
+            host: Arc::clone(&self.host),
+            reader: Reader { root: config.layout.root().to_owned(), images: config.layout.images() },
+            active: self.active,
+            recorder: recorder.clone(),
+            health: self.health.clone(),
+        };
+        let evictions = manager::run(config.node.eviction.clone(), pressured);
+        tokio::spawn(evictions);
+        let (host, most, health) = (self.host, config.max_images, self.health.subscribe());
+        let images = move || images(&host, most);
+        tokio::spawn(registration::keep(client.clone(), facts, images, health, recorder));
         let (mirrors, events) = (news.clone(), self.events);
         let node = source::api::Node { name, sysctls: config.sysctls.clone() };
         tokio::spawn(source::api::follow(

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::complain;
 use super::console::Console;
 use super::log;
+use super::node_flags::NodeFlags;
 use super::print::{Printer, Style};
 use super::service;
 use crate::agent::{Agent, api};
@@ -84,6 +85,8 @@ pub(super) struct Arguments {
     /// Ask the URL again after this time.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
     http_check_frequency: Duration,
+    #[command(flatten)]
+    node: NodeFlags,
     /// The KubeletConfiguration that all of it comes to.
     #[arg(skip)]
     pub(super) in_force: serde_json::Value,
@@ -194,7 +197,7 @@ fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 }
 
 /// Reads a time as the kubelet's flags have it: `20s`, `1m30s`, `500ms`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a time such as 20s, 1m30s or 500ms".to_owned();
     let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     Duration::try_from(span).ok().filter(|time| *time >= Duration::from_millis(10)).ok_or_else(wrong)
@@ -203,6 +206,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let config = &arguments.complete(config);
     let sources = Sources::new(&arguments.manifests)?;
+    let config = &Config { node: arguments.node.care()?, ..config.clone() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(serve(config, arguments, sources));
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.
@@ -216,9 +220,10 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     let (updates, receiver) = mpsc::unbounded_channel();
     let agent = Agent::new(config, updates, complain)?;
     let (host, statics) = (Arc::clone(agent.host()), agent.statics());
+    let (active, health) = (agent.active(), agent.health());
     let events = agent.keep(&sources.kinds())?;
     listen(leave, &events.sender());
-    let node = api::Node { host, events: events.sender(), statics, say: complain };
+    let node = api::Node { host, events: events.sender(), statics, active, health, say: complain };
     let port =
         arguments.bind().map(|address| api::Port { address, tokens: arguments.token_auth_file.clone() });
     let api = api::Service::start(config, node, port).await?;

@@ -18,6 +18,7 @@ mod kubeconfig;
 mod label;
 mod log;
 mod logs;
+mod node_flags;
 mod object_events;
 mod patch;
 mod port_forward;

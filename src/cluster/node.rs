@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use nix::sys::utsname::uname;
 
+use super::health::{Health, Told};
 use crate::pod::downward::Allocatable;
 
 /// The release of Kubernetes whose API the types are of, and this program's version as build metadata.
@@ -117,6 +118,7 @@ pub fn node(facts: &Facts) -> Node {
 /// How the node is: `old` conditions that still hold keep the time since when they do.
 pub fn status(
     facts: &Facts,
+    health: &Health,
     images: Vec<ContainerImage>,
     old: &[NodeCondition],
     now: Timestamp,
@@ -128,7 +130,7 @@ pub fn status(
         addresses: Some(addresses.into_iter().chain([address("Hostname", facts.hostname.clone())]).collect()),
         allocatable: Some(capacity.clone()),
         capacity: Some(capacity),
-        conditions: Some(conditions(old, now)),
+        conditions: Some(conditions(health, old, now)),
         images: Some(images),
         node_info: Some(facts.system.clone()),
         ..NodeStatus::default()
@@ -162,16 +164,9 @@ fn binary(bytes: u64) -> String {
     fitting.map_or_else(|| bytes.to_string(), |(name, unit)| format!("{}{name}", bytes / unit))
 }
 
-/// Type, status, reason and message of every condition of a node that is well.
-const CONDITIONS: [[&str; 4]; 4] = [
-    ["MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"],
-    ["DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"],
-    ["PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"],
-    ["Ready", "True", "KubeletReady", "kubelet is posting ready status"],
-];
-
-fn conditions(old: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
-    let condition = |[kind, status, reason, message]: [&str; 4]| {
+fn conditions(health: &Health, old: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
+    let condition = |Told { kind, holds, reason, message, .. }: Told| {
+        let status = if holds { "True" } else { "False" };
         let before = old.iter().find(|old| old.type_ == kind && old.status == status);
         NodeCondition {
             type_: kind.to_owned(),
@@ -182,7 +177,7 @@ fn conditions(old: &[NodeCondition], now: Timestamp) -> Vec<NodeCondition> {
             last_transition_time: before.and_then(|old| old.last_transition_time.clone()).or(Some(Time(now))),
         }
     };
-    CONDITIONS.into_iter().map(condition).collect()
+    health.told().into_iter().map(condition).collect()
 }
 
 #[cfg(test)]
@@ -204,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_there_is_to_give_is_told_in_kubernetes_units() {
-        let status = status(&facts(), Vec::new(), &[], Timestamp::UNIX_EPOCH);
+        let status = status(&facts(), &Health::default(), Vec::new(), &[], Timestamp::UNIX_EPOCH);
         let capacity = status.capacity.unwrap();
         let told: Vec<String> =
             capacity.iter().map(|(name, amount)| format!("{name}={}", amount.0)).collect();
@@ -217,10 +212,10 @@ mod tests {
     #[test]
     fn conditions_keep_the_time_of_their_last_change() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let first = conditions(&[], at(1));
+        let first = conditions(&Health::default(), &[], at(1));
         let mut changed = first.clone();
         changed[3].status = "Unknown".into();
-        let second = conditions(&changed, at(2));
+        let second = conditions(&Health::default(), &changed, at(2));
         let times: Vec<_> =
             second.iter().map(|c| c.last_transition_time.as_ref().unwrap().0.as_second()).collect();
         assert_eq!(times, [1, 1, 1, 2]);

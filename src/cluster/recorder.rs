@@ -32,11 +32,51 @@ const WAITING: usize = 1000;
 /// Tries for one event.
 const TRIES: u32 = 3;
 
+/// Whom an event is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Subject {
+    Pod(PodKey, PodUid),
+    Node(String),
+}
+
+impl Subject {
+    /// Where the event is kept; those of nodes, which have none, are in the one that every cluster has.
+    fn namespace(&self) -> &str {
+        match self {
+            Self::Pod(key, _) => &key.namespace,
+            Self::Node(_) => "default",
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Pod(key, _) => &key.name,
+            Self::Node(name) => name,
+        }
+    }
+
+    fn reference(&self, event: &Event) -> k8s::ObjectReference {
+        let (kind, namespace, uid) = match self {
+            Self::Pod(key, uid) => ("Pod", Some(key.namespace.clone()), uid.to_string()),
+            // As a kubelet has it, which tells of its node before it knows the object's uid.
+            Self::Node(name) => ("Node", None, name.clone()),
+        };
+        k8s::ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some(kind.to_owned()),
+            namespace,
+            name: Some(self.name().to_owned()),
+            uid: Some(uid),
+            field_path: event.field_path.clone(),
+            ..k8s::ObjectReference::default()
+        }
+    }
+}
+
 /// Something that happened, and when and to whom.
 #[derive(Debug)]
 struct Happened {
-    pod: PodKey,
-    uid: PodUid,
+    subject: Subject,
     event: Event,
     at: Timestamp,
 }
@@ -56,9 +96,18 @@ impl Recorder {
 
     /// Has an event sent, if there is room for it.
     pub fn record(&self, pod: &PodKey, uid: &PodUid, event: Event) {
-        let happened = Happened { pod: pod.clone(), uid: uid.clone(), event, at: Timestamp::now() };
+        self.send(Subject::Pod(pod.clone(), uid.clone()), event);
+    }
+
+    /// Likewise, of a node.
+    pub fn record_of_node(&self, node: &str, event: Event) {
+        self.send(Subject::Node(node.to_owned()), event);
+    }
+
+    fn send(&self, subject: Subject, event: Event) {
+        let happened = Happened { subject, event, at: Timestamp::now() };
         if let Err(refused) = self.waiting.try_send(happened) {
-            tracing::debug!(%pod, %refused, "an event is dropped");
+            tracing::debug!(%refused, "an event is dropped");
         }
     }
 }
@@ -78,11 +127,11 @@ impl Sender {
                     Ok(()) => break,
                     // It can be told no more, and is no loss to anybody.
                     Err(Error::Api(status)) => {
-                        tracing::debug!(pod = %happened.pod, %status, "an event was refused");
+                        tracing::debug!(of = happened.subject.name(), %status, "an event was refused");
                         break;
                     }
                     Err(error) => {
-                        tracing::debug!(pod = %happened.pod, %error, attempt, "an event was not sent");
+                        tracing::debug!(of = happened.subject.name(), %error, attempt, "an event was not sent");
                         tokio::time::sleep(Duration::from_secs(1)).await;
                     }
                 }
@@ -91,7 +140,7 @@ impl Sender {
     }
 
     async fn send(&self, happened: &Happened, known: &Known) -> Result<(), Error> {
-        let api: Api<k8s::Event> = Api::namespaced(self.client.clone(), &happened.pod.namespace);
+        let api: Api<k8s::Event> = Api::namespaced(self.client.clone(), happened.subject.namespace());
         if known.count > 1 {
             let again = json!({"count": known.count, "lastTimestamp": Time(happened.at)});
             match api.patch(&known.name, &PatchParams::default(), &Patch::Merge(again)).await {
@@ -110,22 +159,14 @@ impl Sender {
 }
 
 /// The Event as it is sent first.
-fn object(Happened { pod, uid, event, at }: &Happened, known: &Known, node: &str) -> k8s::Event {
+fn object(Happened { subject, event, at }: &Happened, known: &Known, node: &str) -> k8s::Event {
     k8s::Event {
         metadata: ObjectMeta {
             name: Some(known.name.clone()),
-            namespace: Some(pod.namespace.clone()),
+            namespace: Some(subject.namespace().to_owned()),
             ..ObjectMeta::default()
         },
-        involved_object: k8s::ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(pod.namespace.clone()),
-            name: Some(pod.name.clone()),
-            uid: Some(uid.to_string()),
-            field_path: event.field_path.clone(),
-            ..k8s::ObjectReference::default()
-        },
+        involved_object: subject.reference(event),
         type_: Some(event.kind.as_str().to_owned()),
         reason: Some(event.reason.to_owned()),
         message: Some(event.message.clone()),
@@ -150,9 +191,9 @@ struct Known {
 /// What has been sent lately.
 #[derive(Debug, Default)]
 struct Memory {
-    events: HashMap<(PodUid, Event), Known>,
+    events: HashMap<(Subject, Event), Known>,
     /// Events that each object may still have, and since when that is so.
-    tokens: HashMap<PodUid, (f64, Timestamp)>,
+    tokens: HashMap<Subject, (f64, Timestamp)>,
 }
 
 impl Memory {
@@ -161,8 +202,8 @@ impl Memory {
         if self.events.len() >= REMEMBERED || self.tokens.len() >= REMEMBERED {
             *self = Self::default();
         }
-        let Happened { pod, uid, event, at } = happened;
-        let (tokens, since) = self.tokens.entry(uid.clone()).or_insert((BURST, *at));
+        let Happened { subject, event, at } = happened;
+        let (tokens, since) = self.tokens.entry(subject.clone()).or_insert((BURST, *at));
         let elapsed = at.duration_since(*since).as_secs_f64().max(0.0);
         *tokens = (*tokens + elapsed / REFILL.as_secs_f64()).min(BURST);
         *since = *at;
@@ -171,8 +212,8 @@ impl Memory {
         }
         *tokens -= 1.0;
         // client-go names them so, too.
-        let name = || format!("{}.{:x}", pod.name, at.as_nanosecond());
-        let known = self.events.entry((uid.clone(), event.clone())).or_insert_with(|| Known {
+        let name = || format!("{}.{:x}", subject.name(), at.as_nanosecond());
+        let known = self.events.entry((subject.clone(), event.clone())).or_insert_with(|| Known {
             name: name(),
             first: *at,
             count: 0,
@@ -190,7 +231,8 @@ mod tests {
 
     fn happened(event: Event, second: i64) -> Happened {
         let pod = pod(RestartPolicy::Always, &[], &["a"]);
-        Happened { pod: pod.key, uid: pod.uid, event, at: Timestamp::from_second(second).unwrap() }
+        let subject = Subject::Pod(pod.key, pod.uid);
+        Happened { subject, event, at: Timestamp::from_second(second).unwrap() }
     }
 
     #[test]
@@ -205,6 +247,19 @@ mod tests {
         assert_eq!((&again.name, again.first), (&first.name, first.first));
         assert_eq!(first.name, "web.3b9aca00");
         assert_ne!(other.name, first.name);
+    }
+
+    #[test]
+    fn an_event_of_a_node_is_kept_where_every_cluster_has_a_namespace() {
+        let subject = Subject::Node("n".into());
+        let happened =
+            Happened { subject, event: Event::of_node("n", "NodeReady"), at: Timestamp::UNIX_EPOCH };
+        let known = Memory::default().judge(&happened).unwrap();
+        let event = object(&happened, &known, "n");
+        let involved = &event.involved_object;
+        assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!((involved.kind.as_deref(), involved.uid.as_deref()), (Some("Node"), Some("n")));
+        assert_eq!(event.message.as_deref(), Some("Node n status is now: NodeReady"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod transitions;
 use crate::pod::{ContainerName, Pod};
 use crate::probe;
 
-/// Something that happened to a pod.
+/// Something that happened to a pod, or to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     /// Whether it is as it should be.
@@ -124,6 +124,33 @@ impl Event {
     /// The pod takes more than the node can give it.
     pub fn evicted(message: &str) -> Self {
         Self::of_pod(Kind::Warning, "Evicted", message)
+    }
+
+    /// The node does not take the pod.
+    pub fn rejected(reason: &'static str, why: &str) -> Self {
+        Self::of_pod(Kind::Warning, reason, why)
+    }
+
+    /// What the node's condition has become, in the kubelet's word for it.
+    pub fn of_node(node: &str, reason: &'static str) -> Self {
+        Self::of_pod(Kind::Normal, reason, format!("Node {node} status is now: {reason}"))
+    }
+
+    /// The agent begins its work on the node.
+    pub fn node_starting() -> Self {
+        Self::of_pod(Kind::Normal, "Starting", "Starting kubelet.")
+    }
+
+    /// The node is of another boot than it was told to be.
+    pub fn node_rebooted(node: &str, boot: &str) -> Self {
+        let message = format!("Node {node} has been rebooted, boot id: {boot}");
+        Self::of_pod(Kind::Warning, "Rebooted", message)
+    }
+
+    /// There is too little of something.
+    pub fn eviction_threshold_met(resource: &str) -> Self {
+        let message = format!("Attempting to reclaim {resource}");
+        Self::of_pod(Kind::Warning, "EvictionThresholdMet", message)
     }
 
     /// The node cannot run the pod at all.

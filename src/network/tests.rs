@@ -86,6 +86,7 @@ impl World {
             log_limits: None,
             max_pods: 110,
             max_images: None,
+            node: Default::default(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod object;
 pub mod objects;
 pub mod origin;
 mod path;
+pub mod priority;
 mod probe;
 pub mod problem;
 pub mod quantity;

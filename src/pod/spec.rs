@@ -99,6 +99,12 @@ pub struct PodSpec {
     pub resources: Resources,
     /// Decides the pod's place in the cgroup tree.
     pub qos_class: QosClass,
+    /// How important the pod is beside others: `priority`, or what a system class stands for.
+    #[serde(default)]
+    pub priority: i32,
+    /// One of its `tolerations` is of a node that runs short of memory.
+    #[serde(default)]
+    pub tolerates_memory_pressure: bool,
 }
 
 impl ContainerSpec {
@@ -488,6 +494,8 @@ pub(crate) mod tests {
             fs_group_change_policy: FsGroupChangePolicy::Always,
             resources: Resources::default(),
             qos_class: QosClass::BestEffort,
+            priority: 0,
+            tolerates_memory_pressure: false,
         }
     }
 

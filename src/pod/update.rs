@@ -68,6 +68,9 @@ fn with_changes_of(old: &Pod, new: &Pod) -> Pod {
     spec.ephemeral_containers.clone_from(&wanted.ephemeral_containers);
     spec.resources = wanted.resources.clone();
     spec.qos_class = wanted.qos_class;
+    // Nothing that runs is another by these.
+    spec.priority = wanted.priority;
+    spec.tolerates_memory_pressure = wanted.tolerates_memory_pressure;
     let lists =
         [(&mut spec.init_containers, &wanted.init_containers), (&mut spec.containers, &wanted.containers)];
     for (container, wanted) in lists.into_iter().flat_map(|(list, wanted)| list.iter_mut().zip(wanted)) {
@@ -265,7 +268,10 @@ mod tests {
                 Ok(false),
             ),
             // For a scheduler alone.
-            (("", LIMITS), ("tolerations: [{operator: Exists}],", LIMITS.to_owned()), Ok(false)),
+            (("", LIMITS), ("nodeSelector: {a: b},", LIMITS.to_owned()), Ok(false)),
+            // For the node, and not for what runs.
+            (("", LIMITS), ("tolerations: [{operator: Exists}],", LIMITS.to_owned()), Ok(true)),
+            (("", LIMITS), ("priority: 7,", LIMITS.to_owned()), Ok(true)),
             (
                 ("", LIMITS),
                 ("", resources("limits: {cpu: 2, memory: 64Mi}, requests: {cpu: 1, memory: 1Mi}")),

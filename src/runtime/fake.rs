@@ -118,7 +118,7 @@ impl Fake {
 
     /// The pod takes more of the disk than it may.
     pub(crate) fn exceed(&self, message: &str) {
-        self.notices.send(Notice::DiskExceeded(message.into())).unwrap();
+        self.notices.send(Notice::Evict(message.to_owned().into())).unwrap();
     }
 
     pub(crate) fn asked(&self) -> Vec<String> {

@@ -41,7 +41,7 @@ use crate::pod::objects::Objects;
 use crate::pod::spec::{Hook, PullPolicy};
 use crate::pod::{ContainerName, ContainerSpec, Origin, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
-use crate::state::record::{ConditionsRecord, Eviction, Found, Given, PodRecord, ProbesRecord};
+use crate::state::record::{ConditionsRecord, Ending, Eviction, Found, Given, PodRecord, ProbesRecord};
 use crate::state::store::{self, Survive};
 
 /// Size of the /dev/shm that the containers of a pod share, bytes.
@@ -379,6 +379,12 @@ impl Runtime for PodRuntime {
 }
 
 impl PodRuntime {
+    /// Has the pod end, if it is not ending already.
+    pub fn evict(&self, ending: Ending) {
+        // Its worker may have ended.
+        let _ = self.notices.send(Notice::Evict(ending));
+    }
+
     /// The shim, started if there is none. A shim that died has its leavings killed first, and a successor that goes on
     /// with its journal.
     async fn shim(&self) -> Result<Arc<ShimClient>, Error> {
@@ -581,7 +587,7 @@ impl PodRuntime {
     }
 
     /// The pod as it is now.
-    pub(super) fn pod(&self) -> Arc<Pod> {
+    pub fn pod(&self) -> Arc<Pod> {
         self.memory().changed.clone().unwrap_or_else(|| Arc::clone(&self.pod))
     }
 

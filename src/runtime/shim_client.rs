@@ -20,6 +20,7 @@ use crate::shim::frame::{self, Decoder, FrameError};
 use crate::shim::protocol::{
     AttachConfig, Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
 };
+use crate::state::record::Ending;
 use crate::sys::{fd_passing, terminal};
 
 /// A shim that does not answer within this time is stuck. As long as a kubelet waits for its runtime (`--runtime-request-timeout`):
@@ -36,8 +37,8 @@ pub enum Notice {
     Record(Record),
     /// ConfigMaps or Secrets have changed: what could not be started for want of one may be tried again.
     Objects,
-    /// Something of the pod takes more of the disk than it may; the kubelet's words for it.
-    DiskExceeded(String),
+    /// The pod may not go on.
+    Evict(Ending),
     /// The connection ended: the shim is gone. Nothing follows.
     Lost,
 }

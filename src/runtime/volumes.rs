@@ -81,7 +81,7 @@ impl PodRuntime {
             });
             if let Ok(Some(exceeded)) = exceeded.await {
                 // Its worker may have ended.
-                let _ = self.notices.send(Notice::DiskExceeded(exceeded.to_string()));
+                let _ = self.notices.send(Notice::Evict(exceeded.to_string().into()));
                 return;
             }
         }

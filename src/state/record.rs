@@ -1,6 +1,7 @@
 //! Records as they are on disk, each with its version. They are read by later releases, so a field is only ever added.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodCondition;
@@ -39,6 +40,53 @@ pub struct Eviction {
     pub at: Timestamp,
     /// In the kubelet's words.
     pub message: String,
+    /// What it goes for.
+    #[serde(default)]
+    pub cause: Cause,
+    /// What it has to end by itself.
+    #[serde(default = "immediate")]
+    pub grace: Duration,
+}
+
+/// What a pod goes for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// It takes more of the disk than it may itself.
+    #[default]
+    LocalStorage,
+    /// The node runs short of something.
+    NodePressure,
+}
+
+/// The grace period of a pod that is evicted at once (the kubelet's immediateEvictionGracePeriodSeconds).
+fn immediate() -> Duration {
+    Duration::from_secs(1)
+}
+
+/// An eviction that has not come to its pod yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// What for.
+    pub cause: Cause,
+    /// In the kubelet's words.
+    pub message: String,
+    /// What the pod has to end by itself.
+    pub grace: Duration,
+}
+
+impl Ending {
+    /// From `at` on.
+    pub fn at(self, at: Timestamp) -> Eviction {
+        let Self { cause, message, grace } = self;
+        Eviction { at, message, cause, grace }
+    }
+}
+
+/// Of a pod that takes more of the disk than it may: it goes at once.
+impl From<String> for Ending {
+    fn from(message: String) -> Self {
+        Self { cause: Cause::LocalStorage, message, grace: immediate() }
+    }
 }
 
 /// Resources that a container was given.
@@ -158,9 +206,11 @@ mod tests {
         let text = serde_json::to_string(&record).unwrap();
         assert!(!text.contains("eviction"));
         assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().eviction, None);
-        let eviction = Eviction { at: Timestamp::UNIX_EPOCH, message: "full".to_owned() };
+        let eviction = Ending::from("full".to_owned()).at(Timestamp::UNIX_EPOCH);
         let text = serde_json::to_string(&record.with_eviction(Some(eviction.clone()))).unwrap();
-        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().eviction, Some(eviction));
+        assert_eq!(serde_json::from_str::<PodRecord>(&text).unwrap().eviction, Some(eviction.clone()));
+        let of_older = r#"{"at": "1970-01-01T00:00:00Z", "message": "full"}"#;
+        assert_eq!(serde_json::from_str::<Eviction>(of_older).unwrap(), eviction);
     }
 
     #[test]

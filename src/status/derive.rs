@@ -16,6 +16,7 @@ use crate::pod::spec::{QosClass, RestartAction};
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Resize, Sandbox, State};
 use crate::shim::protocol::User;
+use crate::state::record::Cause;
 use crate::sync::outcome::{self, Outcome, verdict};
 use crate::sync::plan::Intent;
 use crate::sync::{init, resize, restart};
@@ -141,7 +142,16 @@ impl View<'_> {
             ready("ContainersReady"),
             Fact::yes("PodScheduled"),
         ];
-        facts.into_iter().chain(self.resizing()).chain(self.all_restarting(phase)).collect()
+        let others = self.resizing().chain(self.all_restarting(phase)).chain(self.disrupted());
+        facts.into_iter().chain(others).collect()
+    }
+
+    /// The node ends the pod, which would have gone on elsewhere (KEP-3329). A pod that takes more than it may itself would not.
+    fn disrupted(&self) -> Option<Fact> {
+        let eviction = self.observed.eviction.as_ref().filter(|one| one.cause != Cause::LocalStorage)?;
+        let (reason, message) = (Some("TerminationByKubelet"), Some(eviction.message.clone()));
+        self.ended_by_agent()?;
+        Some(Fact { reason, message, ..Fact::yes("DisruptionTarget") })
     }
 
     /// What is to be said of other resources: that they cannot be had, and that they are not there yet.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::derive::derive;
 use crate::events::{Event, transitions};
@@ -46,6 +46,17 @@ pub enum Change {
     Deleted,
 }
 
+/// How far a pod has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// It runs, or will.
+    Active,
+    /// It is Succeeded or Failed, and something of it still runs.
+    Ending,
+    /// Nothing of it runs any more.
+    Over,
+}
+
 /// Writes one pod's status.
 #[derive(Debug)]
 pub struct Publisher {
@@ -53,13 +64,14 @@ pub struct Publisher {
     origin: Option<Arc<Origin>>,
     node: Option<IpAddr>,
     last: Option<PodStatus>,
+    life: watch::Sender<Life>,
     updates: mpsc::UnboundedSender<Update>,
 }
 
 impl Publisher {
     /// A publisher for `pod`, on a node with the address `node`. Who listens may stop at any time.
     pub fn new(pod: Arc<Pod>, node: Option<IpAddr>, updates: mpsc::UnboundedSender<Update>) -> Self {
-        Self { pod, origin: None, node, last: None, updates }
+        Self { pod, origin: None, node, last: None, life: watch::Sender::new(Life::Active), updates }
     }
 
     /// The same for a pod that this source wants.
@@ -78,6 +90,11 @@ impl Publisher {
         self.last = Some(PodStatus { conditions: Some(conditions), ..PodStatus::default() });
     }
 
+    /// How far the pod has come, as it was told last.
+    pub fn life(&self) -> watch::Receiver<Life> {
+        self.life.subscribe()
+    }
+
     /// The conditions as they were told last.
     pub fn conditions(&self) -> &[PodCondition] {
         self.last.as_ref().and_then(|last| last.conditions.as_deref()).unwrap_or_default()
@@ -86,6 +103,13 @@ impl Publisher {
     /// Derives the status, and tells it if it changed.
     pub fn status(&mut self, observed: &Observed, intent: Intent, now: Timestamp) {
         let status = derive(&self.pod, observed, intent, self.node, self.last.as_ref(), now);
+        let life = match status.phase.as_deref() {
+            Some("Succeeded" | "Failed") if observed.is_starting() => Life::Ending,
+            Some("Succeeded" | "Failed") if observed.running().next().is_some() => Life::Ending,
+            Some("Succeeded" | "Failed") => Life::Over,
+            _ => Life::Active,
+        };
+        self.life.send_if_modified(|before| std::mem::replace(before, life) != life);
         if self.last.as_ref() != Some(&status) {
             let before = self.last.replace(status.clone());
             let happened = before.iter().flat_map(|before| transitions::between(&self.pod, before, &status));

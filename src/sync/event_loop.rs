@@ -101,8 +101,29 @@ pub struct Admitted {
 pub struct Refused {
     /// One line.
     pub message: String,
+    /// Kubernetes' word for it.
+    pub reason: &'static str,
     /// Another try would end the same.
     pub is_final: bool,
+}
+
+impl Refused {
+    /// Of a pod that the node cannot run.
+    pub fn unexpected(message: String, is_final: bool) -> Self {
+        Self { message, reason: "UnexpectedAdmissionError", is_final }
+    }
+
+    /// The same for a person.
+    pub fn into_error(self) -> Error {
+        Error(self.message)
+    }
+}
+
+/// What went wrong may go well at another time.
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::unexpected(error.0, false)
+    }
 }
 
 /// What an agent does for its loop.
@@ -288,7 +309,7 @@ impl<K: Keeper> EventLoop<K> {
             (Some(error), Some(origin)) => {
                 self.keeper.say(&error.0);
                 self.left.push(Left { pod: Arc::clone(&pod), origin, runs: false });
-                let why = Refused { message: error.0.clone(), is_final: false };
+                let why = Refused::unexpected(error.0.clone(), false);
                 let wanted = self.wanted.get(key).map_or_else(|| Pod::clone(&pod), |(w, _)| w.pod.clone());
                 self.refuse(wanted, why);
                 return None;

@@ -3,15 +3,13 @@
 //! The containers decide, or an init container that failed for good, or the pod's deadline, or its eviction. What still runs then, sidecars
 //! above all, is ended; when nothing runs any more, the pod is over, and stays so.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{resize, restart};
 use crate::pod::spec::RestartPolicy;
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Ended, Observed, Sandbox};
-use crate::state::record::Eviction;
+use crate::state::record::{Ending, Eviction};
 
 /// How a pod ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,12 +20,9 @@ pub enum Outcome {
     Failed,
     /// It was active for longer than `activeDeadlineSeconds`.
     DeadlineExceeded,
-    /// It took more of the node than it may.
+    /// It took more of the node than it may, or than the node has.
     Evicted,
 }
-
-/// The grace period of a pod that is evicted at once (the kubelet's immediateEvictionGracePeriodSeconds).
-const EVICTION_GRACE: Duration = Duration::from_secs(1);
 
 /// What will become of a pod, once nothing of it runs any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,16 +54,21 @@ pub fn verdict(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Verdict
 pub fn ends_by(pod: &Pod, observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let Verdict { outcome, since } = verdict(pod, observed, now)?;
     let grace = match outcome {
-        Outcome::Evicted => EVICTION_GRACE,
+        Outcome::Evicted => observed.eviction.as_ref()?.grace,
         _ => pod.spec.termination_grace_period,
     };
     Some(restart::after(since, grace))
 }
 
 /// Notes that the pod may not go on, unless its end is settled already.
-pub fn evict(pod: &Pod, observed: &mut Observed, message: String, now: Timestamp) -> Option<Eviction> {
+pub fn evict(
+    pod: &Pod,
+    observed: &mut Observed,
+    ending: impl Into<Ending>,
+    now: Timestamp,
+) -> Option<Eviction> {
     if verdict(pod, observed, now).is_none() {
-        observed.eviction = Some(Eviction { at: now, message });
+        observed.eviction = Some(ending.into().at(now));
         return observed.eviction.clone();
     }
     None

@@ -188,7 +188,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects | Notice::DiskExceeded(_) => {}
+                        Notice::Objects | Notice::Evict(_) => {}
                         Notice::Lost => {
                             self.observed.shim_lost(Timestamp::now());
                             return Ok(());
@@ -257,15 +257,15 @@ impl<R: Runtime> Worker<R> {
         match notice {
             Notice::Record(record) => self.observed.fold(record),
             Notice::Objects => self.observed.retry_held(),
-            Notice::DiskExceeded(message) if self.intent == Intent::Run => {
-                if let Some(eviction) = evict(&self.pod, &mut self.observed, message, now) {
+            Notice::Evict(ending) if self.intent == Intent::Run => {
+                if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
                     tracing::info!(pod = %self.pod.key, message = eviction.message, "Evicted");
                     self.publisher.happened(Event::evicted(&eviction.message));
                     self.runtime.evicted(eviction);
                 }
             }
             // It is on its way out.
-            Notice::DiskExceeded(_) => {}
+            Notice::Evict(_) => {}
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
                 self.publisher.happened(Event::sandbox_changed());

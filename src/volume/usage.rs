@@ -21,7 +21,7 @@ use super::{Error, empty_dir};
 use crate::config::Layout;
 use crate::pod::quantity::Amount;
 use crate::pod::spec::{Medium, PodSpec, Resources, VolumeSource};
-use crate::pod::{ContainerSpec, Pod, resources};
+use crate::pod::{ContainerName, ContainerSpec, Pod, resources};
 
 const DIRECTORY: OFlag =
     OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
@@ -81,34 +81,40 @@ struct Place {
 struct Usage {
     /// What is allocated on the disk.
     bytes: u64,
+    /// Files and directories.
+    inodes: u64,
     /// Nothing was left out.
     is_whole: bool,
 }
 
+/// What something takes of the disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Allocated, bytes.
+    pub bytes: u64,
+    /// Files and directories.
+    pub inodes: u64,
+}
+
+/// What a pod takes of the disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PodTaken {
+    /// Its containers with their writable layers and logs, and its emptyDirs on disk.
+    pub whole: Taken,
+    /// Each container.
+    pub containers: Vec<(ContainerName, Taken)>,
+}
+
 /// What of a pod has to be measured, in the order in which a kubelet looks at it.
 pub fn limited(pod: &Pod, layout: &Layout) -> Vec<Limited> {
-    let place = |path: PathBuf| Place { path, below: Vec::new() };
-    let empty_dirs = || {
-        pod.spec.volumes.iter().filter_map(|volume| match volume.source {
-            VolumeSource::EmptyDir { medium: Medium::Disk, size_limit } => {
-                Some((volume, size_limit, place(empty_dir::path(layout, &pod.uid, &volume.name))))
-            }
-            _ => None,
-        })
-    };
+    let empty_dirs = || empty_dirs(pod, layout);
     let mut limited: Vec<Limited> = empty_dirs()
         .filter_map(|(volume, limit, place)| {
-            Some(Limited { taker: Taker::Volume(volume.name.clone()), limit: limit?, places: vec![place] })
+            Some(Limited { taker: Taker::Volume(volume.to_owned()), limit: limit?, places: vec![place] })
         })
         .collect();
 
-    let logs = layout.pod_logs(&pod.key, &pod.uid);
-    let logs = logs.file_name().map(|name| name.to_string_lossy().into_owned());
-    let places = |spec: &ContainerSpec| {
-        let below = logs.iter().cloned().chain([spec.name.to_string()]).collect();
-        let layers = layout.pod(&pod.uid).join("containers").join(spec.name.as_str());
-        [place(layers), Place { path: layout.log().to_owned(), below }]
-    };
+    let places = |spec: &ContainerSpec| places_of(spec, pod, layout);
     let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
     let of_containers: Vec<_> = containers()
         .filter_map(|spec| {
@@ -126,6 +132,52 @@ pub fn limited(pod: &Pod, layout: &Layout) -> Vec<Limited> {
     }
     limited.extend(of_containers);
     limited
+}
+
+/// The emptyDirs on disk: their names, limits and directories.
+fn empty_dirs<'a>(pod: &'a Pod, layout: &Layout) -> impl Iterator<Item = (&'a str, Option<u64>, Place)> {
+    pod.spec.volumes.iter().filter_map(|volume| match volume.source {
+        VolumeSource::EmptyDir { medium: Medium::Disk, size_limit } => {
+            let path = empty_dir::path(layout, &pod.uid, &volume.name);
+            Some((volume.name.as_str(), size_limit, Place { path, below: Vec::new() }))
+        }
+        _ => None,
+    })
+}
+
+/// Where a container writes beside its volumes: its layers, and its logs.
+fn places_of(spec: &ContainerSpec, pod: &Pod, layout: &Layout) -> [Place; 2] {
+    let logs = layout.pod_logs(&pod.key, &pod.uid);
+    let logs = logs.file_name().map(|name| name.to_string_lossy().into_owned());
+    let path = layout.pod(&pod.uid).join("containers").join(spec.name.as_str());
+    let below = logs.into_iter().chain([spec.name.to_string()]).collect();
+    [Place { path, below: Vec::new() }, Place { path: layout.log().to_owned(), below }]
+}
+
+/// What a pod takes of the disk. What cannot be measured counts as nothing; of what is too large to be looked at as a whole, what has
+/// been seen counts.
+pub fn of_pod(pod: &Pod, layout: &Layout) -> PodTaken {
+    let mut whole = Taken::default();
+    let mut taken = |places: &[Place]| {
+        let mut sum = Taken::default();
+        for place in places {
+            let Ok(Some(root)) = place.open() else { continue };
+            if let Ok(usage) = measure(root, u64::MAX, BOUNDS) {
+                sum.bytes = sum.bytes.saturating_add(usage.bytes);
+                sum.inodes += usage.inodes;
+            }
+        }
+        whole.bytes = whole.bytes.saturating_add(sum.bytes);
+        whole.inodes += sum.inodes;
+        sum
+    };
+    let containers = pod.spec.every_container();
+    let containers =
+        containers.map(|spec| (spec.name.clone(), taken(&places_of(spec, pod, layout)))).collect();
+    for (_, _, place) in empty_dirs(pod, layout) {
+        taken(&[place]);
+    }
+    PodTaken { whole, containers }
 }
 
 impl Limited {
@@ -224,7 +276,7 @@ impl Walk {
             device: found.st_dev,
             levels: Vec::new(),
             counted: HashSet::new(),
-            usage: Usage { bytes: allocated(&found), is_whole: true },
+            usage: Usage { bytes: allocated(&found), inodes: 1, is_whole: true },
             entries: 0,
             waiting: 0,
             bounds,
@@ -295,6 +347,7 @@ impl Walk {
         let is_directory = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR;
         if is_directory || found.st_nlink < 2 || self.counted.insert(found.st_ino) {
             self.usage.bytes = self.usage.bytes.saturating_add(allocated(found));
+            self.usage.inodes += 1;
         }
         if is_directory && self.waiting < self.bounds.waiting {
             self.waiting += 1;
@@ -430,9 +483,9 @@ mod tests {
             fs::write(dir.path().join(format!("{name}/file")), vec![1; 4096]).unwrap();
         }
         let measure = |enough, bounds| measure(opened(dir.path()), enough, bounds).unwrap();
-        assert_eq!(measure(u64::MAX, BOUNDS), Usage { bytes: 50 * 4096, is_whole: true });
+        assert_eq!(measure(u64::MAX, BOUNDS), Usage { bytes: 50 * 4096, inodes: 101, is_whole: true });
         let early = measure(4096, BOUNDS);
-        assert_eq!(early, Usage { bytes: 2 * 4096, is_whole: true });
+        assert_eq!(early, Usage { bytes: 2 * 4096, inodes: 53, is_whole: true });
         for bounds in [
             Bounds { entries: 60, ..BOUNDS },
             Bounds { waiting: 10, ..BOUNDS },

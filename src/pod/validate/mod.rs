@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub(super) mod objects;
 mod pod_resources;
 mod ports;
+mod priority;
 mod probe;
 mod probe_period;
 pub(super) mod profiles;
@@ -153,6 +154,8 @@ fn pod_spec(
         fs_group: security.fs_group,
         fs_group_change_policy: security.fs_group_change_policy,
         resources,
+        priority: priority::of(spec),
+        tolerates_memory_pressure: priority::tolerates_memory_pressure(spec),
     })
 }
 

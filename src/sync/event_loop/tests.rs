@@ -222,7 +222,7 @@ async fn that_a_deleted_pod_is_not_on_the_node_is_told_once() {
 async fn one_pod_that_is_refused_keeps_no_other_from_running_and_is_tried_again() {
     let agent = Running::new(&[File], vec![]);
     for (name, is_final) in [("bad", true), ("busy", false)] {
-        let why = Refused { message: "no".into(), is_final };
+        let why = Refused::unexpected("no".into(), is_final);
         agent.seen.refusals.lock().unwrap().insert(name.into(), why);
     }
     agent.wants(File, vec![wanted("bad", "i"), wanted("busy", "i"), wanted("good", "i")]);

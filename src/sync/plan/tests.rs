@@ -8,7 +8,7 @@ use super::*;
 use crate::pod::spec::RestartPolicy;
 use crate::runtime::fixture::{History, at, name, pod};
 use crate::runtime::observe::{Held, StopStep, Stopping};
-use crate::state::record::Eviction;
+use crate::state::record::Ending;
 use crate::sync::outcome::{Outcome, outcome, verdict};
 
 use RestartPolicy::{Always, Never, OnFailure};
@@ -67,7 +67,7 @@ fn a_pod_is_not_over_while_a_start_is_under_way_and_what_then_runs_is_ended_with
     let pod = pod(Always, &[], &["a"]);
     let mut h = History::ready();
     h.observed.container_mut(&name("a")).starting = true;
-    h.observed.eviction = Some(Eviction { at: at(1), message: String::new() });
+    h.observed.eviction = Some(Ending::from(String::new()).at(at(1)));
     assert_eq!(outcome(&pod, &h.observed, at(1)), None);
     h.start(1, "a");
     h.observed.container_mut(&name("a")).starting = false;

@@ -285,7 +285,7 @@ async fn a_pod_that_is_on_its_way_out_is_not_evicted() {
 
 #[tokio::test]
 async fn a_later_agent_ends_what_is_left_of_an_evicted_pod_and_starts_nothing() {
-    let eviction = crate::state::record::Eviction { at: Timestamp::now(), message: "no".to_owned() };
+    let eviction = crate::state::record::Ending::from("no".to_owned()).at(Timestamp::now());
     let worker = run(Always, true, |fake| fake.left_running("a").was_evicted(eviction.clone()));
     let (result, asked) = worker.ended().await;
     assert_eq!((result, asked[1..].join(", ").as_str()), (Ok(()), "stop a, remove"));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::api::object::{Object, rfc3339};
+use crate::pod::priority;
 use crate::pod::spec::QosClass;
 
 /// How long a Pod stays on a node that cannot be reached, which has no meaning on the only one there is.
@@ -15,7 +16,9 @@ pub(super) fn place(object: &mut Object, node_name: &str) {
     if spec.get("nodeName").and_then(Value::as_str).unwrap_or_default().is_empty() {
         spec.insert("nodeName".to_owned(), node_name.into());
     }
-    spec.entry("priority").or_insert_with(|| 0.into());
+    let class = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default();
+    let priority = priority::of_class(class).unwrap_or(0);
+    spec.entry("priority").or_insert_with(|| priority.into());
     spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
     let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
     let Value::Array(tolerations) = tolerations else { return };

@@ -1,0 +1,102 @@
+//! Flags of the agent about the node itself, by the kubelet's names.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::config::node::NodeCare;
+use crate::eviction::threshold::{TRANSITION, Written, pairs};
+
+#[derive(Debug, Args)]
+pub(super) struct NodeFlags {
+    /// Evict pods at once below these [default: memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,
+    /// imagefs.available<15%,imagefs.inodesFree<5%]; an empty text stands for never.
+    #[arg(long, env = "MKUBELET_EVICTION_HARD", value_name = "SIGNAL<VALUE,...", value_parser = below)]
+    eviction_hard: Option<Pairs>,
+    /// Evict pods after a grace period below these.
+    #[arg(long, env = "MKUBELET_EVICTION_SOFT", value_name = "SIGNAL<VALUE,...", value_parser = below, default_value = "", hide_default_value = true)]
+    eviction_soft: Pairs,
+    /// The grace period of each soft threshold.
+    #[arg(long, value_name = "SIGNAL=DURATION,...", value_parser = equal, default_value = "", hide_default_value = true)]
+    eviction_soft_grace_period: Pairs,
+    /// How much more is to be left, once pods are evicted for a threshold.
+    #[arg(long, value_name = "SIGNAL=VALUE,...", value_parser = equal, default_value = "", hide_default_value = true)]
+    eviction_minimum_reclaim: Pairs,
+    /// The node is under pressure for so long after the last sign of it.
+    #[arg(long, value_name = "DURATION", value_parser = super::agent::duration, default_value = "5m")]
+    eviction_pressure_transition_period: Duration,
+    /// The most seconds that a pod has to end when it is evicted for a soft threshold.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    eviction_max_pod_grace_period: u64,
+}
+
+/// What is written for each signal.
+type Pairs = BTreeMap<String, String>;
+
+fn below(text: &str) -> Result<Pairs, String> {
+    pairs(text, '<')
+}
+
+fn equal(text: &str) -> Result<Pairs, String> {
+    pairs(text, '=')
+}
+
+impl NodeFlags {
+    /// What they come to.
+    pub(super) fn care(&self) -> anyhow::Result<NodeCare> {
+        let transition = self.eviction_pressure_transition_period;
+        let written = Written {
+            hard: self.eviction_hard.clone(),
+            soft: self.eviction_soft.clone(),
+            soft_grace_period: self.eviction_soft_grace_period.clone(),
+            minimum_reclaim: self.eviction_minimum_reclaim.clone(),
+            transition: (transition != TRANSITION).then_some(transition),
+            max_pod_grace_seconds: self.eviction_max_pod_grace_period,
+        };
+        Ok(NodeCare { eviction: written.read().map_err(|why| anyhow::anyhow!("--eviction-...: {why}"))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::eviction::threshold::Eviction;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        flags: NodeFlags,
+    }
+
+    fn eviction(line: &[&str]) -> Result<Eviction, String> {
+        let line = Line::try_parse_from(["agent"].iter().chain(line)).map_err(|error| error.to_string())?;
+        line.flags.care().map(|care| care.eviction).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn thresholds_are_the_kubelets_unless_somebody_says_otherwise() {
+        assert_eq!(eviction(&[]), Ok(Eviction::default()));
+        assert_eq!(eviction(&["--eviction-hard="]).unwrap().thresholds, []);
+        let soft =
+            ["--eviction-soft=memory.available<1Gi", "--eviction-soft-grace-period=memory.available=90s"];
+        let soft = eviction(
+            &[&soft[..], &["--eviction-hard=pid.available<10%", "--eviction-max-pod-grace-period=9"]]
+                .concat(),
+        );
+        let soft = soft.unwrap();
+        let graces: Vec<_> =
+            soft.thresholds.iter().map(|one| (one.signal.as_str(), one.grace.as_secs())).collect();
+        assert_eq!(graces, [("pid.available", 0), ("memory.available", 90)]);
+        assert_eq!(soft.max_pod_grace, Duration::from_secs(9));
+        let refused = eviction(&["--eviction-soft=memory.available<1Gi"]).unwrap_err();
+        assert!(
+            refused
+                .contains("grace period must be specified for the soft eviction threshold memory.available"),
+            "{refused}"
+        );
+        assert!(eviction(&["--eviction-hard=memory.available=1Gi"]).is_err());
+    }
+}
