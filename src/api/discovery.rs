@@ -21,6 +21,7 @@ use super::auth::reviews;
 use super::metrics::names as metrics;
 use super::openapi;
 use super::resource::{Names, Resource};
+use super::rest;
 use super::status::Status;
 
 /// The minor version of Kubernetes 1 whose API this is.
@@ -124,13 +125,13 @@ fn resources_of(kinds: &Kinds, group: &str, version: &str) -> Response {
 }
 
 fn names(kinds: &Kinds) -> impl Iterator<Item = &Names> {
-    kinds.iter().map(|kind| kind.names()).chain(REVIEWS).chain(METRICS)
+    kinds.iter().map(|kind| kind.names()).chain(MADE_ONLY).chain(METRICS)
 }
 
 /// What can be done with the objects of a kind.
 fn verbs(names: &Names) -> &'static [&'static str] {
     match names {
-        names if REVIEWS.contains(&names) => &["create"],
+        names if MADE_ONLY.contains(&names) => &["create"],
         names if METRICS.contains(&names) => &metrics::VERBS,
         _ => &VERBS,
     }
@@ -141,7 +142,7 @@ fn host(headers: &HeaderMap) -> String {
 }
 
 /// Kinds of which no object is kept.
-static REVIEWS: [&Names; 2] = [&reviews::WHO_AM_I, &reviews::CAN_I];
+static MADE_ONLY: [&Names; 3] = [&reviews::WHO_AM_I, &reviews::CAN_I, &rest::BINDINGS];
 
 /// Kinds whose objects are measured.
 static METRICS: [&Names; 2] = [&metrics::NODE_METRICS, &metrics::POD_METRICS];

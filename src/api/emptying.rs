@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::object::Object;
-use super::resource::DeleteOptions;
+use super::resource::{DeleteOptions, Resource};
 use super::rest;
 use super::router::Api;
 use super::status::Status;
@@ -33,7 +33,8 @@ pub(super) async fn empty_namespaces(api: Arc<Api>) {
 
 async fn empty(api: &Arc<Api>, entry: &Entry, mut namespace: Object) -> Result<(), Status> {
     let mut is_empty = true;
-    for kind in api.kinds().iter().filter(|kind| kind.names().namespaced) {
+    let is_own = |kind: &&Arc<dyn Resource>| kind.names().namespaced && kind.stored_as() == kind.names();
+    for kind in api.kinds().iter().filter(is_own) {
         for inner in api.store().list(&kind.names().resource(), Some(&entry.key.name)).entries {
             is_empty = false;
             if inner.object().deletion_timestamp().is_some() {

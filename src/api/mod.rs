@@ -7,6 +7,7 @@ pub mod body;
 mod counted;
 pub mod discovery;
 mod emptying;
+mod expiry;
 pub mod kinds;
 pub mod metadata;
 pub mod metrics;
@@ -27,5 +28,6 @@ pub mod store;
 pub mod streams;
 pub mod table;
 pub mod tls;
+pub mod yaml;
 
 pub use router::Api;

@@ -3,7 +3,7 @@
 //! Source: `k8s.io/apiserver/pkg/endpoints/handlers/negotiation`, `handlers/response.go`.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use super::object::Object;
 use super::resource::Resource;
 use super::status::Status;
+use super::yaml;
 
 /// What can be sent.
-const MEDIA_TYPES: [&str; 1] = ["application/json"];
+const MEDIA_TYPES: [&str; 2] = ["application/json", "application/yaml"];
 
 /// What a client wants to see of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +25,55 @@ pub enum Shape {
     Table(InRow),
     /// Their metadata.
     Metadata,
+}
+
+/// In which format answers are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`
+    Json,
+    /// `application/yaml`
+    Yaml,
+}
+
+impl Format {
+    /// That of the first clause of the headers that can be had; JSON where there is none.
+    pub fn negotiate(headers: &HeaderMap) -> Self {
+        let clauses = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let wanted = clauses.flat_map(|value| value.split(',')).find(|clause| shape_of(clause).is_some());
+        match wanted.map(media_type).as_deref() {
+            Some("application/yaml") => Self::Yaml,
+            _ => Self::Json,
+        }
+    }
+
+    /// Refuses a stream of objects in a format that has none.
+    pub fn streams(self) -> Result<(), Status> {
+        match self {
+            Self::Json => Ok(()),
+            Self::Yaml => Err(Status::not_acceptable(&["application/json"])),
+        }
+    }
+
+    /// An answer in JSON, in this format.
+    pub async fn of(self, answer: Response) -> Response {
+        let is_json =
+            answer.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+        if self == Self::Json || !is_json {
+            return answer;
+        }
+        let (mut parts, body) = answer.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string());
+        let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
+        match value.and_then(|value: Value| yaml::of(&value)) {
+            Ok(text) => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
+                Response::from_parts(parts, text.into())
+            }
+            Err(why) => Status::internal(why).into_response(),
+        }
+    }
 }
 
 /// What a row has of its object, beside the cells.
@@ -123,11 +173,13 @@ pub fn json_response(code: StatusCode, json: impl Into<Body>) -> Response {
 
 /// What one clause of an Accept header asks for, if it can be had.
 fn shape_of(clause: &str) -> Option<Shape> {
-    let mut parts = clause.split(';').map(str::trim);
-    let media_type = parts.next()?.to_ascii_lowercase();
-    if !matches!(media_type.as_str(), "application/json" | "application/*" | "*/*") {
+    if !matches!(
+        media_type(clause).as_str(),
+        "application/json" | "application/yaml" | "application/*" | "*/*"
+    ) {
         return None;
     }
+    let parts = clause.split(';').skip(1).map(str::trim);
     let (mut kind, mut group, mut version) = ("", "", "");
     for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
         match name.trim() {
@@ -148,6 +200,11 @@ fn shape_of(clause: &str) -> Option<Shape> {
         "PartialObjectMetadata" | "PartialObjectMetadataList" => Some(Shape::Metadata),
         _ => None,
     }
+}
+
+/// That of one clause, without parameters and in lower case.
+fn media_type(clause: &str) -> String {
+    clause.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn table(kind: &dyn Resource, columns: bool, metadata: Value, rows: Vec<Value>) -> Value {
@@ -200,6 +257,7 @@ mod tests {
             ("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", Ok(Shape::Metadata)),
             ("application/vnd.kubernetes.protobuf,application/json", Ok(Shape::Whole)),
             ("application/vnd.kubernetes.protobuf", Err(406)),
+            ("application/yaml;as=Table;v=v1;g=meta.k8s.io", Ok(Shape::Table(InRow::Metadata))),
             ("text/html", Err(406)),
         ] {
             assert_eq!(negotiate(accept), expected, "{accept}");

@@ -3,6 +3,7 @@
 use axum::extract::Query;
 use axum::http::Uri;
 
+use super::resource::Names;
 use super::status::Status;
 
 /// What a path names, such as `/api/v1/namespaces/default/pods/web/log`.
@@ -25,6 +26,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether it is of this kind.
+    pub fn is_of(&self, names: &Names) -> bool {
+        (self.group.as_str(), self.version.as_str(), self.resource.as_str())
+            == (names.group, names.version, names.plural)
+    }
+
     /// What a path names, if it is one of a resource at all.
     pub fn parse(path: &str) -> Option<Self> {
         let mut segments = path.split('/').skip(1).peekable();

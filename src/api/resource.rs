@@ -16,6 +16,26 @@ pub trait Resource: Send + Sync + 'static {
     /// What it is called, and what it can do.
     fn names(&self) -> &Names;
 
+    /// The kind in whose form the store has the objects, when this one is another view of them.
+    fn stored_as(&self) -> &Names {
+        self.names()
+    }
+
+    /// An object of the store, as this kind shows it.
+    fn shown(&self, object: Object) -> Object {
+        object
+    }
+
+    /// An object of this kind, as the store has it.
+    fn kept(&self, object: Object) -> Object {
+        object
+    }
+
+    /// An Event that tells what the server itself has decided about a new object.
+    fn announcement(&self, _object: &Object, _context: &Context) -> Option<Object> {
+        None
+    }
+
     /// Checks that the object fits the kind's type, or says in Go's words why it does not. Drops the fields that the type does not
     /// have and gives their paths, such as `spec.containers[0].nmae`. May write values another way, as the API server does when it
     /// decodes (a quantity that is a number becomes a string).

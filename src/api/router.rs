@@ -11,16 +11,20 @@ use jiff::Timestamp;
 
 use super::metrics::{self, Meter};
 use super::object::Object;
+use super::represent::Format;
 use super::request::{Parameters, Target};
 use super::resource::{Context, Resource};
 use super::rest::{self, Call};
 use super::status::Status;
 use super::store::{Expected, Key, Store};
-use super::{discovery, emptying, kinds};
+use super::{discovery, emptying, expiry, kinds};
 use crate::pod::sysctl::Allowed;
 
 /// Namespaces that are there from the start.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+/// Subresources that are made, and change the object.
+const OF_OBJECTS: [&str; 2] = ["binding", "eviction"];
 
 /// What serves the API: the objects, the kinds, and who carries out what is not about objects alone.
 pub struct Api {
@@ -97,11 +101,12 @@ impl Api {
         Context { now: Timestamp::now(), node_name: self.node_name.clone() }
     }
 
-    /// Does what is to be done when nobody asks, for as long as it is polled: brings to the disk what may be late, and empties
-    /// namespaces that are deleted.
+    /// Does what is to be done when nobody asks, for as long as it is polled: brings to the disk what may be late, empties
+    /// namespaces that are deleted, and lets old events go.
     pub async fn run(self: Arc<Self>) {
         let flushing = Arc::clone(&self.store).keep_flushed();
-        tokio::join!(flushing, emptying::empty_namespaces(self));
+        let expiring = expiry::expire_events(Arc::clone(&self));
+        tokio::join!(flushing, expiring, emptying::empty_namespaces(self));
     }
 
     /// All of it as a service, for a server or for a client in this process.
@@ -127,11 +132,16 @@ impl Api {
 }
 
 async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
-    route(api, request).await.unwrap_or_else(Status::into_response)
+    let format = Format::negotiate(request.headers());
+    let answer = route(api, request, format).await.unwrap_or_else(Status::into_response);
+    format.of(answer).await
 }
 
-async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
+async fn route(api: Arc<Api>, request: Request, format: Format) -> Result<Response, Status> {
     let target = Target::parse(request.uri().path()).ok_or_else(Status::no_such_path)?;
+    if target.is_of(&rest::BINDINGS) {
+        return bindings(api, target, request).await;
+    }
     let kind = api.kind(&target.group, &target.version, &target.resource).cloned();
     let kind = kind.ok_or_else(Status::no_such_path)?;
     let names = kind.names();
@@ -157,7 +167,7 @@ async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
             return Err(Status::method_not_allowed(Some(names)));
         }
         // Not a part of the object but a connection, and there is nobody at its other end.
-        if !subresource.verbs.contains(&"update") && subresource.name != "eviction" {
+        if !subresource.verbs.contains(&"update") && !OF_OBJECTS.contains(&subresource.name) {
             let message = format!("nobody serves {}/{} here", names.plural, subresource.name);
             return Err(Status::unavailable(message));
         }
@@ -170,11 +180,14 @@ async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
     let call = Call { context: api.context(), api, kind, target, parameters, headers: parts.headers };
     match verb {
         "get" | "list" if call.parameters.flag("watch") && call.target.subresource.is_empty() => {
+            // Nobody can tell where one document of YAML ends before the next begins.
+            format.streams()?;
             rest::watch(call)
         }
         "get" => rest::get(&call),
         "list" => rest::list(&call),
         "create" if call.target.subresource.is_empty() => rest::create(&call, body).await,
+        "create" if call.target.subresource == "binding" => rest::bind(&call, body).await,
         "create" => rest::evict(&call, body).await,
         "update" => rest::update(&call, body).await,
         "patch" => rest::patch(&call, body).await,
@@ -182,6 +195,21 @@ async fn route(api: Arc<Api>, request: Request) -> Result<Response, Status> {
         "deletecollection" => rest::delete_collection(&call, body).await,
         _ => Err(Status::method_not_allowed(Some(call.kind.names()))),
     }
+}
+
+/// POST of a Binding that names its Pod itself.
+async fn bindings(api: Arc<Api>, target: Target, request: Request) -> Result<Response, Status> {
+    if !target.name.is_empty() {
+        return Err(Status::no_such_path());
+    }
+    if request.method() != Method::POST || target.namespace.is_empty() {
+        return Err(Status::method_not_allowed(Some(&rest::BINDINGS)));
+    }
+    let kind = api.kind("", "v1", "pods").cloned().ok_or_else(Status::no_such_path)?;
+    let parameters = Parameters::of(request.uri())?;
+    let (parts, body) = request.into_parts();
+    let call = Call { context: api.context(), api, kind, target, parameters, headers: parts.headers };
+    rest::bind(&call, body).await
 }
 
 /// What HTTP's method means for a path, in Kubernetes' words.

@@ -186,6 +186,11 @@ impl Status {
         Self::plain(503, "ServiceUnavailable", message)
     }
 
+    /// 507: the disk is full.
+    pub fn no_room(message: impl Into<String>) -> Self {
+        Self::plain(507, "InsufficientStorage", message)
+    }
+
     /// 500: our own fault.
     pub fn internal(error: impl fmt::Display) -> Self {
         let mut status = Self::plain(500, "InternalError", format!("Internal error occurred: {error}"));

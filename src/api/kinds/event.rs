@@ -57,23 +57,7 @@ impl Resource for Events {
     fn prepare_for_update(&self, _part: Part<'_>, _new: &mut Object, _old: &Object) {}
 
     fn validate(&self, object: &Object) -> Vec<FieldError> {
-        let involved = object.text_at(&["involvedObject", "namespace"]);
-        let is_new = !object.text_at(&["eventTime"]).is_empty();
-        let of_cluster: &[&str] = if is_new { &["default", "kube-system"] } else { &["default"] };
-        let mut errors = Vec::new();
-        let agrees = match involved {
-            "" => of_cluster.contains(&object.namespace()),
-            // An event of the newer form may be about an object of another namespace.
-            involved => is_new || involved == object.namespace(),
-        };
-        if !agrees {
-            let why = "does not match event.namespace";
-            errors.push(FieldError::invalid("involvedObject.namespace", involved, why));
-        }
-        if is_new {
-            errors.extend(of_newer_form(object));
-        }
-        errors
+        check(object, "reportingComponent")
     }
 
     fn is_desired(&self, _part: Part<'_>) -> bool {
@@ -137,18 +121,44 @@ impl Resource for Events {
     }
 }
 
+/// Everything that is wrong with an Event; `controller` is what the field of who reports it is called.
+pub(super) fn check(object: &Object, controller: &str) -> Vec<FieldError> {
+    let involved = object.text_at(&["involvedObject", "namespace"]);
+    let is_new = !object.text_at(&["eventTime"]).is_empty();
+    let of_cluster: &[&str] = if is_new { &["default", "kube-system"] } else { &["default"] };
+    let mut errors = Vec::new();
+    let agrees = match involved {
+        "" => of_cluster.contains(&object.namespace()),
+        // An event of the newer form may be about an object of another namespace.
+        involved => is_new || involved == object.namespace(),
+    };
+    if !agrees {
+        let why = "does not match event.namespace";
+        errors.push(FieldError::invalid("involvedObject.namespace", involved, why));
+    }
+    if is_new {
+        errors.extend(of_newer_form(object, controller));
+    }
+    errors
+}
+
 /// What an event that has an `eventTime` needs beside it.
-fn of_newer_form(object: &Object) -> Vec<FieldError> {
+fn of_newer_form(object: &Object, controller: &str) -> Vec<FieldError> {
     let of = |field: &'static str| object.text_at(&[field]);
     let mut errors = Vec::new();
-    for field in ["reportingComponent", "reportingInstance", "action", "reason"] {
+    for (field, name) in [
+        ("reportingComponent", controller),
+        ("reportingInstance", "reportingInstance"),
+        ("action", "action"),
+        ("reason", "reason"),
+    ] {
         if of(field).is_empty() {
-            errors.push(FieldError::required(field, ""));
+            errors.push(FieldError::required(name, ""));
         }
     }
     let wrong = names::qualified_name(of("reportingComponent")).into_iter();
     let wrong = wrong.filter(|_| !of("reportingComponent").is_empty());
-    errors.extend(wrong.map(|why| FieldError::invalid("reportingComponent", of("reportingComponent"), why)));
+    errors.extend(wrong.map(|why| FieldError::invalid(controller, of("reportingComponent"), why)));
     for (field, most) in [("reportingInstance", 128), ("action", 128), ("reason", 128), ("message", 1024)] {
         if of(field).len() > most {
             errors.push(FieldError::invalid(field, "", format!("can have at most {most} characters")));

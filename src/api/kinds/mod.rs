@@ -4,6 +4,7 @@ mod columns;
 pub mod config_map;
 mod decode;
 mod event;
+mod event_v1;
 mod immutable;
 pub mod namespace;
 mod node;
@@ -20,6 +21,7 @@ use crate::pod::sysctl::Allowed;
 
 pub use config_map::ConfigMaps;
 pub use event::Events;
+pub use event_v1::EventsV1;
 pub use namespace::Namespaces;
 pub use node::Nodes;
 pub use pod::Pods;
@@ -30,6 +32,7 @@ pub fn all(sysctls: &Allowed) -> Vec<Arc<dyn Resource>> {
     vec![
         Arc::new(ConfigMaps),
         Arc::new(Events),
+        Arc::new(EventsV1),
         Arc::new(Namespaces),
         Arc::new(Nodes),
         Arc::new(Pods::allowing(sysctls.clone())),

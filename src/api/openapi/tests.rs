@@ -25,6 +25,9 @@ async fn every_kind_has_a_schema_with_its_name() {
     let document = document().await;
     for kind in kinds::all(&Default::default()) {
         let names = kind.names();
+        if !names.group.is_empty() {
+            continue;
+        }
         let schema = &document["components"]["schemas"][format!("io.k8s.api.core.v1.{}", names.kind)];
         let known = &schema["x-kubernetes-group-version-kind"][0];
         assert_eq!((&known["kind"], &known["version"]), (&json!(names.kind), &json!(names.version)));

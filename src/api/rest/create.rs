@@ -8,7 +8,7 @@ use super::super::metadata;
 use super::super::object::Object;
 use super::super::resource::{Context, Part, Resource};
 use super::super::status::{Cause, Status};
-use super::super::store::{Error, Expected, Key};
+use super::super::store::{Durability, Error, Expected, Key};
 use super::{Call, decode, durability, key, store_failure, validate, write};
 
 /// Makes an object and answers with it.
@@ -32,10 +32,15 @@ pub(in crate::api) async fn create(call: &Call, body: Body) -> Result<Response, 
         return call.answer(StatusCode::CREATED, object, &warnings);
     }
     let durability = durability(&*call.kind, Part::Whole);
+    let object = call.kind.kept(object);
     let written =
         write(&call.api, move |api| api.store().put(&key, object, Expected::Absent, durability)).await?;
     match written {
-        Ok(entry) => call.answer(StatusCode::CREATED, entry.object(), &warnings),
+        Ok(entry) => {
+            let object = super::object(&*call.kind, &entry);
+            announce(call, &object).await;
+            call.answer(StatusCode::CREATED, object, &warnings)
+        }
         Err(Error::Exists(_)) => Err(Status::already_exists(names, &name)),
         Err(error) => Err(store_failure(error)),
     }
@@ -51,6 +56,21 @@ pub(in crate::api) fn complete(
     kind.default(object);
     kind.prepare_for_create(object, context);
     Ok(())
+}
+
+/// Tells what was decided about a new object. It is there whether that is told or not.
+async fn announce(call: &Call, object: &Object) {
+    let Some(mut event) = call.kind.announcement(object, &call.context) else { return };
+    let Some(events) = call.api.kind("", "v1", "events") else { return };
+    if let Err(status) = complete(&**events, &mut event, &call.context) {
+        return tracing::debug!("an event is not told: {status}");
+    }
+    let key = key(&**events, event.namespace(), event.name());
+    let told =
+        write(&call.api, move |api| api.store().put(&key, event, Expected::Absent, Durability::Soon)).await;
+    if let Ok(Err(error)) = told {
+        tracing::debug!("an event is not told: {error}");
+    }
 }
 
 /// The path says the namespace; the object may say it again, and nothing else.

@@ -17,7 +17,7 @@ use super::super::resource::{DeleteOptions, Deletion, Part, Resource};
 use super::super::router::Api;
 use super::super::status::Status;
 use super::super::store::{Error, Expected, Key};
-use super::{Call, durability, key, store_failure, write};
+use super::{Call, durability, key, object, store_failure, write};
 
 /// How often a deletion is tried again when others write meanwhile.
 const ATTEMPTS: usize = 10;
@@ -61,7 +61,7 @@ pub(in crate::api) async fn delete_one(
     let (names, name) = (kind.names(), key.name.as_str());
     for _ in 0..ATTEMPTS {
         let entry = api.store().get(key).ok_or_else(|| Status::not_found(names, name))?;
-        let old = entry.object();
+        let old = object(kind, &entry);
         check_preconditions(kind, &old, options)?;
         if let Some(why) = kind.deletion_forbidden(name) {
             return Err(Status::forbidden(names, name, why));
@@ -72,7 +72,7 @@ pub(in crate::api) async fn delete_one(
             return Ok(if ends { Deleted::Gone(new) } else { Deleted::Going(new) });
         }
         let durability = durability(kind, Part::Whole);
-        let (key, revision) = (key.clone(), entry.revision);
+        let (key, revision, new) = (key.clone(), entry.revision, kind.kept(new));
         let written = write(api, move |api| {
             if ends {
                 api.store().remove(&key, new, revision, durability)
@@ -81,8 +81,8 @@ pub(in crate::api) async fn delete_one(
             }
         });
         match written.await? {
-            Ok(entry) if ends => return Ok(Deleted::Gone(entry.object())),
-            Ok(entry) => return Ok(Deleted::Going(entry.object())),
+            Ok(entry) if ends => return Ok(Deleted::Gone(object(kind, &entry))),
+            Ok(entry) => return Ok(Deleted::Going(object(kind, &entry))),
             Err(Error::Changed(_)) => {}
             Err(Error::Gone(_)) => return Err(Status::not_found(names, name)),
             Err(error) => return Err(store_failure(error)),

@@ -7,8 +7,8 @@ use axum::response::Response;
 use super::super::represent::{ListMeta, json_response};
 use super::super::selector::Filter;
 use super::super::status::Status;
-use super::Call;
 use super::delete::{self, delete_one};
+use super::{Call, object};
 
 /// Deletes what the selectors let through, one after another, and answers with what it was. What somebody else deletes meanwhile is
 /// no failure.
@@ -17,10 +17,10 @@ pub(in crate::api) async fn delete_collection(call: &Call, body: Body) -> Result
     let shape = call.shape()?;
     let filter = Filter::of(&call.parameters, &*call.kind)?;
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
-    let listing = call.api.store().list(&call.kind.names().resource(), namespace);
+    let listing = call.api.store().list(&call.kind.stored_as().resource(), namespace);
     let mut deleted = Vec::new();
     for entry in &listing.entries {
-        let object = entry.object();
+        let object = object(&*call.kind, entry);
         if !filter.matches(&*call.kind, &object) {
             continue;
         }

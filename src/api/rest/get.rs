@@ -11,7 +11,7 @@ use super::super::resource::Resource;
 use super::super::router::Api;
 use super::super::status::Status;
 use super::super::store::Entry;
-use super::{Call, key};
+use super::{Call, key, object};
 
 /// The object; a subresource that is part of it is read as the whole.
 pub(in crate::api) fn get(call: &Call) -> Result<Response, Status> {
@@ -19,8 +19,10 @@ pub(in crate::api) fn get(call: &Call) -> Result<Response, Status> {
     let entry = find(&call.api, &*call.kind, &call.target)?;
     match shape {
         // It is kept as it is sent.
-        Shape::Whole => Ok(json_response(StatusCode::OK, entry.json.clone())),
-        _ => call.answer(StatusCode::OK, entry.object(), &[]),
+        Shape::Whole if call.kind.stored_as() == call.kind.names() => {
+            Ok(json_response(StatusCode::OK, entry.json.clone()))
+        }
+        _ => call.answer(StatusCode::OK, object(&*call.kind, &entry), &[]),
     }
 }
 

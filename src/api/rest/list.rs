@@ -10,7 +10,7 @@ use super::super::represent::{ListMeta, json_response};
 use super::super::selector::Filter;
 use super::super::status::Status;
 use super::super::store::{Listing, Store};
-use super::Call;
+use super::{Call, object};
 
 /// Objects of a namespace or of all, those that the selectors let through, in pages if the client wants.
 pub(in crate::api) fn list(call: &Call) -> Result<Response, Status> {
@@ -24,7 +24,7 @@ pub(in crate::api) fn list(call: &Call) -> Result<Response, Status> {
         "" => None,
         text => Some(Continue::decode(text)?),
     };
-    let resource = call.kind.names().resource();
+    let resource = call.kind.stored_as().resource();
     let namespace = Some(call.target.namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let Listing { mut revision, entries } = call.api.store().list(&resource, namespace);
     match &token {
@@ -36,7 +36,7 @@ pub(in crate::api) fn list(call: &Call) -> Result<Response, Status> {
     let mut objects = entries
         .iter()
         .filter(|entry| (&entry.key.namespace, &entry.key.name) > (&after.0, &after.1))
-        .map(|entry| entry.object())
+        .map(|entry| object(&*call.kind, entry))
         .filter(|object| filter.matches(&*call.kind, object));
     let page: Vec<_> = objects.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
     let rest = if limit.is_some() { objects.count() } else { 0 };
@@ -72,7 +72,7 @@ fn check_version(call: &Call, revision: u64) -> Result<(), Status> {
         }
         "Exact" => {
             not_newer(asked, revision)?;
-            unchanged_since(call.api.store(), &call.kind.names().resource(), asked)
+            unchanged_since(call.api.store(), &call.kind.stored_as().resource(), asked)
         }
         other => Err(Status::bad_request(format!(
             "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""

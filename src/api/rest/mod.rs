@@ -14,6 +14,7 @@ use super::router::Api;
 use super::status::{FieldError, Status};
 use super::store::{Durability, Entry, Error, Key};
 
+mod bind;
 mod create;
 mod decode;
 mod delete;
@@ -28,6 +29,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bind::{BINDINGS, bind, scheduled};
 pub(super) use create::{complete, create};
 pub(super) use delete::{delete, delete_one};
 pub(super) use delete_collection::delete_collection;
@@ -90,7 +92,12 @@ impl Call {
 
 /// Where an object is kept.
 pub(super) fn key(kind: &dyn Resource, namespace: &str, name: &str) -> Key {
-    Key::new(&kind.names().resource(), namespace, name)
+    Key::new(&kind.stored_as().resource(), namespace, name)
+}
+
+/// An object of the store, as its kind shows it.
+pub(super) fn object(kind: &dyn Resource, entry: &Entry) -> Object {
+    kind.shown(entry.object())
 }
 
 /// How much a write of this part must survive.
@@ -107,10 +114,14 @@ async fn write(
     tokio::task::spawn_blocking(move || work(&api)).await.map_err(Status::internal)
 }
 
-/// A failure of the store that no client can do anything about.
+/// A failure of the store that is nobody's mistake.
 fn store_failure(error: Error) -> Status {
     let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
-    Status::internal(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
+    let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+    match error {
+        Error::Full { .. } => Status::no_room(text),
+        _ => Status::internal(text),
+    }
 }
 
 /// Everything that is wrong with a new object.

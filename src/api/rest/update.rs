@@ -10,7 +10,7 @@ use super::super::metadata;
 use super::super::object::Object;
 use super::super::status::Status;
 use super::super::store::{Entry, Error, Expected};
-use super::{Call, decode, delete, durability, key, refuse, store_failure, write};
+use super::{Call, decode, delete, durability, key, object, refuse, store_failure, write};
 
 /// How often a change is tried again when others write meanwhile and the client did not say which version it means.
 const ATTEMPTS: usize = 5;
@@ -35,7 +35,7 @@ pub(super) async fn change(
 ) -> Result<Object, Status> {
     for _ in 0..ATTEMPTS {
         let entry = super::find(&call.api, &*call.kind, &call.target)?;
-        let old = entry.object();
+        let old = object(&*call.kind, &entry);
         let new = make(&old)?;
         let new = prepare(call, new, &old)?;
         if dry_run || new == old {
@@ -108,6 +108,7 @@ async fn commit(call: &Call, old: &Arc<Entry>, new: Object) -> Result<Result<Obj
     let key = key(&*call.kind, &call.target.namespace, &call.target.name);
     let revision = old.revision;
     let ends = delete::is_over(&new);
+    let new = call.kind.kept(new);
     let written = write(&call.api, move |api| {
         if ends {
             api.store().remove(&key, new, revision, durability)
@@ -115,5 +116,5 @@ async fn commit(call: &Call, old: &Arc<Entry>, new: Object) -> Result<Result<Obj
             api.store().put(&key, new, Expected::Revision(revision), durability)
         }
     });
-    Ok(written.await?.map(|entry| entry.object()))
+    Ok(written.await?.map(|entry| object(&*call.kind, &entry)))
 }

@@ -25,8 +25,8 @@ use super::super::router::Api;
 use super::super::selector::Filter;
 use super::super::status::{FieldError, Status};
 use super::super::store::{Change, Event};
-use super::Call;
 use super::list::{not_newer, parse_version};
+use super::{Call, object};
 
 /// The time between bookmarks when nothing else is told.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub(in crate::api) fn watch(call: Call) -> Result<Response, Status> {
     };
     let mut watch = Watch {
         latest: call.api.store().latest(),
-        resource: call.kind.names().resource(),
+        resource: call.kind.stored_as().resource(),
         namespace: call.target.namespace.clone(),
         bookmarks: call.parameters.flag("allowWatchBookmarks").then(|| Instant::now() + BOOKMARK_INTERVAL),
         deadline: Instant::now() + Duration::from_secs(timeout),
@@ -141,7 +141,7 @@ impl Watch {
                 let listing = self.api.store().list(&self.resource, namespace);
                 self.seen = listing.revision;
                 for entry in listing.entries {
-                    let object = entry.object();
+                    let object = object(&*self.kind, &entry);
                     if self.filter.matches(&*self.kind, &object) {
                         self.tell("ADDED", object);
                     }
@@ -206,8 +206,8 @@ impl Watch {
     /// To who sees only some of the objects, one that begins to be among them is new, and one that is no longer is gone.
     fn see(&mut self, event: &Event) {
         let matches = |object: &Object| self.filter.matches(&*self.kind, object);
-        let new = event.entry.object();
-        let old = event.old.as_ref().map(|old| old.object());
+        let new = object(&*self.kind, &event.entry);
+        let old = event.old.as_ref().map(|old| object(&*self.kind, old));
         let was_seen = old.as_ref().is_some_and(matches);
         let is_seen = event.change != Change::Deleted && matches(&new);
         match (was_seen, is_seen) {

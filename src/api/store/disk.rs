@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -81,17 +82,17 @@ impl Disk {
     /// Makes everything that was written survive the loss of power.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if self.unflushed {
-            let flush = || -> Result<(), Failure> { Ok(self.database()?.begin_write()?.commit()?) };
+            let flush = || -> Result<(), redb::Error> { Ok(self.database()?.begin_write()?.commit()?) };
             flush().map_err(|error| self.failed("flush", error))?;
             self.unflushed = false;
         }
         Ok(())
     }
 
-    /// After a failure: the file is opened again and brought to what memory has, now or at a later write.
-    pub(super) fn start_over<'a>(&mut self, objects: impl Iterator<Item = &'a Entry>) {
+    /// After a failure: the file is opened again and brought to what memory has. Fails when that is not possible yet.
+    pub(super) fn start_over<'a>(&mut self, objects: impl Iterator<Item = &'a Entry>) -> Result<(), Error> {
         self.database = None;
-        let again = || -> Result<Database, Failure> {
+        let again = || -> Result<Database, redb::Error> {
             let database = open(&self.path)?;
             let transaction = database.begin_write()?;
             transaction.delete_table(OBJECTS)?;
@@ -104,13 +105,17 @@ impl Disk {
             transaction.commit()?;
             Ok(database)
         };
-        match again() {
-            Ok(database) => self.database = Some(database),
-            Err(error) => tracing::error!("{} cannot be opened again: {error}", self.path.display()),
-        }
+        self.database = Some(again().map_err(|error| self.failed("open again", error))?);
+        self.unflushed = false;
+        Ok(())
     }
 
-    fn try_write(&self, key: &Key, entry: Option<&Entry>, durability: Durability) -> Result<(), Failure> {
+    /// Nothing can be written before it starts over.
+    pub(super) fn is_closed(&self) -> bool {
+        self.database.is_none()
+    }
+
+    fn try_write(&self, key: &Key, entry: Option<&Entry>, durability: Durability) -> Result<(), redb::Error> {
         let mut transaction = self.database()?.begin_write()?;
         transaction.set_durability(match durability {
             Durability::PowerLoss => redb::Durability::Immediate,
@@ -127,12 +132,13 @@ impl Disk {
         Ok(transaction.commit()?)
     }
 
-    fn database(&self) -> Result<&Database, Failure> {
-        self.database.as_ref().ok_or_else(|| "it failed before and could not be opened again".into())
+    fn database(&self) -> Result<&Database, redb::Error> {
+        let closed = || io::Error::other("it failed before and could not be opened again").into();
+        self.database.as_ref().ok_or_else(closed)
     }
 
-    fn failed(&self, action: &'static str, source: Failure) -> Error {
-        Error::Disk { action, path: self.path.clone(), source }
+    fn failed(&self, action: &'static str, source: redb::Error) -> Error {
+        Error::of_disk(action, &self.path, source.into())
     }
 }
 

@@ -11,6 +11,7 @@
 //! never goes back, not even when the file is lost (`revisions`).
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -34,6 +35,8 @@ use revisions::Revisions;
 
 /// How long what need not survive the loss of power may stay out of the file.
 const FLUSH_DELAY: Duration = Duration::from_secs(1);
+/// What could not be flushed is tried again in this time.
+const FLUSH_AGAIN: Duration = Duration::from_secs(10);
 
 /// The objects of a node.
 pub struct Store {
@@ -126,6 +129,17 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// The disk is full.
+    #[error("no room for the objects: cannot {action} {}", path.display())]
+    Full {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The file cannot be written.
     #[error("cannot {action} {}", path.display())]
     Disk {
@@ -137,6 +151,31 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl Error {
+    /// A failure of the disk, which may be that it is full.
+    fn of_disk(action: &'static str, path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        let path = path.to_owned();
+        if is_full(&*source) {
+            Self::Full { action, path, source }
+        } else {
+            Self::Disk { action, path, source }
+        }
+    }
+}
+
+/// Whether it is for want of room, on the disk or in somebody's quota.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|error| {
+        let of_database = match error.downcast_ref() {
+            Some(redb::Error::Io(error)) => Some(error),
+            _ => None,
+        };
+        let error = of_database.or_else(|| error.downcast_ref::<std::io::Error>());
+        error.is_some_and(|error| matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+    })
 }
 
 /// A file that could not be trusted, and was set aside.
@@ -211,7 +250,17 @@ impl Store {
 
     /// Writes what waits to be written, for good.
     pub fn flush(&self) -> Result<(), Error> {
-        self.writer().disk.flush()
+        let mut writer = self.writer();
+        if writer.disk.is_closed() {
+            return self.start_over(&mut writer);
+        }
+        writer.disk.flush().or_else(|_| self.start_over(&mut writer))
+    }
+
+    /// Brings the file to what memory has, after a failure.
+    fn start_over(&self, writer: &mut Writer) -> Result<(), Error> {
+        let memory = self.memory();
+        writer.disk.start_over(memory.objects.values().map(|entry| &**entry))
     }
 
     /// Flushes, a second after there is something to flush, for as long as it is polled.
@@ -220,11 +269,14 @@ impl Store {
             self.unflushed.notified().await;
             tokio::time::sleep(FLUSH_DELAY).await;
             let store = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || store.flush()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!("objects are not on the disk: {}", chain(&error)),
-                Err(error) => tracing::error!("objects are not on the disk: {error}"),
-            }
+            let why = match tokio::task::spawn_blocking(move || store.flush()).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => chain(&error),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!("objects are not on the disk, which is tried again: {why}");
+            tokio::time::sleep(FLUSH_AGAIN).await;
+            self.unflushed.notify_one();
         }
     }
 
@@ -245,6 +297,9 @@ impl Store {
             (Expected::Revision(revision), Some(old)) if old.revision == revision => {}
             (Expected::Revision(_), Some(_)) => return Err(Error::Changed(key.clone())),
         }
+        if writer.disk.is_closed() {
+            self.start_over(&mut writer)?;
+        }
         let revision = writer.revisions.next()?;
         object.set_meta("resourceVersion", Some(revision.to_string().into()));
         let json =
@@ -252,8 +307,9 @@ impl Store {
         let entry = Arc::new(Entry { key: key.clone(), revision, json: json.into() });
         let written = (!removed).then_some(&*entry);
         if let Err(error) = writer.disk.write(key, written, durability) {
-            let memory = self.memory();
-            writer.disk.start_over(memory.objects.values().map(|entry| &**entry));
+            if let Err(error) = self.start_over(&mut writer) {
+                tracing::error!("objects cannot be written for now: {}", chain(&error));
+            }
             return Err(error);
         }
         if durability == Durability::Soon {

@@ -67,9 +67,8 @@ impl Revisions {
 
     fn reserve(&mut self) -> Result<(), Error> {
         let bound = self.last + BLOCK;
-        store::write(&self.path, &Record { version: VERSION, bound }, Survive::PowerLoss).map_err(
-            |error| Error::Disk { action: "write", path: self.path.clone(), source: error.into() },
-        )?;
+        store::write(&self.path, &Record { version: VERSION, bound }, Survive::PowerLoss)
+            .map_err(|error| Error::of_disk("write", &self.path, error.into()))?;
         self.bound = bound;
         Ok(())
     }

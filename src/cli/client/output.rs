@@ -1,20 +1,12 @@
 //! Objects as text: `-o yaml`, `-o json`, `-o name`.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
+
+use crate::api::yaml::sorted;
 
 /// An object as YAML, its fields in the order of the alphabet, as kubectl has them.
 pub(in crate::cli) fn yaml(object: &Value) -> anyhow::Result<String> {
-    let options = serde_saphyr::ser_options! {
-        indent_step: 2,
-        compact_list_indent: true,
-        prefer_block_scalars: true,
-        min_fold_chars: usize::MAX,
-    };
-    let mut text = serde_saphyr::to_string_with_options(&sorted(object), options)?;
-    if !text.ends_with('\n') {
-        text.push('\n');
-    }
-    Ok(text)
+    crate::api::yaml::of(object).map_err(anyhow::Error::msg)
 }
 
 /// An object as JSON, indented by four.
@@ -30,20 +22,6 @@ pub(in crate::cli) fn json(object: &Value) -> anyhow::Result<String> {
 /// Several objects as one.
 pub(in crate::cli) fn list(items: Vec<Value>) -> Value {
     serde_json::json!({"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}})
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
-            fields.sort_by_key(|(name, _)| *name);
-            Value::Object(
-                fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect::<Map<_, _>>(),
-            )
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
-    }
 }
 
 #[cfg(test)]

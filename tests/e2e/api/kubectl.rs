@@ -76,7 +76,7 @@ fn what_the_server_can_do_is_discovered() {
     let Some(api) = Served::start() else { return };
     assert_eq!(
         words(&api.kubectl("api-versions").fine()).concat(),
-        ["authentication.k8s.io/v1", "authorization.k8s.io/v1", "v1",]
+        ["authentication.k8s.io/v1", "authorization.k8s.io/v1", "events.k8s.io/v1", "v1",]
     );
     let resources = api.kubectl("api-resources --no-headers").fine();
     let kinds: Vec<&str> = words(&resources).iter().map(|line| *line.last().unwrap()).collect();
@@ -151,4 +151,70 @@ fn kernel_parameters_are_those_that_the_node_allows() {
     assert_eq!(made, "pod/web created\n");
     let refused = api.kubectl_with(&["create", "-f", "-"], &pod("net.core.rmem_default")).refused();
     assert!(refused.contains("net.core.rmem_default"), "{refused}");
+}
+
+#[test]
+fn that_a_pod_has_a_node_is_an_event_in_both_groups() {
+    let Some(api) = Served::start() else { return };
+    assert_eq!(api.kubectl_with(&["create", "-f", "-"], POD).fine(), "pod/web created\n");
+    let events = api.kubectl("events --no-headers").fine();
+    let line = words(&events)[0].join(" ");
+    assert!(line.ends_with("Normal Scheduled Pod/web Successfully assigned default/web to node"), "{events}");
+    let told = "jsonpath={.items[0].note}|{.items[0].regarding.name}|{.items[0].reportingController}";
+    let newer = api.kubectl_with(&["get", "events.v1.events.k8s.io", "-o", told], "").fine();
+    assert_eq!(newer, "Successfully assigned default/web to node|web|default-scheduler");
+    let described = api.kubectl("describe pod web").fine();
+    assert!(
+        described.contains("default-scheduler  Successfully assigned default/web to node"),
+        "{described}"
+    );
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "mine"}, "type": "Normal",
+        "eventTime": "2026-01-01T12:00:00.000000Z", "reason": "Tested", "action": "Test", "note": "by hand",
+        "reportingController": "example.com/me", "reportingInstance": "me-1",
+        "regarding": {"apiVersion": "v1", "kind": "Pod", "name": "web", "namespace": "default"},
+    });
+    let made = api.kubectl_with(&["create", "-f", "-"], &event.to_string()).fine();
+    assert_eq!(made, "event.events.k8s.io/mine created\n");
+    assert_eq!(api.kubectl("get events mine -o jsonpath={.message}").fine(), "by hand");
+    let deleted = api.kubectl("delete events.v1.events.k8s.io mine").fine();
+    assert!(deleted.starts_with("event.events.k8s.io \"mine\" deleted"), "{deleted}");
+    assert!(api.kubectl("get events mine").refused().contains("NotFound"));
+}
+
+#[test]
+fn a_pod_of_another_scheduler_waits_until_it_is_bound() {
+    let Some(api) = Served::start() else { return };
+    let pod = POD.replace("spec:", "spec:\n  schedulerName: mine");
+    assert_eq!(api.kubectl_with(&["create", "-f", "-"], &pod).fine(), "pod/web created\n");
+    assert_eq!(api.kubectl("get pod web -o jsonpath={.status.phase}{.spec.nodeName}").fine(), "Pending");
+    let bind = |path: &str, name: &str, target: &str| {
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "annotations": {"by": "mine"}},
+            "target": {"apiVersion": "v1", "kind": target, "name": "node"},
+        });
+        let path = format!("/api/v1/namespaces/default/{path}");
+        api.kubectl_with(&["create", "--raw", &path, "-f", "-"], &binding.to_string())
+    };
+    let refused = bind("bindings", "web", "Pod").refused();
+    assert!(refused.contains("target.kind: Unsupported value: \"Pod\""), "{refused}");
+    assert!(bind("pods/web/binding", "other", "Node").refused().contains("name in URL does not match"));
+    assert!(bind("bindings", "nobody", "Node").refused().contains("pods \"nobody\" not found"));
+    assert!(bind("bindings", "web", "Node").fine().contains("\"status\":\"Success\""));
+    let shown =
+        "get pod web -o jsonpath={.spec.nodeName},{.metadata.annotations.by},{.status.conditions[0].type}";
+    assert_eq!(api.kubectl(shown).fine(), "node,mine,PodScheduled");
+    let again = bind("pods/web/binding", "web", "Node").refused();
+    assert!(again.contains("pod web is already assigned to node \"node\""), "{again}");
+}
+
+#[test]
+fn a_pod_of_another_node_is_taken_and_stays_pending() {
+    let Some(api) = Served::start() else { return };
+    let pod = POD.replace("spec:", "spec:\n  nodeName: elsewhere");
+    assert_eq!(api.kubectl_with(&["create", "-f", "-"], &pod).fine(), "pod/web created\n");
+    assert_eq!(
+        api.kubectl("get pod web -o jsonpath={.status.phase},{.spec.nodeName},{.status.conditions}").fine(),
+        "Pending,elsewhere,"
+    );
 }

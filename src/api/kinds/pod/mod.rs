@@ -100,9 +100,14 @@ impl Resource for Pods {
     }
 
     fn prepare_for_create(&self, object: &mut Object, context: &Context) {
-        admission::place(object, &context.node_name);
+        let is_placed = admission::place(object, &context.node_name);
         object.set_meta("generation", Some(1.into()));
-        object.set("status", Some(admission::first_status(self.qos_class(object), context.now)));
+        let status = admission::first_status(self.qos_class(object), is_placed, context.now);
+        object.set("status", Some(status));
+    }
+
+    fn announcement(&self, object: &Object, context: &Context) -> Option<Object> {
+        admission::scheduled_event(object, context)
     }
 
     fn prepare_for_update(&self, part: Part<'_>, new: &mut Object, old: &Object) {

@@ -60,6 +60,31 @@ fn a_new_pod_is_pending_and_belongs_to_the_node() {
 }
 
 #[test]
+fn a_pod_of_another_node_or_scheduler_waits_for_it() {
+    let containers = json!([{"name": "c", "image": "nginx"}]);
+    for (spec, node) in [
+        (json!({"containers": containers, "nodeName": "other"}), "other"),
+        (json!({"containers": containers, "schedulerName": "mine"}), ""),
+    ] {
+        let pod = created(spec);
+        assert_eq!(pod.text_at(&["spec", "nodeName"]), node);
+        assert_eq!(pod.at(&["status", "conditions"]), None);
+        assert_eq!(pod.text_at(&["status", "phase"]), "Pending");
+        assert_eq!(Pods::allowing(Allowed::default()).announcement(&pod, &context()), None);
+    }
+}
+
+#[test]
+fn that_a_pod_has_got_its_node_is_told_in_the_schedulers_words() {
+    let event = Pods::allowing(Allowed::default()).announcement(&one(), &context()).unwrap();
+    assert_eq!(event.text_at(&["message"]), "Successfully assigned default/p to node");
+    assert_eq!(event.text_at(&["reason"]), "Scheduled");
+    assert_eq!(event.text_at(&["reportingComponent"]), "default-scheduler");
+    assert_eq!(event.text_at(&["eventTime"]), "2026-01-01T12:00:00.000000Z");
+    assert_eq!(crate::api::kinds::Events.validate(&event), []);
+}
+
+#[test]
 fn the_defaults_of_the_api_server_are_written() {
     let pod = created(json!({
         "containers": [{

@@ -183,3 +183,28 @@ async fn nothing_is_sent_that_is_not_accepted() {
     assert_eq!(ask("application/vnd.kubernetes.protobuf,*/*").await.json["kind"], "ConfigMapList");
     assert_eq!(ask("application/json;as=Table;g=meta.k8s.io;v=v1").await.json["kind"], "Table");
 }
+
+#[tokio::test]
+async fn answers_are_yaml_for_those_who_want_it_but_for_watches() {
+    let world = World::new();
+    world.ask("POST", CONFIG_MAPS, config_map("a", "true")).await;
+    let ask = async |path: &str| {
+        let request = Request::get(path).header(header::ACCEPT, "application/yaml, application/json;q=0.5");
+        let response = world.send(request.body(Body::empty()).unwrap()).await;
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        assert_eq!(parts.headers[header::CONTENT_TYPE], "application/yaml", "{path}");
+        (parts.status.as_u16(), String::from_utf8(bytes.to_vec()).unwrap())
+    };
+    let (code, object) = ask(&format!("{CONFIG_MAPS}/a")).await;
+    assert_eq!(code, 200);
+    assert!(
+        object.starts_with("apiVersion: v1\ndata:\n  key: \"true\"\nkind: ConfigMap\nmetadata:\n"),
+        "{object}"
+    );
+    let (_, list) = ask(CONFIG_MAPS).await;
+    assert!(list.contains("\nkind: ConfigMapList\n"), "{list}");
+    let (code, status) = ask(&format!("{CONFIG_MAPS}/b")).await;
+    assert!(code == 404 && status.contains("message: configmaps \"b\" not found\n"), "{status}");
+    assert_eq!(ask(&format!("{CONFIG_MAPS}?watch=1")).await.0, 406);
+}
