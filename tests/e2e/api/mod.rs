@@ -2,6 +2,7 @@
 //!
 //! Nothing runs the pods here: what is shown is what the API makes of objects.
 
+mod bad_input;
 mod full_disk;
 mod kubectl;
 
