@@ -8,6 +8,7 @@ mod counted;
 pub mod discovery;
 mod emptying;
 mod expiry;
+mod garbage;
 pub mod kinds;
 pub mod metadata;
 pub mod metrics;

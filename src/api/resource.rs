@@ -201,6 +201,40 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// Everything but the deed.
     pub dry_run: bool,
+    /// What becomes of what the object owns; nothing is `Background`.
+    pub propagation: Option<Propagation>,
+}
+
+/// What becomes of the objects that another one owns when that is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+    /// They stay.
+    Orphan,
+}
+
+impl Propagation {
+    /// As `DeleteOptions` has it.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Background" => Some(Self::Background),
+            "Foreground" => Some(Self::Foreground),
+            "Orphan" => Some(Self::Orphan),
+            _ => None,
+        }
+    }
+
+    /// What holds the owner until its dependents are seen to.
+    pub fn finalizer(self) -> Option<&'static str> {
+        match self {
+            Self::Background => None,
+            Self::Foreground => Some("foregroundDeletion"),
+            Self::Orphan => Some("orphan"),
+        }
+    }
 }
 
 /// How an object goes.

@@ -17,7 +17,7 @@ use super::resource::{Context, Resource};
 use super::rest::{self, Call};
 use super::status::Status;
 use super::store::{Expected, Key, Store};
-use super::{discovery, emptying, expiry, kinds};
+use super::{discovery, emptying, expiry, garbage, kinds};
 use crate::pod::sysctl::Allowed;
 
 /// Namespaces that are there from the start.
@@ -102,11 +102,12 @@ impl Api {
     }
 
     /// Does what is to be done when nobody asks, for as long as it is polled: brings to the disk what may be late, empties
-    /// namespaces that are deleted, and lets old events go.
+    /// namespaces that are deleted, deletes what has no owner any more, and lets old events go.
     pub async fn run(self: Arc<Self>) {
         let flushing = Arc::clone(&self.store).keep_flushed();
         let expiring = expiry::expire_events(Arc::clone(&self));
-        tokio::join!(flushing, expiring, emptying::empty_namespaces(self));
+        let emptying = emptying::empty_namespaces(Arc::clone(&self));
+        tokio::join!(flushing, expiring, emptying, garbage::collect(self));
     }
 
     /// All of it as a service, for a server or for a client in this process.

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use super::super::body;
 use super::super::object::Object;
 use super::super::represent::json_response;
-use super::super::resource::{DeleteOptions, Deletion, Part, Resource};
+use super::super::resource::{DeleteOptions, Deletion, Part, Propagation, Resource};
 use super::super::router::Api;
-use super::super::status::Status;
-use super::super::store::{Error, Expected, Key};
+use super::super::status::{FieldError, Status};
+use super::super::store::{Entry, Error, Expected, Key};
 use super::{Call, durability, key, object, store_failure, write};
 
 /// How often a deletion is tried again when others write meanwhile.
@@ -113,11 +113,53 @@ fn marked(kind: &dyn Resource, old: &Object, options: &DeleteOptions, now: jiff:
     let until = now.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX);
     new.set_meta_time("deletionTimestamp", until);
     new.set_meta("deletionGracePeriodSeconds", Some(seconds.into()));
+    if old.deletion_timestamp().is_none()
+        && let Some(finalizer) = options.propagation.and_then(Propagation::finalizer)
+    {
+        let others = old.finalizers().filter(|other| *other != finalizer);
+        let all: Vec<Value> = others.chain([finalizer]).map(Value::from).collect();
+        new.set_meta("finalizers", Some(all.into()));
+    }
     if old.deletion_timestamp().is_none() && old.generation() > 0 {
         new.set_meta("generation", Some((old.generation() + 1).into()));
     }
     kind.mark_going(&mut new);
     new
+}
+
+/// Writes a change of an object, which goes if nothing keeps it any more. That somebody else was faster is no failure: their write is a
+/// reason to look again.
+pub(in crate::api) async fn settle(
+    api: &Arc<Api>,
+    kind: &dyn Resource,
+    entry: &Entry,
+    new: Object,
+) -> Result<(), Status> {
+    let (key, revision, ends) = (entry.key.clone(), entry.revision, is_over(&new));
+    let durability = durability(kind, Part::Whole);
+    let written = write(api, move |api| {
+        if ends {
+            api.store().remove(&key, new, revision, durability)
+        } else {
+            api.store().put(&key, new, Expected::Revision(revision), durability)
+        }
+    });
+    match written.await? {
+        Ok(_) | Err(Error::Changed(_) | Error::Gone(_)) => Ok(()),
+        Err(error) => Err(store_failure(error)),
+    }
+}
+
+fn propagation(text: &str) -> Result<Option<Propagation>, Status> {
+    match (text, Propagation::parse(text)) {
+        ("", _) => Ok(None),
+        (_, Some(known)) => Ok(Some(known)),
+        _ => {
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            let error = FieldError::not_supported("propagationPolicy", text, &known);
+            Err(Status::plain(422, "Invalid", format!("DeleteOptions.meta.k8s.io \"\" is invalid: {error}")))
+        }
+    }
 }
 
 fn check_preconditions(kind: &dyn Resource, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
@@ -141,6 +183,7 @@ pub(super) async fn options(call: &Call, body: Body) -> Result<DeleteOptions, St
     let bytes = body::read(body).await?;
     let mut options = DeleteOptions { dry_run: call.dry_run()?, ..DeleteOptions::default() };
     options.grace_period_seconds = call.parameters.number("gracePeriodSeconds")?;
+    options.propagation = propagation(call.parameters.text("propagationPolicy"))?;
     if !bytes.is_empty() {
         let value = body::parse(&call.headers, &bytes)?.value;
         read(&value, &mut options)?;
@@ -168,6 +211,9 @@ pub(super) fn read(value: &Value, options: &mut DeleteOptions) -> Result<(), Sta
     let precondition = |name: &str| {
         Some(value.get("preconditions")?.get(name)?.as_str()?.to_owned()).filter(|text| !text.is_empty())
     };
+    if let Some(policy) = value.get("propagationPolicy").and_then(Value::as_str) {
+        options.propagation = propagation(policy)?;
+    }
     options.uid = precondition("uid");
     options.resource_version = precondition("resourceVersion");
     let dry_run = value.get("dryRun").and_then(Value::as_array);

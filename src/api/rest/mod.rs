@@ -31,7 +31,7 @@ mod tests;
 
 pub(super) use bind::{BINDINGS, bind, scheduled};
 pub(super) use create::{complete, create};
-pub(super) use delete::{delete, delete_one};
+pub(super) use delete::{delete, delete_one, settle};
 pub(super) use delete_collection::delete_collection;
 pub(super) use evict::evict;
 pub(super) use get::{find, get};
