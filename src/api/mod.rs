@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod body;
 mod counted;
+mod custom_resources;
 pub mod discovery;
 mod emptying;
 mod expiry;

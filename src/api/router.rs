@@ -17,7 +17,7 @@ use super::resource::{Context, Resource};
 use super::rest::{self, Call};
 use super::status::Status;
 use super::store::{Expected, Key, Store};
-use super::{discovery, emptying, expiry, garbage, kinds};
+use super::{custom_resources, discovery, emptying, expiry, garbage, kinds};
 use crate::pod::sysctl::Allowed;
 
 /// Namespaces that are there from the start.
@@ -112,8 +112,9 @@ impl Api {
 
     /// All of it as a service, for a server or for a client in this process.
     pub fn into_router(self: Arc<Self>) -> Router {
-        let discovery = discovery::router(self.kinds.clone());
-        discovery.merge(metrics::routes::router()).fallback(serve).with_state(self)
+        let fixed = discovery::router(self.kinds.clone());
+        let fixed = fixed.merge(custom_resources::router()).merge(metrics::routes::router());
+        fixed.fallback(serve).with_state(self)
     }
 
     fn ensure_namespaces(&self) -> Result<(), Status> {

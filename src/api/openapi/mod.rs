@@ -82,11 +82,13 @@ async fn v3(State(groups): State<Groups>, Path(path): Path<String>, headers: Hea
     }
 }
 
-/// What kubectl before 1.27 asks for. It takes protobuf alone.
+/// What kubectl before 1.27 asks for. It takes protobuf alone, and asks for it by a name with an `@`, which is none by RFC 6838: newer clients of Go
+/// do not understand an answer of that name, so every answer has the name of today.
 async fn v2(State(groups): State<Groups>, headers: HeaderMap) -> Response {
-    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    const ASKED_ONCE: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accept.contains(PROTOBUF) {
+    if [PROTOBUF, ASKED_ONCE].iter().any(|name| accept.contains(name)) {
         let names: Vec<&Names> = groups.iter().flat_map(|group| &group.names).collect();
         return ([(header::CONTENT_TYPE, PROTOBUF)], v2::document(&names)).into_response();
     }

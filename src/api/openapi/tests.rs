@@ -79,10 +79,18 @@ async fn the_index_names_each_document_by_its_hash() {
 }
 
 #[tokio::test]
-async fn old_clients_get_protobuf() {
-    let accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    let (code, body) = asked("/openapi/v2", accept).await;
-    assert_eq!((code, &body[..5]), (200, &b"\x0a\x032.0"[..]));
+async fn old_clients_get_protobuf_under_a_name_that_they_understand() {
+    for accept in ["v2@v1.0", "v2.v1.0"]
+        .map(|version| format!("application/com.github.proto-openapi.spec.{version}+protobuf"))
+    {
+        let request =
+            Request::get("/openapi/v2").header(header::ACCEPT, &accept).body(Body::empty()).unwrap();
+        let response = router::<()>(&kinds::all(&Default::default())).oneshot(request).await.unwrap();
+        let name = response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned();
+        assert_eq!(name, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+        let body = axum::body::to_bytes(response.into_body(), 8 << 20).await.unwrap();
+        assert_eq!(body[..5], b"\x0a\x032.0"[..]);
+    }
     let (_, body) = asked("/openapi/v2", "application/json").await;
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["swagger"], "2.0");
 }
