@@ -22,6 +22,7 @@ mod images;
 mod init;
 mod inside;
 mod isolation;
+mod kubectl;
 mod limits;
 mod liveness;
 mod logs;

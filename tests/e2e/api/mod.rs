@@ -7,7 +7,7 @@ mod full_disk;
 mod kubectl;
 
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,34 +20,24 @@ use mkubelet::pod::sysctl::Allowed;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::kubectl::clients::{self, Client};
+use crate::kubectl::said::Said;
+
 /// A server, and a kubeconfig for it.
 struct Served {
+    client: &'static Client,
     directory: TempDir,
     // It serves as long as this lives.
     _runtime: Runtime,
 }
 
-/// What kubectl said.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
 impl Served {
-    /// `None`, aloud, without a kubectl of today: Debian's 1.20 knows neither this server's discovery nor its streams.
-    fn start() -> Option<Self> {
-        let version = Command::new("kubectl").args(["version", "--client", "--output=json"]).output();
-        let version =
-            version.ok().and_then(|said| serde_json::from_slice::<serde_json::Value>(&said.stdout).ok());
-        let minor = version.as_ref().and_then(|said| said["clientVersion"]["minor"].as_str());
-        if minor
-            .and_then(|minor| minor.trim_end_matches('+').parse::<u32>().ok())
-            .is_none_or(|minor| minor < 30)
-        {
-            println!("SKIPPED: no kubectl of 1.30 or later is installed");
-            return None;
-        }
+    /// Runs a test with every kubectl of this machine, each with a server of its own.
+    fn each(test: impl Fn(&Self)) {
+        clients::all().iter().for_each(|client| test(&Self::start(client)));
+    }
+
+    fn start(client: &'static Client) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -64,7 +54,7 @@ impl Served {
         make.args(["kubeconfig", "--server", &server, "--root-dir"]).arg(directory.path());
         let kubeconfig = Said::of(make.output().unwrap()).fine();
         std::fs::write(directory.path().join("kubeconfig"), kubeconfig).unwrap();
-        Some(Self { directory, _runtime: runtime })
+        Self { client, directory, _runtime: runtime }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -72,7 +62,7 @@ impl Served {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new("kubectl");
+        let mut command = Command::new(&self.client.path);
         command.args(arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("KUBECONFIG", self.path("kubeconfig")).env("HOME", self.directory.path());
         command
@@ -88,26 +78,5 @@ impl Served {
 
     fn kubectl(&self, line: &str) -> Said {
         self.kubectl_with(&line.split(' ').collect::<Vec<_>>(), "")
-    }
-}
-
-impl Said {
-    fn of(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-    }
-
-    /// Its output, when it was content.
-    #[track_caller]
-    fn fine(self) -> String {
-        assert!(self.code == 0 && self.err.is_empty(), "exit {}: {}{}", self.code, self.out, self.err);
-        self.out
-    }
-
-    /// Its complaint.
-    #[track_caller]
-    fn refused(self) -> String {
-        assert_ne!(self.code, 0, "{}{}", self.out, self.err);
-        self.err
     }
 }

@@ -90,7 +90,8 @@ impl Run {
         found.unwrap_or_else(|why| panic!("{why} \"{part}\"\n{}", self.transcript()));
     }
 
-    fn expect_where(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
+    /// Waits until a line that matches has been printed, now or earlier, and returns it.
+    pub(crate) fn expect_where(&self, what: &str, matches: impl Fn(&str) -> bool) -> String {
         self.stdout.find(matches).unwrap_or_else(|why| panic!("{why} \"{what}\"\n{}", self.transcript()))
     }
 

@@ -185,6 +185,7 @@ fn files(world: &Path) -> Vec<String> {
             || relative.starts_with("root/images")
             // The objects of the API, and the node's own authority.
             || relative.starts_with("root/store")
+            || relative.starts_with("root/pki")
     };
     found.into_iter().filter(|path| !stays(path)).map(|path| path.display().to_string()).collect()
 }
