@@ -288,13 +288,15 @@ impl Shim {
             self.reply(caller, Err(text), Vec::new());
             return Ok(());
         }
+        // Before the answer: without them there is none, and this shim comes to its end; the next one sets the journal aside.
+        let records = self.journal.records(from)?;
         let reply = Reply::Subscribed {
             version: protocol::VERSION,
             pid: std::process::id() as i32,
             last: self.journal.last(),
         };
         self.reply(caller, Ok(reply), Vec::new());
-        for record in self.journal.records(from)? {
+        for record in records {
             self.send(caller.connection, &Message::Record(record), Vec::new());
         }
         if let Some((connection, _)) = self.connections.get_mut(&caller.connection) {

@@ -1,4 +1,5 @@
-//! The journal: a line of JSON for each thing that happened, written before anybody is told of it.
+//! The journal: a line of JSON for each thing that happened, written before anybody is told of it. The last field of each is a
+//! checksum of the others: a code or a process id with a flipped bit would still be JSON.
 //!
 //! It lives on a tmpfs and is gone at reboot, so it needs no fsync; a shim that is killed leaves at most half a line at its
 //! end, which the next shim of the pod cuts off before it writes on.
@@ -11,6 +12,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::protocol::{Attempt, Event, Exit, Record};
+
+/// What stands between a record's own fields and its checksum: CRC-32, in hexadecimal digits.
+const SEAL: &[u8] = b",\"crc32\":\"";
+
+/// Digits of a checksum.
+const DIGITS: usize = 8;
 
 /// An open journal.
 #[derive(Debug)]
@@ -76,22 +83,28 @@ impl Journal {
     pub fn append(&mut self, at: Timestamp, event: Event) -> Result<Record, JournalError> {
         let failed = |source| JournalError { operation: "append to", path: self.path.clone(), source };
         let record = Record { seq: self.last + 1, at, event };
-        let mut line = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(failed)?;
+        let line = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
+        self.file.write_all(&sealed(line)).map_err(failed)?;
         self.last = record.seq;
         Ok(record)
     }
 
-    /// The records from number `from` on, read again from the file.
+    /// The records from number `from` on, read again from the file. All that were written must be there: an agent waits for the last one.
     pub fn records(&self, from: u64) -> Result<Vec<Record>, JournalError> {
         let failed = |source| JournalError { operation: "read", path: self.path.clone(), source };
-        let lines = BufReader::new(File::open(&self.path).map_err(failed)?).lines();
-        lines
-            .map(|line| serde_json::from_str::<Record>(&line?).map_err(io::Error::from))
-            .filter(|record| record.as_ref().map_or(true, |record| record.seq >= from))
-            .collect::<Result<_, _>>()
-            .map_err(failed)
+        let damaged = || failed(io::Error::new(io::ErrorKind::InvalidData, "records are missing"));
+        let (mut records, mut last) = (Vec::new(), 0);
+        for line in BufReader::new(File::open(&self.path).map_err(failed)?).split(b'\n') {
+            let record = line.and_then(|line| unsealed(&line)).map_err(failed)?;
+            if record.seq != last + 1 {
+                return Err(damaged());
+            }
+            last = record.seq;
+            if last >= from {
+                records.push(record);
+            }
+        }
+        if last == self.last { Ok(records) } else { Err(damaged()) }
     }
 }
 
@@ -101,11 +114,35 @@ pub fn read(path: &Path) -> io::Result<Vec<Record>> {
     let mut records = Vec::new();
     let mut line = Vec::new();
     while reader.read_until(b'\n', &mut line)? > 0 {
-        let Some(Ok(record)) = line.strip_suffix(b"\n").map(serde_json::from_slice) else { break };
+        let Some(Ok(record)) = line.strip_suffix(b"\n").map(unsealed) else { break };
         records.push(record);
         line.clear();
     }
     Ok(records)
+}
+
+/// A record's line: its fields and their checksum.
+fn sealed(mut record: Vec<u8>) -> Vec<u8> {
+    let sum = crc32fast::hash(&record);
+    // It is an object: the brace is put back behind the checksum.
+    record.pop();
+    record.extend_from_slice(SEAL);
+    record.extend_from_slice(format!("{sum:0DIGITS$x}\"}}\n").as_bytes());
+    record
+}
+
+/// The record of a line without its newline. Shims of earlier releases wrote no checksum.
+fn unsealed(line: &[u8]) -> io::Result<Record> {
+    let start = line.len().saturating_sub(SEAL.len() + DIGITS + "\"}".len());
+    let Some(rest) = line[start..].strip_prefix(SEAL) else {
+        return Ok(serde_json::from_slice(line)?);
+    };
+    let record = [&line[..start], b"}"].concat();
+    let sum = format!("{:0DIGITS$x}\"}}", crc32fast::hash(&record));
+    if rest != sum.as_bytes() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum is another"));
+    }
+    Ok(serde_json::from_slice(&record)?)
 }
 
 /// What a journal says of the time before.
@@ -139,7 +176,7 @@ pub(crate) fn replay(file: impl Read) -> io::Result<Replay> {
         if read == 0 || line.last() != Some(&b'\n') {
             return Ok(Replay::Understood(past));
         }
-        match serde_json::from_slice::<Record>(&line) {
+        match unsealed(line.trim_ascii_end()) {
             Ok(record) if record.seq == past.last + 1 => {
                 past.unfinished.fold(&record.event);
                 past.last = record.seq;
@@ -228,6 +265,56 @@ mod tests {
             assert_eq!(journal.append(Timestamp::UNIX_EPOCH, started("c")).unwrap().seq, 2);
             assert_eq!(journal.records(1).unwrap().len(), 2);
         }
+    }
+
+    #[test]
+    fn a_journal_that_lost_records_while_it_was_open_is_not_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        write(&path, &[started("a"), started("b")]);
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for damaged in [&b""[..], &whole[..first], &whole[..first + 9], &whole[first..], &whole.repeat(2)] {
+            std::fs::write(&path, damaged).unwrap();
+            assert!(journal.records(1).is_err(), "{}", String::from_utf8_lossy(damaged));
+        }
+        std::fs::write(&path, b"").unwrap();
+        journal.append(Timestamp::UNIX_EPOCH, started("c")).unwrap();
+        assert!(journal.records(1).is_err(), "those before it are gone");
+    }
+
+    #[test]
+    fn no_flipped_bit_makes_another_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let ended = Event::ContainerExited { container: attempt("a"), exit: exit(), message: None };
+        write(&path, &[Event::SandboxStarted { pid: 3 }, started("a"), ended]);
+        let (whole, records) = (std::fs::read(&path).unwrap(), read(&path).unwrap());
+        for bit in 0..whole.len() * 8 {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &bytes).unwrap();
+            // Those before it are as they were, and it is itself or nothing.
+            let found = read(&path).unwrap();
+            assert!(records.starts_with(&found), "bit {bit}: {found:?}");
+            if let Replay::Understood(past) = replay(&bytes[..]).unwrap() {
+                let understood = &bytes[..usize::try_from(past.length).unwrap()];
+                let lines = understood.split_inclusive(|byte| *byte == b'\n');
+                let found: Vec<Record> = lines.map(|line| unsealed(line.trim_ascii_end()).unwrap()).collect();
+                assert!(records.starts_with(&found), "bit {bit}: {found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lines_of_an_earlier_release_have_no_checksum() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let record = Record { seq: 1, at: Timestamp::UNIX_EPOCH, event: started("a") };
+        std::fs::write(&path, format!("{}\n", serde_json::to_string(&record).unwrap())).unwrap();
+        assert_eq!(read(&path).unwrap(), [record]);
+        assert_eq!(Journal::open(&path).unwrap().1.containers, [attempt("a")]);
     }
 
     #[test]
