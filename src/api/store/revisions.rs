@@ -34,14 +34,10 @@ impl Revisions {
     /// Goes on above everything that the directory knows of, `highest` included; gives the revision that the store is now at.
     pub(super) fn open(dir: &Path, highest: u64, objects_lost: bool) -> Result<(Self, u64), Error> {
         let path = dir.join("revisions.json");
-        let known = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice::<Record>(&bytes)
-                .ok()
-                .filter(|record| record.version == VERSION)
-                .map(|record| record.bound),
-            Err(_) => None,
-        };
-        let is_new = known.is_none() && highest == 0 && !objects_lost && !path.exists();
+        let existed = path.exists();
+        let known = store::read::<Record>(&path).filter(|record| record.version == VERSION);
+        let known = known.map(|record| record.bound);
+        let is_new = known.is_none() && highest == 0 && !objects_lost && !existed;
         let start = match known {
             // Revision 0 has a meaning of its own, and so the first object may have 2.
             _ if is_new => 1,
@@ -118,5 +114,25 @@ mod tests {
         assert!(open(dir.path(), told, false).1 > told);
         std::fs::remove_file(&path).unwrap();
         assert!(open(dir.path(), 0, true).1 > told);
+    }
+
+    #[test]
+    fn a_damaged_bound_is_never_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut revisions, _) = open(dir.path(), 0, false);
+        let told = (0..BLOCK).map(|_| revisions.next().unwrap()).last().unwrap();
+        let path = dir.path().join("revisions.json");
+        let whole = std::fs::read(&path).unwrap();
+        let cuts = (0..whole.len()).map(|length| whole[..length].to_vec());
+        let flips = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            bytes
+        });
+        for damaged in cuts.chain(flips).chain([vec![0; whole.len()]]) {
+            std::fs::write(&path, &damaged).unwrap();
+            let (_, start) = open(dir.path(), 0, false);
+            assert!(start >= told, "{start} after {:?}", String::from_utf8_lossy(&damaged));
+        }
     }
 }
