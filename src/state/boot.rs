@@ -10,8 +10,9 @@ const KERNEL: &str = "/proc/sys/kernel/random/boot_id";
 
 /// True if what `path` says was written in another boot than this one. False where nothing was written.
 pub fn is_another(path: &Path) -> io::Result<bool> {
-    match fs::read_to_string(path) {
-        Ok(written) => Ok(written.trim() != now()?),
+    // Bytes: what is damaged was not written in this boot, for all that anyone can tell.
+    match fs::read(path) {
+        Ok(written) => Ok(written.trim_ascii() != now()?.as_bytes()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -43,5 +44,15 @@ mod tests {
         assert!(is_another(&path).unwrap());
         write(&path).unwrap();
         assert!(!is_another(&path).unwrap());
+    }
+
+    #[test]
+    fn what_is_damaged_is_of_another_boot_and_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("boot_id");
+        for damaged in [&b""[..], b"\xff\xfe", &[0; 36]] {
+            fs::write(&path, damaged).unwrap();
+            assert!(is_another(&path).unwrap(), "{damaged:?}");
+        }
     }
 }
