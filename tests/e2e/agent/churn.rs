@@ -22,10 +22,12 @@ fn pod(world: &World, name: &str, state: u64) -> Pod {
     world.pod(name, [world.container(name, &["term=0", &print, "wait"])]).grace(5)
 }
 
-/// Has `count` pods come, change and go, a few at a time, and kills the agent so many times on the way.
+/// Has `count` pods come, change and go, a few at a time, and kills the agent so many times on the way. Every third is of the API, and
+/// does not change: it goes and comes again.
 fn churn(world: &World, count: u64, kills: u64, seed: u64) {
     let mut dice = Dice(seed);
     let name = |number: u64| format!("p{number}");
+    let is_of_api = |number: u64| number % 3 == 2;
     let (mut next, mut there) = (0, Vec::new());
     for round in 0..kills {
         let agent = world.agent();
@@ -34,19 +36,33 @@ fn churn(world: &World, count: u64, kills: u64, seed: u64) {
                 0 if !there.is_empty() => {
                     let gone: u64 =
                         there.swap_remove(usize::try_from(dice.below(there.len() as u64)).unwrap());
-                    world.manifests().remove(&format!("{}.json", name(gone)));
+                    if is_of_api(gone) {
+                        world.delete(&name(gone));
+                    } else {
+                        world.manifests().remove(&format!("{}.json", name(gone)));
+                    }
                 }
                 1 if !there.is_empty() => {
                     let changed = there[usize::try_from(dice.below(there.len() as u64)).unwrap()];
-                    world.manifests().put(&pod(world, &name(changed), round));
+                    if is_of_api(changed) {
+                        world.delete(&name(changed));
+                        world.create(&pod(world, &name(changed), round));
+                    } else {
+                        world.manifests().put(&pod(world, &name(changed), round));
+                    }
                 }
                 _ => {
                     let number = next % count;
                     next += 1;
-                    if !there.contains(&number) {
+                    let is_new = !there.contains(&number);
+                    if is_new {
                         there.push(number);
                     }
-                    world.manifests().put(&pod(world, &name(number), round));
+                    if !is_of_api(number) {
+                        world.manifests().put(&pod(world, &name(number), round));
+                    } else if is_new {
+                        world.create(&pod(world, &name(number), round));
+                    }
                 }
             }
             std::thread::sleep(Duration::from_millis(dice.below(150)));
@@ -61,6 +77,7 @@ fn churn(world: &World, count: u64, kills: u64, seed: u64) {
     until("what is not wanted to go", || (world.pod_uids().len() == there.len()).then_some(()));
     let lies = world.ledger().contradictions();
     assert!(lies.is_empty(), "{lies:?}");
+    world.delete_all();
     agent.clear(world);
 }
 

@@ -3,8 +3,11 @@
 mod churn;
 mod client;
 mod configuration;
+mod damage;
 mod directory;
 mod eviction;
+mod older_shim;
+mod phases;
 mod sources;
 mod survival;
 mod verbs;

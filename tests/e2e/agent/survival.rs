@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use jiff::Timestamp;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use serde_json::{Value, json};
 
 use crate::world::{Pod, World, http_get, kill, patient, until, world, world_in_memory};
 
@@ -84,9 +88,24 @@ fn a_grace_period_is_not_begun_again_by_another_agent() {
     });
 }
 
+/// What ends a process that does nothing about it. Not SIGSEGV and SIGBUS, which Rust has handlers for.
+const DEADLY: [Signal; 10] = [
+    Signal::SIGILL,
+    Signal::SIGTRAP,
+    Signal::SIGABRT,
+    Signal::SIGFPE,
+    Signal::SIGKILL,
+    Signal::SIGALRM,
+    Signal::SIGSTKFLT,
+    Signal::SIGXCPU,
+    Signal::SIGVTALRM,
+    Signal::SIGPROF,
+];
+
 #[test]
 fn every_exit_while_no_agent_lived_is_told_as_it_was() {
-    // Ten pods of eleven containers: one for each code from 0 to 99, and one of each pod that is killed.
+    // Ten pods of eleven containers: one for each code from 0 to 99, and one of each pod that a signal ends. They share PID namespaces:
+    // the first process of one could be ended by SIGKILL alone.
     world_in_memory(|world| {
         let name = |pod: usize, code: usize| format!("c{pod}-{code}");
         let container =
@@ -96,7 +115,7 @@ fn every_exit_while_no_agent_lived_is_told_as_it_was() {
             let ends = codes(pod).map(|code| container(&name(pod, code), code));
             let killed = world.container(&format!("killed{pod}"), &["wait"]);
             let pod = world.pod(&format!("p{pod}"), ends.chain([killed])).restart_policy("Never");
-            world.manifests().put(&pod);
+            world.manifests().put(&pod.spec("shareProcessNamespace", json!(true)));
         }
         let agent = world.agent();
         for pod in 0..10 {
@@ -104,16 +123,23 @@ fn every_exit_while_no_agent_lived_is_told_as_it_was() {
             agent.expect_running(&format!("p{pod}"), &format!("killed{pod}"), 0);
         }
         agent.kill();
+        let before = Timestamp::now();
         world.touch("go");
-        (0..10).for_each(|pod| kill(world.pid_of(&format!("killed{pod}"))));
+        for (pod, signal) in DEADLY.into_iter().enumerate() {
+            let pid = Pid::from_raw(world.pid_of(&format!("killed{pod}")));
+            nix::sys::signal::kill(pid, signal).unwrap();
+        }
         for pod in 0..10 {
             for code in codes(pod) {
                 let ends = || world.ledger().ends(&name(pod, code));
                 until("an exit", || (ends() == [i64::try_from(code).ok()]).then_some(()));
             }
+            let killed = format!("killed{pod}");
+            until(&killed, || world.processes_of(&killed).is_empty().then_some(()));
         }
+        let after = Timestamp::now();
         let agent = world.agent();
-        for pod in 0..10 {
+        for (pod, signal) in DEADLY.into_iter().enumerate() {
             for code in codes(pod) {
                 let how = match code {
                     0 => "Completed".to_owned(),
@@ -121,9 +147,73 @@ fn every_exit_while_no_agent_lived_is_told_as_it_was() {
                 };
                 agent.expect(&format!("container default/p{pod}/{}: Terminated ({how})", name(pod, code)));
             }
-            agent.expect(&format!("container default/p{pod}/killed{pod}: Terminated (Error, exit code 137)"));
+            let code = 128 + signal as i32;
+            agent.expect(&format!(
+                "container default/p{pod}/killed{pod}: Terminated (Error, exit code {code})"
+            ));
             agent.expect(&format!("pod default/p{pod}: Failed"));
         }
+        expect_ends(world, before, after);
+        agent.clear(world);
+    });
+}
+
+/// Demands of the API that it tells each end as the container wrote it down: code, reason and time, to the second as Kubernetes has it.
+fn expect_ends(world: &World, before: Timestamp, after: Timestamp) {
+    let over = || {
+        let pods = world.pods();
+        let ended: Vec<Value> = pods
+            .iter()
+            .flat_map(|pod| pod["status"]["containerStatuses"].as_array().cloned())
+            .flatten()
+            .collect();
+        (ended.len() == 110 && ended.iter().all(|one| one["state"]["terminated"].is_object()))
+            .then_some(ended)
+    };
+    for status in until("all ends to be told", over) {
+        let (name, end) = (status["name"].as_str().unwrap(), &status["state"]["terminated"]);
+        let seconds = |field: &str| end[field].as_str().unwrap().parse::<Timestamp>().unwrap().as_second();
+        let finished = seconds("finishedAt");
+        assert!((before.as_second()..=after.as_second()).contains(&finished), "{status}");
+        assert!(seconds("startedAt") <= finished, "{status}");
+        assert_eq!(end["reason"], if end["exitCode"] == 0 { "Completed" } else { "Error" }, "{status}");
+        if let [Some(code)] = world.ledger().ends(name)[..] {
+            assert_eq!(end["exitCode"], code, "{status}");
+            let written = i64::try_from(world.ledger().time(name, "end") / 1_000_000_000).unwrap();
+            // It wrote that down, and then ended.
+            assert!((written..=after.as_second()).contains(&finished), "{status}, written {written}");
+        }
+        assert_eq!(status["restartCount"], 0, "{status}");
+    }
+}
+
+#[test]
+fn an_upgrade_of_both_binaries_touches_no_container() {
+    world(|world| {
+        let own = Path::new(env!("CARGO_BIN_EXE_mkubelet"));
+        let installed = world.path("bin");
+        fs::create_dir(&installed).unwrap();
+        let install = || {
+            for name in ["mkubelet", "mkubelet-shim"] {
+                // As `install` does it: another file under the same name.
+                fs::copy(own.with_file_name(name), installed.join("new")).unwrap();
+                fs::rename(installed.join("new"), installed.join(name)).unwrap();
+            }
+        };
+        install();
+        world.manifests().put(&pair(world, "lasting"));
+        let agent = world.agent_of(&installed.join("mkubelet"));
+        agent.expect_running("lasting", "a", 0);
+        agent.expect_running("lasting", "b", 0);
+        let pids = (world.pid_of("a"), world.pid_of("b"), world.shim_pid());
+        install();
+        agent.stop();
+        let agent = world.agent_of(&installed.join("mkubelet"));
+        agent.expect("pod default/lasting: Running");
+        assert_eq!((world.pid_of("a"), world.pid_of("b"), world.shim_pid()), pids);
+        // What begins from now on is of the new binaries.
+        kill(pids.2);
+        agent.expect_running("lasting", "a", 1);
         agent.clear(world);
     });
 }
@@ -148,7 +238,7 @@ fn restart_the_agent_of(world: &World, count: usize) {
     let agent = world.agent();
     (0..count).for_each(|number| agent.expect_running(&name(number), &name(number), 0));
     let is_ready = |text: &str| {
-        let record: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let record: Value = serde_json::from_str(text).unwrap_or_default();
         let conditions = record["conditions"].as_array().cloned().unwrap_or_default();
         conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
     };
@@ -230,6 +320,28 @@ fn containers_of_a_killed_shim_run_again_within_two_seconds() {
 }
 
 #[test]
+fn containers_of_a_killed_shim_do_not_run_again_where_their_policy_is_never() {
+    world(|world| {
+        world.manifests().put(&pair(world, "once").restart_policy("Never"));
+        let agent = world.agent();
+        agent.expect_running("once", "a", 0);
+        agent.expect_running("once", "b", 0);
+        let old = [world.shim_pid(), world.pause_pid(), world.pid_of("a"), world.pid_of("b")];
+        kill(old[0]);
+        agent.expect("pod default/once: Failed");
+        until("what the shim left to be gone", || {
+            world.processes().iter().all(|process| !old.contains(&process.pid)).then_some(())
+        });
+        for name in ["a", "b"] {
+            let status = world.container_status(name).unwrap();
+            assert_eq!(status["state"]["terminated"]["exitCode"], 137, "{status}");
+            assert_eq!(world.ledger().starts(name), 1);
+        }
+        agent.clear(world);
+    });
+}
+
+#[test]
 fn a_killed_pause_is_followed_by_another_under_the_same_address() {
     world(|world| {
         world.manifests().put(&pair(world, "awake"));
@@ -253,6 +365,12 @@ fn after_a_reboot_every_pod_is_started_anew_with_its_init_containers() {
         world.manifests().put(&pod);
         world.manifests().put(&world.pod("gone", [world.container("g", &["term=0", "wait"])]));
         let agent = world.agent();
+        world.create(
+            &world
+                .pod("second", [world.container("b", &["term=0", "wait"])])
+                .init([world.container("j", &["exit=0"])]),
+        );
+        agent.expect_running("second", "b", 0);
         agent.expect_running("first", "a", 0);
         agent.expect_running("gone", "g", 0);
         agent.kill();
@@ -264,11 +382,14 @@ fn after_a_reboot_every_pod_is_started_anew_with_its_init_containers() {
 
         let agent = world.agent();
         agent.expect_running("first", "a", 0);
-        until("the second start", || (world.ledger().starts("a") == 2).then_some(()));
-        assert_eq!(world.ledger().ends("i"), [Some(0), Some(0)]);
-        until("what is not wanted to be cleared away", || (world.pod_uids().len() == 1).then_some(()));
+        for (container, init) in [("a", "i"), ("b", "j")] {
+            until("the second start", || (world.ledger().starts(container) == 2).then_some(()));
+            assert_eq!(world.ledger().ends(init), [Some(0), Some(0)]);
+        }
+        until("what is not wanted to be cleared away", || (world.pod_uids().len() == 2).then_some(()));
         assert_eq!(world.ledger().starts("g"), 1);
         assert_eq!(http_get(agent.ip("first"), 80, "/").1, "a");
+        world.delete_all();
         agent.clear(world);
     });
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::{Pod, Run, World};
 
@@ -25,6 +26,14 @@ impl World {
     /// Starts an agent.
     pub(crate) fn agent(&self) -> Agent {
         self.agent_in(&[])
+    }
+
+    /// Likewise, out of a binary that lies elsewhere.
+    pub(crate) fn agent_of(&self, program: &Path) -> Agent {
+        let (known, mut command) = (self.mkubelet(), Command::new(program));
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(known.get_args());
+        command.arg("agent").arg("--manifests").arg(self.manifests().0);
+        Agent { run: self.start(command) }
     }
 
     /// Likewise, with variables of the environment.

@@ -52,6 +52,12 @@ impl Ledger {
         signals.map(str::to_owned).collect()
     }
 
+    /// When a container started and ended, each time, nanoseconds since 1970.
+    pub(crate) fn times(&self, container: &str, event: &str) -> Vec<u64> {
+        let records = self.of_container(container).filter(|record| record["event"] == event);
+        records.filter_map(|record| record["at"].as_u64()).collect()
+    }
+
     /// When a container's first `start` or `end` was written, nanoseconds since 1970.
     pub(crate) fn time(&self, container: &str, event: &str) -> u64 {
         let at = self

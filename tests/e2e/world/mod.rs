@@ -1,6 +1,7 @@
 //! One test's world: made before the test, compared with what was there before, and taken down after it.
 
 mod agent;
+mod api;
 mod exec;
 mod group;
 mod ledger;
