@@ -1,12 +1,18 @@
-//! `mkubelet get`: objects of the agent's API as a table, YAML, JSON or names.
+//! `mkubelet get`: objects of the agent's API as a table, YAML, JSON, names, or what paths into them say.
 
-use clap::{Args, ValueEnum};
+mod custom_columns;
+mod format;
+mod order;
+
+use clap::Args;
 use futures::{AsyncBufReadExt, StreamExt};
 use http::Request;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
 
+use self::format::Format;
+use self::order::Order;
 use super::client::arguments::{self, Asked};
 use super::client::discovery::{Type, Types};
 use super::client::failure::{lines, remark};
@@ -15,6 +21,7 @@ use super::client::request::JSON;
 use super::client::table::{self, Printer, Style, Table};
 use super::client::watch::Event;
 use super::client::{NAMESPACE, output, told};
+use super::json_path::Missing;
 use super::say;
 
 /// Objects that are asked for at a time.
@@ -37,9 +44,16 @@ pub(super) struct Arguments {
     /// Only objects with these fields: `status.phase=Running`.
     #[arg(long, value_name = "SELECTOR")]
     field_selector: Option<String>,
-    /// How to print them.
+    /// How to print them: wide, yaml, json, name, jsonpath=TEMPLATE, jsonpath-file=FILE, jsonpath-as-json=TEMPLATE,
+    /// custom-columns=HEADER:PATH,..., custom-columns-file=FILE.
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<String>,
+    /// The order, by a field: `.metadata.creationTimestamp`.
+    #[arg(long, value_name = "PATH")]
+    sort_by: Option<String>,
+    /// Fields of a template that an object does not have are nothing; else an error.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_missing_template_keys: bool,
     /// Then print every change, until interrupted.
     #[arg(short, long)]
     watch: bool,
@@ -54,14 +68,6 @@ pub(super) struct Arguments {
     ignore_not_found: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Wide,
-    Yaml,
-    Json,
-    Name,
-}
-
 /// One request: all objects of a type, or one by name.
 struct Query<'a> {
     of: &'a Type,
@@ -70,6 +76,9 @@ struct Query<'a> {
 }
 
 pub(super) async fn run(client: &Client, arguments: Arguments) -> anyhow::Result<()> {
+    let missing = if arguments.allow_missing_template_keys { Missing::Nothing } else { Missing::Error };
+    let format = Format::parse(arguments.output.as_deref(), missing, arguments.no_headers)?;
+    let order = arguments.sort_by.as_deref().map(Order::parse).transpose()?;
     let asked = arguments::parse(&arguments.arguments).map_err(anyhow::Error::msg)?;
     let types = Types::of(client).await.map_err(told)?;
     let queries = queries(&asked, &types, &arguments)?;
@@ -77,11 +86,11 @@ pub(super) async fn run(client: &Client, arguments: Arguments) -> anyhow::Result
         let [query] = queries.as_slice() else {
             anyhow::bail!("you may only specify a single resource type");
         };
-        return watch(client, query, &arguments).await;
+        return watch(client, query, &arguments, &format).await;
     }
-    match arguments.output {
-        None | Some(Format::Wide) => tables(client, &queries, &arguments).await,
-        Some(format) => objects(client, &queries, &arguments, format).await,
+    match format {
+        Format::Table { wide } => tables(client, &queries, &arguments, wide, order.as_ref()).await,
+        format => objects(client, &queries, &arguments, &format, order.as_ref()).await,
     }
 }
 
@@ -133,7 +142,10 @@ async fn pieces<T: Piece>(
 ) -> anyhow::Result<Vec<T>> {
     let mut found = Vec::new();
     let mut parameters = selectors(arguments);
-    if query.name.is_none() {
+    if arguments.sort_by.is_some() {
+        // The whole list at once, and in the rows of tables what it is sorted by.
+        parameters.add("includeObject", "Object");
+    } else if query.name.is_none() {
         parameters.add("limit", &CHUNK.to_string());
     }
     let mut next = parameters.clone();
@@ -169,29 +181,40 @@ impl Piece for Value {
     }
 }
 
-fn style(arguments: &Arguments) -> Style {
+fn style(arguments: &Arguments, wide: bool) -> Style {
     Style {
-        wide: arguments.output == Some(Format::Wide),
+        wide,
         with_namespace: arguments.all_namespaces,
         show_labels: arguments.show_labels,
         no_headers: arguments.no_headers,
     }
 }
 
-async fn tables(client: &Client, queries: &[Query<'_>], arguments: &Arguments) -> anyhow::Result<()> {
+async fn tables(
+    client: &Client,
+    queries: &[Query<'_>],
+    arguments: &Arguments,
+    wide: bool,
+    order: Option<&Order>,
+) -> anyhow::Result<()> {
     let several_types = queries.iter().any(|query| query.of != queries[0].of);
     let mut failed = Vec::new();
     let mut printer: Option<(&Type, Printer)> = None;
     let mut is_empty = true;
     for query in queries {
-        let pieces: Vec<Table> = match pieces(client, query, arguments, table::ACCEPT).await {
+        let mut pieces: Vec<Table> = match pieces(client, query, arguments, table::ACCEPT).await {
             Ok(pieces) => pieces,
             Err(error) => {
                 failed.push(error);
                 continue;
             }
         };
-        let mut style = style(arguments);
+        if let Some(order) = order {
+            // As kubectl has it: a single row is in order, whatever it has.
+            let tables = pieces.iter_mut().filter(|piece| piece.rows.len() > 1);
+            tables.into_iter().try_for_each(|piece| order.sort(&mut piece.rows, |row| &row.object))?;
+        }
+        let mut style = style(arguments, wide);
         style.with_namespace &= query.of.namespaced;
         let prefix = if several_types { query.of.named("") } else { String::new() };
         for piece in pieces.iter().filter(|piece| !piece.rows.is_empty()) {
@@ -232,9 +255,10 @@ async fn objects(
     client: &Client,
     queries: &[Query<'_>],
     arguments: &Arguments,
-    format: Format,
+    format: &Format,
+    order: Option<&Order>,
 ) -> anyhow::Result<()> {
-    let mut found = Vec::new();
+    let mut found: Vec<(&Type, Value)> = Vec::new();
     let mut failed = Vec::new();
     for query in queries {
         let pieces: Vec<Value> = match pieces(client, query, arguments, JSON).await {
@@ -259,26 +283,40 @@ async fn objects(
             }
         }
     }
-    if format == Format::Name {
-        let line = |(of, object): &(&Type, Value)| {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            format!("{}\n", of.named(name))
-        };
-        say(&found.iter().map(line).collect::<String>())?;
-        return all_found(failed);
-    }
     let is_single = matches!(queries, [Query { name: Some(_), .. }]);
-    let mut objects = found.into_iter().map(|(_, object)| object);
-    let shown = if is_single { objects.next() } else { Some(output::list(objects.collect())) };
-    if let Some(shown) = shown {
-        say(&if format == Format::Json { output::json(&shown)? } else { output::yaml(&shown)? })?;
+    if let Some(order) = order.filter(|_| !is_single) {
+        order.sort(&mut found, |(_, object)| object)?;
     }
+    let objects = || found.iter().map(|(_, object)| object);
+    let whole = || {
+        if is_single { objects().next().cloned() } else { Some(output::list(objects().cloned().collect())) }
+    };
+    let text = match format {
+        Format::Name => found.iter().map(|(of, object)| name(of, object)).collect(),
+        Format::CustomColumns(_) if is_single && found.is_empty() => String::new(),
+        Format::CustomColumns(columns) => columns.text(objects(), true)?,
+        Format::JsonPath(path) => whole().map_or(Ok(String::new()), |object| path.text(&object))?,
+        Format::Yaml => whole().map_or(Ok(String::new()), |object| output::yaml(&object))?,
+        Format::Json | Format::Table { .. } => {
+            whole().map_or(Ok(String::new()), |object| output::json(&object))?
+        }
+    };
+    say(&text)?;
     all_found(failed)
 }
 
+fn name(of: &Type, object: &Value) -> String {
+    format!("{}\n", of.named(object["metadata"]["name"].as_str().unwrap_or_default()))
+}
+
 /// Prints what there is, and then every change.
-async fn watch(client: &Client, query: &Query<'_>, arguments: &Arguments) -> anyhow::Result<()> {
-    let is_table = matches!(arguments.output, None | Some(Format::Wide));
+async fn watch(
+    client: &Client,
+    query: &Query<'_>,
+    arguments: &Arguments,
+    format: &Format,
+) -> anyhow::Result<()> {
+    let is_table = matches!(format, Format::Table { .. });
     let mut parameters = selectors(arguments);
     let mut path = query.path.as_str();
     if let Some(name) = &query.name {
@@ -291,8 +329,9 @@ async fn watch(client: &Client, query: &Query<'_>, arguments: &Arguments) -> any
     let accept = if is_table { table::ACCEPT } else { JSON };
     let mut printer = Printer::new(Style {
         with_namespace: arguments.all_namespaces && query.of.namespaced,
-        ..style(arguments)
+        ..style(arguments, *format == Format::Table { wide: true })
     });
+    let mut is_first = true;
     let mut lines = client.request_stream(request(path, &parameters, accept)?).await.map_err(told)?.lines();
     while let Some(line) = lines.next().await {
         let event: Event = serde_json::from_str(&line?)?;
@@ -306,18 +345,21 @@ async fn watch(client: &Client, query: &Query<'_>, arguments: &Arguments) -> any
                 let table: Table = serde_json::from_value(event.object)?;
                 say(&printer.print(&table, ""))?;
             }
-            _ => say(&one(&event.object, query.of, arguments.output)?)?,
+            _ => {
+                say(&one(&event.object, query.of, format, is_first)?)?;
+                is_first = false;
+            }
         }
     }
     Ok(())
 }
 
-fn one(object: &Value, of: &Type, format: Option<Format>) -> anyhow::Result<String> {
+fn one(object: &Value, of: &Type, format: &Format, is_first: bool) -> anyhow::Result<String> {
     match format {
-        Some(Format::Name) => {
-            Ok(format!("{}\n", of.named(object["metadata"]["name"].as_str().unwrap_or_default())))
-        }
-        Some(Format::Json) => output::json(object),
-        _ => Ok(format!("---\n{}", output::yaml(object)?)),
+        Format::Name => Ok(name(of, object)),
+        Format::JsonPath(path) => path.text(object),
+        Format::CustomColumns(columns) => columns.text([object], is_first),
+        Format::Json => output::json(object),
+        Format::Yaml | Format::Table { .. } => Ok(format!("---\n{}", output::yaml(object)?)),
     }
 }

@@ -14,6 +14,7 @@ mod events;
 mod exec;
 mod get;
 mod image;
+mod json_path;
 mod kubeconfig;
 mod label;
 mod log;

@@ -13,6 +13,7 @@ use super::client::failure::{Tally, told};
 use super::client::selection::{Chosen, Selection};
 use super::client::watch::{Seen, watch};
 use super::client::{duration, request};
+use super::json_path::{self, Missing, Template};
 use super::say;
 
 /// What a negative timeout stands for, as kubectl has it.
@@ -22,7 +23,7 @@ const FOR_EVER: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// What to wait for: `delete`, `create`, `condition=NAME[=STATUS]`, or `jsonpath={.field}=VALUE`.
+    /// What to wait for: `delete`, `create`, `condition=NAME[=STATUS]`, or `jsonpath={.field}[=VALUE]`.
     #[arg(long = "for", value_name = "WHAT", value_parser = parse)]
     until: Goal,
     /// Time for all of them; 0 looks once, less than 0 is a week.
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
     timeout: Duration,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Goal {
     Delete,
     Create,
@@ -38,17 +39,11 @@ enum Goal {
         name: String,
         status: String,
     },
-    /// The value of a field; with none, that the field is there.
-    Field {
-        path: Vec<Step>,
+    /// What a JSON path leads to; with no value, that it leads anywhere.
+    Path {
+        path: Template,
         value: Option<String>,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Field(String),
-    Index(usize),
 }
 
 fn timeout(text: &str) -> Result<Duration, String> {
@@ -70,37 +65,34 @@ fn parse(text: &str) -> Result<Goal, String> {
     let Some(rest) = text.strip_prefix("jsonpath=") else {
         return Err(format!("unrecognized condition: {text:?}"));
     };
-    let rest = rest.trim_matches('\'');
-    let (path, value) = match rest.split_once("}=") {
-        Some((path, value)) => (path, Some(value.trim_matches(['\'', '"']).to_owned())),
-        None => (rest.trim_end_matches('}'), None),
+    let format = || {
+        "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or \
+         --for=jsonpath='{.status.readyReplicas}'"
+            .to_owned()
     };
-    let path = path.trim_start_matches('{');
-    let path = path.strip_prefix('.').unwrap_or(path);
-    Ok(Goal::Field { path: steps(path).ok_or_else(|| format!("unsupported JSON path: {rest:?}"))?, value })
+    let (path, value) = match split(rest).as_slice() {
+        [path] => (path.clone(), None),
+        [path, value] => (path.clone(), Some(value.trim_matches(['\'', '"']).to_owned())),
+        _ => return Err(format()),
+    };
+    if value.as_ref().is_some_and(String::is_empty) {
+        return Err("jsonpath wait has to have a value after equal sign, like \
+                    --for=jsonpath='{.status.readyReplicas}'=3"
+            .to_owned());
+    }
+    let path = Template::parse(&json_path::relaxed(path.trim_matches('\''))?)?;
+    Ok(Goal::Path { path, value })
 }
 
-/// Fields and indices: `status.containerStatuses[0].ready`.
-fn steps(path: &str) -> Option<Vec<Step>> {
-    let mut steps = Vec::new();
-    for part in path.split('.') {
-        let (field, mut rest) = part.find('[').map_or((part, ""), |at| part.split_at(at));
-        if field.is_empty() {
-            return None;
-        }
-        steps.push(Step::Field(field.to_owned()));
-        while !rest.is_empty() {
-            let (index, after) = rest.strip_prefix('[')?.split_once(']')?;
-            steps.push(Step::Index(index.parse().ok()?));
-            rest = after;
-        }
-    }
-    Some(steps)
+/// The parts between equals signs. Two of them in a row are a comparison in the path.
+fn split(text: &str) -> Vec<String> {
+    const COMPARISON: &str = "\0";
+    text.replace("==", COMPARISON).split('=').map(|part| part.replace(COMPARISON, "==")).collect()
 }
 
 impl Goal {
-    fn is_reached(&self, seen: &Seen) -> bool {
-        match (self, seen) {
+    fn is_reached(&self, seen: &Seen) -> Result<bool, String> {
+        Ok(match (self, seen) {
             (Self::Delete, Seen::Gone) | (Self::Create, Seen::Object(_)) => true,
             (Self::Condition { name, status }, Seen::Object(object)) => {
                 let generation = object["metadata"]["generation"].as_i64();
@@ -117,22 +109,29 @@ impl Goal {
                     has("type", name) && has("status", status) && !is_old
                 })
             }
-            (Self::Field { path, value }, Seen::Object(object)) => {
-                let found = path.iter().try_fold(object, |value, step| match step {
-                    Step::Field(name) => value.get(name),
-                    Step::Index(index) => value.get(index),
-                });
-                let text = found.filter(|found| !found.is_null()).map(|found| match found {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                });
-                match value {
-                    Some(wanted) => text.as_ref() == Some(wanted),
-                    None => text.is_some(),
-                }
+            (Self::Path { path, value }, Seen::Object(object)) => {
+                return leads_to(path, object, value.as_deref());
             }
             _ => false,
-        }
+        })
+    }
+}
+
+/// Whether a path leads to a value, or to anything at all. It may lead to one at most.
+fn leads_to(path: &Template, object: &Value, wanted: Option<&str>) -> Result<bool, String> {
+    let results = path.results(object, Missing::Nothing)?;
+    match results.as_slice() {
+        [] => Ok(false),
+        [_, _, ..] => Err("given jsonpath expression matches more than one list".to_owned()),
+        [values] => match (values.as_slice(), wanted) {
+            ([], _) => Ok(false),
+            ([_, _, ..], _) => Err("given jsonpath expression matches more than one value".to_owned()),
+            (_, None) => Ok(true),
+            ([Value::Object(_) | Value::Array(_)], _) => {
+                Err("jsonpath leads to a nested object or list which is not supported".to_owned())
+            }
+            ([value], Some(wanted)) => Ok(json_path::plain(value).trim() == wanted.trim()),
+        },
     }
 }
 
@@ -156,12 +155,17 @@ async fn one(client: &Client, object: &Chosen, goal: &Goal, deadline: Instant) -
     if !may_be_missing {
         request::get(client, &object.path()).await.map_err(told)?;
     }
-    let is_over = |seen: &Seen| goal.is_reached(seen) || (!may_be_missing && *seen == Seen::Gone);
+    let is_over = |seen: &Seen| {
+        let is_reached = goal.is_reached(seen);
+        // A path that cannot be followed will not be, either.
+        is_reached.unwrap_or(true) || (!may_be_missing && *seen == Seen::Gone)
+    };
     let named = format!("{}/{}", object.of.qualified(&object.of.plural), object.name);
     let Ok(seen) = timeout_at(deadline, watch(client, object, is_over)).await else {
         anyhow::bail!("timed out waiting for the condition on {named}");
     };
-    anyhow::ensure!(goal.is_reached(&seen?), "{named} was deleted meanwhile");
+    let is_reached = goal.is_reached(&seen?).map_err(anyhow::Error::msg)?;
+    anyhow::ensure!(is_reached, "{named} was deleted meanwhile");
     say(&format!("{} condition met\n", object.of.named(&object.name)))
 }
 
@@ -193,16 +197,25 @@ mod tests {
             ("jsonpath={.status.phase}=Running", true, false),
             ("jsonpath='{.status.phase}'=Pending", false, false),
             ("jsonpath={.status.containerStatuses[0].ready}=true", true, false),
-            ("jsonpath={.status.containerStatuses[1].ready}=true", false, false),
+            ("jsonpath={.status.conditions[?(@.type==\"Ready\")].status}=True", true, false),
+            ("jsonpath=.status.phase=Running", true, false),
             ("jsonpath={.status.phase}", true, false),
             ("jsonpath={.status.podIP}", false, false),
         ] {
             let goal = parse(text).unwrap();
-            assert_eq!(goal.is_reached(&Seen::Object(pod.clone())), with_pod, "{text}");
-            assert_eq!(goal.is_reached(&Seen::Gone), without, "{text}");
+            assert_eq!(goal.is_reached(&Seen::Object(pod.clone())), Ok(with_pod), "{text}");
+            assert_eq!(goal.is_reached(&Seen::Gone), Ok(without), "{text}");
         }
-        for text in ["", "ready", "jsonpath={..x}", "jsonpath={.a[x]}=1"] {
+        for text in ["", "ready", "jsonpath=", "jsonpath={.a[x]}=1", "jsonpath={.a}=", "jsonpath={.a}=b=c"] {
             assert!(parse(text).is_err(), "{text}");
+        }
+        for (text, error) in [
+            ("jsonpath={.status.conditions[*].type}=Ready", "matches more than one value"),
+            ("jsonpath={.metadata}=x", "leads to a nested object"),
+            ("jsonpath={.status.containerStatuses[1].ready}", "array index out of bounds: index 1, length 1"),
+        ] {
+            let told = parse(text).unwrap().is_reached(&Seen::Object(pod.clone())).unwrap_err();
+            assert!(told.contains(error), "{text}: {told}");
         }
     }
 

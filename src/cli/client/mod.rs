@@ -17,6 +17,7 @@ pub(super) mod report;
 pub(super) mod request;
 pub(super) mod selection;
 pub(super) mod session;
+pub(super) mod tab_stops;
 pub(super) mod table;
 pub(super) mod terminal;
 pub(super) mod three_way;

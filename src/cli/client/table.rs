@@ -1,6 +1,6 @@
 //! A table of the API (meta/v1 Table) as kubectl prints it: columns three spaces apart, wide ones when they are asked for.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -40,13 +40,8 @@ pub(in crate::cli) struct Column {
 #[serde(default)]
 pub(in crate::cli) struct Row {
     cells: Vec<Value>,
-    object: Partial,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Partial {
-    metadata: ObjectMeta,
+    /// The object, or its metadata alone, as the request asked.
+    pub(in crate::cli) object: Value,
 }
 
 /// How tables are printed.
@@ -115,15 +110,18 @@ impl Printer {
     }
 
     fn row(&self, row: &Row, prefix: &str) -> Vec<String> {
-        let metadata = &row.object.metadata;
-        let first = self.style.with_namespace.then(|| metadata.namespace.clone().unwrap_or_default());
+        let metadata = &row.object["metadata"];
+        let namespace = metadata["namespace"].as_str().unwrap_or_default();
+        let first = self.style.with_namespace.then(|| namespace.to_owned());
         let cell = |(index, column): (usize, &Column)| {
             let text = row.cells.get(index).map(text).unwrap_or_default();
             if column.format == "name" { format!("{prefix}{text}") } else { text }
         };
         let labels = || {
-            let labels = metadata.labels.iter().flatten();
-            let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+            let labels = metadata["labels"].as_object().into_iter().flatten();
+            let labels = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+            let mut labels: Vec<String> = labels.collect();
+            labels.sort();
             if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
         };
         first.into_iter().chain(self.shown().map(cell)).chain(self.style.show_labels.then(labels)).collect()

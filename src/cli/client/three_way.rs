@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::api::yaml::sorted;
+
 /// The annotation in which an object keeps the manifest that it was made of.
 pub(in crate::cli) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -142,18 +144,6 @@ impl Difference<'_> {
             patch.insert(format!("$setElementOrder/{field}"), order.into());
             patch.insert(field.to_owned(), items.into());
         }
-    }
-}
-
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_by_key(|(name, _)| *name);
-            Value::Object(fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect())
-        }
-        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }
 
