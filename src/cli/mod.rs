@@ -10,6 +10,7 @@ mod console;
 mod create;
 mod debug;
 mod delete;
+mod describe;
 mod events;
 mod exec;
 mod get;

@@ -10,14 +10,16 @@ use super::client::connect;
 use super::client::failure::{Exit, lines, remark};
 use super::label::Field;
 use super::{
-    apply, attach, create, debug, delete, exec, get, label, logs, object_events, patch, port_forward, top,
-    wait,
+    apply, attach, create, debug, delete, describe, exec, get, label, logs, object_events, patch,
+    port_forward, top, wait,
 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Shows objects of the agent's API.
     Get(get::Arguments),
+    /// Shows objects and what belongs to them, in full.
+    Describe(describe::Arguments),
     /// Makes objects of manifests.
     Create(create::Arguments),
     /// Makes objects what manifests say, or changes them to it.
@@ -81,6 +83,7 @@ pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
 pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Get(arguments) => get::run(client, arguments).await.map(|()| ExitCode::SUCCESS),
+        Verb::Describe(arguments) => describe::run(client, &arguments).await,
         Verb::Create(arguments) => create::run(client, &arguments).await,
         Verb::Apply(arguments) => apply::run(client, &arguments).await,
         Verb::Delete(arguments) => delete::run(client, &arguments).await,

@@ -13,7 +13,6 @@ pub(in crate::cli) struct Stops {
 /// As `get` has them.
 pub(in crate::cli) const TABLE: Stops = Stops { least: 6, gap: 3 };
 
-#[cfg(test)]
 /// As `describe` has them.
 pub(in crate::cli) const DESCRIPTION: Stops = Stops { least: 0, gap: 2 };
 
