@@ -11,6 +11,7 @@ mod create;
 mod debug;
 mod delete;
 mod describe;
+mod edit;
 mod events;
 mod exec;
 mod get;

@@ -10,7 +10,7 @@ use super::client::connect;
 use super::client::failure::{Exit, lines, remark};
 use super::label::Field;
 use super::{
-    apply, attach, create, debug, delete, describe, exec, get, label, logs, object_events, patch,
+    apply, attach, create, debug, delete, describe, edit, exec, get, label, logs, object_events, patch,
     port_forward, top, wait,
 };
 
@@ -36,6 +36,8 @@ pub(super) enum Verb {
     PortForward(port_forward::Arguments),
     /// Shows what has happened to objects.
     Events(object_events::Arguments),
+    /// Changes objects in an editor.
+    Edit(edit::Arguments),
     /// Changes fields of objects.
     Patch(patch::Arguments),
     /// Changes labels: `KEY=VALUE` adds one, `KEY-` takes it away.
@@ -92,6 +94,7 @@ pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<Exi
         Verb::Attach(arguments) => attach::run(client, &arguments).await,
         Verb::PortForward(arguments) => port_forward::run(client, &arguments).await,
         Verb::Events(arguments) => object_events::run(client, &arguments).await,
+        Verb::Edit(arguments) => edit::run(client, &arguments).await,
         Verb::Patch(arguments) => patch::run(client, &arguments).await,
         Verb::Label(arguments) => label::run(client, Field::Labels, arguments).await,
         Verb::Annotate(arguments) => label::run(client, Field::Annotations, arguments).await,
