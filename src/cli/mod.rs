@@ -7,6 +7,7 @@ mod client;
 mod completion;
 mod config_file;
 mod console;
+mod copy;
 mod create;
 mod debug;
 mod delete;

@@ -10,7 +10,7 @@ use super::client::connect;
 use super::client::failure::{Exit, lines, remark};
 use super::label::Field;
 use super::{
-    apply, attach, create, debug, delete, describe, edit, exec, get, label, logs, object_events, patch,
+    apply, attach, copy, create, debug, delete, describe, edit, exec, get, label, logs, object_events, patch,
     port_forward, top, wait,
 };
 
@@ -32,6 +32,8 @@ pub(super) enum Verb {
     Exec(exec::Arguments),
     /// Connects with the process that a container runs.
     Attach(attach::Arguments),
+    /// Copies files into a container, and out of it.
+    Cp(copy::Arguments),
     /// Leads ports of this machine into a pod.
     PortForward(port_forward::Arguments),
     /// Shows what has happened to objects.
@@ -92,6 +94,7 @@ pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<Exi
         Verb::Logs(arguments) => logs::run(client, &arguments).await,
         Verb::Exec(arguments) => exec::run(client, &arguments).await,
         Verb::Attach(arguments) => attach::run(client, &arguments).await,
+        Verb::Cp(arguments) => copy::run(client, &arguments).await,
         Verb::PortForward(arguments) => port_forward::run(client, &arguments).await,
         Verb::Events(arguments) => object_events::run(client, &arguments).await,
         Verb::Edit(arguments) => edit::run(client, &arguments).await,

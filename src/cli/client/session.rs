@@ -120,7 +120,7 @@ async fn interrupted() -> u8 {
 }
 
 /// What the last Status says: the exit code of a command, or what went wrong.
-fn end(status: Option<&Status>) -> anyhow::Result<()> {
+pub(in crate::cli) fn end(status: Option<&Status>) -> anyhow::Result<()> {
     let Some(status) = status else { return Ok(()) };
     if status.reason.as_deref() == Some("NonZeroExitCode") {
         let mut causes = status.details.iter().flat_map(|details| details.causes.iter().flatten());
