@@ -132,8 +132,11 @@ mod tests {
             header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_entry_type(*kind);
             header.set_mode(0o4777);
-            (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
-            (header.set_device_major(1).unwrap(), header.set_device_minor(3).unwrap());
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
             let (mut data, mut link) = (*content, "");
             if !kind.is_file() {
                 (data, link) = ("", content);

@@ -117,7 +117,8 @@ fn cut(text: &str, length: usize) -> String {
     if text.len() <= length {
         return text.to_owned();
     }
-    format!("{}...", &text[..text.floor_char_boundary(length)])
+    let end = (0..=length).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}...", &text[..end])
 }
 
 /// The fields of an object in the order of their names.

@@ -73,7 +73,13 @@ fn what_the_server_can_do_is_discovered() {
     Served::each(|api| {
         assert_eq!(
             words(&api.kubectl("api-versions").fine()).concat(),
-            ["authentication.k8s.io/v1", "authorization.k8s.io/v1", "events.k8s.io/v1", "v1",]
+            [
+                "authentication.k8s.io/v1",
+                "authorization.k8s.io/v1",
+                "events.k8s.io/v1",
+                "metrics.k8s.io/v1beta1",
+                "v1"
+            ]
         );
         let resources = api.kubectl("api-resources --no-headers").fine();
         let kinds: Vec<&str> = words(&resources).iter().map(|line| *line.last().unwrap()).collect();
