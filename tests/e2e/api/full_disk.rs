@@ -49,7 +49,8 @@ fn served(store: &Path) -> Router {
 async fn asked(api: &Router, method: &str, path: &str, body: Value) -> (u16, Value) {
     let request =
         Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
-    let request = request.body(Body::from(body.to_string())).unwrap();
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let request = request.body(body).unwrap();
     let answer = api.clone().oneshot(request).await.unwrap();
     let code = answer.status().as_u16();
     (code, serde_json::from_slice(&to_bytes(answer.into_body(), usize::MAX).await.unwrap()).unwrap())
