@@ -76,7 +76,14 @@ pub(super) async fn pass(api: &Arc<Api>) -> Result<(), Status> {
             false => Propagation::Background,
         };
         let uid = Some(dependent.object.uid().to_owned());
-        let options = DeleteOptions { uid, propagation: Some(propagation), ..DeleteOptions::default() };
+        // It may have lost or found an owner since, if only above.
+        let resource_version = Some(dependent.object.resource_version().to_owned());
+        let options = DeleteOptions {
+            uid,
+            resource_version,
+            propagation: Some(propagation),
+            ..DeleteOptions::default()
+        };
         match rest::delete_one(api, &*dependent.kind, &dependent.entry.key, &options).await {
             Err(status) if !matches!(status.code, 404 | 409) => return Err(status),
             _ => {}
