@@ -6,6 +6,7 @@
 pub mod active;
 pub mod api;
 mod known;
+mod kubelet;
 mod meter;
 mod pressure;
 pub mod streams;
@@ -24,6 +25,7 @@ use crate::cluster::health::Health;
 use crate::cluster::reporter::StaticPods;
 use crate::config::Config;
 use crate::events::Event;
+use crate::metrics::Metrics;
 use crate::pod::objects::Objects;
 use crate::pod::{Origin, Pod, PodUid, SourceKind, update};
 use crate::runtime::apparmor::AppArmor;
@@ -67,6 +69,8 @@ struct Shared {
     active: Active,
     /// How the node is: not every pod is taken on at any time.
     health: watch::Receiver<Health>,
+    /// What is counted.
+    metrics: Arc<Metrics>,
 }
 
 /// A pod that this agent owns.
@@ -93,7 +97,8 @@ impl Agent {
             .map_err(Error::in_step("become a subreaper"))?;
         let (health, receiver) = watch::channel(Health::default());
         let (host, active) = (Arc::new(Host::new(config)?), Active::default());
-        let shared = Shared { host, updates, retire: true, active, health: receiver };
+        let shared =
+            Shared { host, updates, retire: true, active, health: receiver, metrics: Arc::default() };
         Ok(Self { shared, say, statics: watch::Sender::default(), health, _only_one: None })
     }
 
@@ -110,6 +115,11 @@ impl Agent {
     /// How the node is, to be told by whoever finds out.
     pub fn health(&self) -> watch::Sender<Health> {
         self.health.clone()
+    }
+
+    /// What this agent counts.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.shared.metrics)
     }
 
     /// What the manifests of static pods say.
@@ -274,7 +284,7 @@ impl Life<'_> {
     }
 
     async fn worker(&self, pod: Arc<Pod>, resume: bool, orders: watch::Receiver<Order>) -> Result<(), Error> {
-        let Shared { host, updates, retire, .. } = self.shared;
+        let Shared { host, updates, retire, metrics, .. } = self.shared;
         let (sender, notices) = mpsc::unbounded_channel();
         let runtime = PodRuntime::new(Arc::clone(&pod), Arc::clone(host), self.objects.clone(), sender);
         let runtime = Arc::new(runtime.with_origin(self.origin.clone()));
@@ -283,7 +293,8 @@ impl Life<'_> {
         let is_static = self.origin.as_ref().is_some_and(|origin| origin.source != SourceKind::Api);
         let _stay = self.shared.active.enter(&runtime, is_static, publisher.life());
         let (beside, habits) = (Arc::clone(&runtime), Habits { resume, retire: *retire });
-        let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone()).run();
+        let worker = Worker::new(pod, runtime, habits, notices, orders, publisher, host.prober.clone());
+        let worker = worker.with_metrics(Arc::clone(metrics)).run();
         tokio::pin!(worker);
         tokio::select! {
             ended = &mut worker => ended,

@@ -54,6 +54,8 @@ pub mod eviction;
 
 pub mod usage;
 
+pub mod metrics;
+
 pub mod state;
 
 pub mod sys;

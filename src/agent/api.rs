@@ -11,18 +11,21 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ContainerImage;
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use serde_json::Value;
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Say;
 use super::active::Active;
 use super::known::Known;
+use super::kubelet::Operations;
 use super::meter::Counters;
 use super::pressure::Pressured;
 use super::streams::pods::ShimStreams;
@@ -41,10 +44,12 @@ use crate::config::Config;
 use crate::eviction::host::Host as Reader;
 use crate::eviction::manager;
 use crate::logs::Watcher;
+use crate::metrics::Metrics;
+use crate::metrics::starts::Starts;
 use crate::runtime::Error;
 use crate::runtime::host::Host;
 use crate::source;
-use crate::status::publish::Update;
+use crate::status::publish::{Change, Update};
 use crate::sync::event_loop::Event;
 
 /// Where huge pages are told of.
@@ -65,6 +70,10 @@ pub struct Node {
     pub health: watch::Sender<Health>,
     /// Tells a person.
     pub say: Say,
+    /// The KubeletConfiguration in force.
+    pub configuration: Value,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Where the API is served beside its socket.
@@ -81,6 +90,9 @@ pub struct Port {
 pub struct Service {
     news: mpsc::UnboundedSender<News>,
     known: Known,
+    host: Arc<Host>,
+    metrics: Arc<Metrics>,
+    starts: Starts,
     server: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -100,6 +112,7 @@ impl Service {
         let streams: Arc<dyn PodStreams> = Arc::new(streams);
         let api = Api::new(store, &node.name(), &config.sysctls);
         let api = api.map_err(|status| Error(status.to_string()))?;
+        let api = api.with_kubelet(Arc::new(node.operations(known.clone())));
         let api = api.with_meter(Arc::new(Counters::new(Arc::clone(&node.host))));
         let api = Arc::new(routes::install(api, &streams));
         tokio::spawn(Arc::clone(&api).run());
@@ -109,15 +122,22 @@ impl Service {
         if let Some(port) = port {
             port.open(config, &node.name(), router.clone()).await?;
         }
+        let (host, metrics, starts) = (Arc::clone(&node.host), Arc::clone(&node.metrics), Starts::default());
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
-        Ok(Self { news, known, server, stop })
+        Ok(Self { news, known, host, metrics, starts, server, stop })
     }
 
     /// Has the API told what happens to a pod.
     pub fn update(&self, update: Update) {
         self.known.take(&update);
+        if let Some(took) = self.starts.take(&update, Instant::now()) {
+            self.metrics.pod_started(took);
+        }
+        if let Change::Deleted = update.change {
+            self.host.prober.forget(&update.pod.uid);
+        }
         let _ = self.news.send(News::Pod(update));
     }
 
@@ -144,6 +164,18 @@ impl Port {
 impl Node {
     fn name(&self) -> String {
         self.host.facts.hostname.to_lowercase()
+    }
+
+    fn operations(&self, known: Known) -> Operations {
+        Operations {
+            host: Arc::clone(&self.host),
+            name: self.name(),
+            events: self.events.clone(),
+            known,
+            configuration: self.configuration.clone(),
+            metrics: Arc::clone(&self.metrics),
+            last: Mutex::default(),
+        }
     }
 
     /// Does what a node does, whoever's API it is. Returns where it is told what happens.

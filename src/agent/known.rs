@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::streams::pods::{LocalPod, LocalPods};
 use crate::api::streams::PodRef;
+use crate::metrics::Running;
 use crate::pod::{PodKey, PodUid, SourceKind};
 use crate::status::publish::{Change, Update};
 
@@ -53,6 +54,38 @@ impl Known {
             }
             Change::Event(_) | Change::Terminating { .. } | Change::Leaving { .. } => {}
         }
+    }
+}
+
+impl Known {
+    /// How many pods and containers are in which state.
+    pub(super) fn running(&self) -> Running {
+        let mut running = Running::default();
+        for one in self.pods().values() {
+            let status = Arc::clone(&one.status.borrow());
+            let lists = [
+                &status.init_container_statuses,
+                &status.container_statuses,
+                &status.ephemeral_container_statuses,
+            ];
+            let states =
+                lists.into_iter().flatten().flatten().filter_map(|container| container.state.as_ref());
+            let (mut runs, mut counts) = (0, running.containers);
+            for state in states {
+                let at = if state.running.is_some() {
+                    0
+                } else if state.terminated.is_some() {
+                    2
+                } else {
+                    1
+                };
+                counts[at] += 1;
+                runs += u64::from(at == 0);
+            }
+            running.containers = counts;
+            running.pods += u64::from(runs > 0);
+        }
+        running
     }
 }
 

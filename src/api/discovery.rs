@@ -30,7 +30,7 @@ pub const KUBERNETES_MINOR: u32 = 37;
 /// The kinds that are served.
 type Kinds = Arc<[Arc<dyn Resource>]>;
 
-/// Everything that is asked beside objects: discovery, schemas, versions, health, and who somebody is.
+/// Everything that is asked beside objects: discovery, schemas, versions, and who somebody is.
 pub fn router<S: Clone + Send + Sync + 'static>(kinds: Vec<Arc<dyn Resource>>) -> Router<S> {
     let openapi = openapi::router(&kinds);
     Router::new()
@@ -43,9 +43,6 @@ pub fn router<S: Clone + Send + Sync + 'static>(kinds: Vec<Arc<dyn Resource>>) -
         .route("/apis/", get(all_groups))
         .route("/apis/{group}", get(one_group))
         .route("/apis/{group}/{version}", get(group_resources))
-        .route("/healthz", get(healthy))
-        .route("/livez", get(healthy))
-        .route("/readyz", get(healthy))
         .with_state(Kinds::from(kinds))
         .merge(openapi)
         .merge(reviews::router())
@@ -71,10 +68,6 @@ pub fn version() -> Value {
         "compiler": "rustc",
         "platform": format!("{}/{machine}", std::env::consts::OS),
     })
-}
-
-async fn healthy() -> &'static str {
-    "ok"
 }
 
 async fn core(State(kinds): State<Kinds>, headers: HeaderMap) -> Response {

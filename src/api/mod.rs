@@ -11,6 +11,7 @@ mod emptying;
 mod expiry;
 mod garbage;
 pub mod kinds;
+pub mod kubelet;
 pub mod metadata;
 pub mod metrics;
 pub mod object;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::kubelet::{self, Kubelet};
 use super::metrics::{self, Meter};
 use super::object::Object;
 use super::represent::Format;
@@ -33,6 +35,7 @@ pub struct Api {
     node_name: String,
     connects: Vec<(&'static str, &'static str, Connect)>,
     meter: Option<Arc<dyn Meter>>,
+    kubelet: Option<Arc<dyn Kubelet>>,
 }
 
 /// Answers a subresource that is a connection, such as `pods/exec`, instead of the generic handlers.
@@ -55,7 +58,7 @@ impl Api {
     /// ones.
     pub fn new(store: Arc<Store>, node_name: &str, sysctls: &Allowed) -> Result<Self, Status> {
         let (kinds, node_name) = (kinds::all(sysctls), node_name.to_owned());
-        let api = Self { store, kinds, node_name, connects: Vec::new(), meter: None };
+        let api = Self { store, kinds, node_name, connects: Vec::new(), meter: None, kubelet: None };
         api.ensure_namespaces()?;
         Ok(api)
     }
@@ -76,6 +79,17 @@ impl Api {
     /// Who measures what is used, if somebody does.
     pub fn meter(&self) -> Option<&Arc<dyn Meter>> {
         self.meter.as_ref()
+    }
+
+    /// The same, with somebody who knows how the node is.
+    #[must_use]
+    pub fn with_kubelet(self, kubelet: Arc<dyn Kubelet>) -> Self {
+        Self { kubelet: Some(kubelet), ..self }
+    }
+
+    /// Who knows how the node is, if somebody does.
+    pub fn kubelet(&self) -> Option<&Arc<dyn Kubelet>> {
+        self.kubelet.as_ref()
     }
 
     /// The objects.
@@ -114,7 +128,8 @@ impl Api {
     pub fn into_router(self: Arc<Self>) -> Router {
         let fixed = discovery::router(self.kinds.clone());
         let fixed = fixed.merge(custom_resources::router()).merge(metrics::routes::router());
-        fixed.fallback(serve).with_state(self)
+        let count = middleware::from_fn_with_state(Arc::clone(&self), kubelet::requests::count);
+        fixed.merge(kubelet::routes::router()).fallback(serve).layer(count).with_state(self)
     }
 
     fn ensure_namespaces(&self) -> Result<(), Status> {
@@ -133,7 +148,7 @@ impl Api {
     }
 }
 
-async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+pub(super) async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
     let format = Format::negotiate(request.headers());
     let answer = route(api, request, format).await.unwrap_or_else(Status::into_response);
     format.of(answer).await

@@ -219,11 +219,21 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
     let (updates, receiver) = mpsc::unbounded_channel();
     let agent = Agent::new(config, updates, complain)?;
-    let (host, statics) = (Arc::clone(agent.host()), agent.statics());
+    let (host, statics, metrics) = (Arc::clone(agent.host()), agent.statics(), agent.metrics());
     let (active, health) = (agent.active(), agent.health());
     let events = agent.keep(&sources.kinds())?;
     listen(leave, &events.sender());
-    let node = api::Node { host, events: events.sender(), statics, active, health, say: complain };
+    let configuration = arguments.in_force.clone();
+    let node = api::Node {
+        host,
+        events: events.sender(),
+        statics,
+        active,
+        health,
+        say: complain,
+        configuration,
+        metrics,
+    };
     let port =
         arguments.bind().map(|address| api::Port { address, tokens: arguments.token_auth_file.clone() });
     let api = api::Service::start(config, node, port).await?;

@@ -176,7 +176,7 @@ impl Telling {
         }
         if let Some(object) = found {
             if !mirror::is_mirror(&object) {
-                tracing::warn!(pod = %pod.key, "the API server has another pod of this name, and shows that");
+                tracing::warn!(pod = %pod.key, podUID = %pod.uid, "the API server has another pod of this name, and shows that");
                 return Ok(None);
             }
             let is_current = mirror::hash(&object) == Some(pod.uid.as_str());

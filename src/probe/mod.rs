@@ -22,6 +22,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use self::address::Address;
+use crate::metrics::counted::Counters;
+use crate::metrics::text::Exposition;
+use crate::pod::PodUid;
 use crate::pod::spec::{Probe, ProbeHandler};
 use crate::runtime::Runtime;
 
@@ -39,9 +42,24 @@ pub enum Kind {
     Startup,
 }
 
+/// Whose container is probed, as metrics name it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The pod's uid.
+    pub pod_uid: String,
+    /// The container's name.
+    pub container: String,
+}
+
 /// A probe of one attempt of a container.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// Whose container it is.
+    pub names: Names,
     /// The attempt's id, repeated in every verdict.
     pub container_id: String,
     /// What it is for.
@@ -92,11 +110,22 @@ enum Answer {
 }
 
 /// Starts probes. Its copies share what is costly to make.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Prober {
     /// Where pods on the node's network are reached.
     node: Option<IpAddr>,
     http: Arc<OnceLock<Result<http::Client, String>>>,
+    /// Answers so far (`prober_probe_total`).
+    answers: Arc<Counters<6>>,
+}
+
+/// Labels of `prober_probe_total`.
+const LABELS: [&str; 6] = ["probe_type", "result", "container", "pod", "namespace", "pod_uid"];
+
+impl Default for Prober {
+    fn default() -> Self {
+        Self { node: None, http: Arc::default(), answers: Arc::new(Counters::new(LABELS)) }
+    }
 }
 
 /// A running probe; it stops when this is dropped.
@@ -145,7 +174,26 @@ impl Prober {
         verdicts: mpsc::Sender<Verdict>,
     ) -> Handle {
         let question = self.question(&target, runtime);
-        Handle(tokio::spawn(worker::run(target, verdicts, async move || question.ask().await)))
+        let (answers, names, kind) =
+            (Arc::clone(&self.answers), target.names.clone(), target.kind.to_string());
+        let ask = async move || {
+            let answer = question.ask().await;
+            let Names { namespace, pod, pod_uid, container } = &names;
+            answers.add([&kind, answer.result(), container, pod, namespace, pod_uid], 1);
+            answer
+        };
+        Handle(tokio::spawn(worker::run(target, verdicts, ask)))
+    }
+
+    /// Tells what was answered so far.
+    pub fn write(&self, text: &mut Exposition) {
+        let help = "Cumulative number of a liveness, readiness or startup probe for a container by result.";
+        text.counters("prober_probe_total", help, &self.answers);
+    }
+
+    /// Forgets the answers of a pod that is gone.
+    pub fn forget(&self, pod: &PodUid) {
+        self.answers.forget("pod_uid", pod.as_str());
     }
 
     fn question<R: Runtime>(&self, target: &Target, runtime: &Arc<R>) -> Question<R> {
@@ -178,6 +226,17 @@ impl Prober {
     pub(crate) fn http(&self) -> Result<&http::Client, &str> {
         let made = self.http.get_or_init(|| http::Client::new().map_err(|error| error.to_string()));
         made.as_ref().map_err(String::as_str)
+    }
+}
+
+impl Answer {
+    /// As the kubelet's metrics name it.
+    fn result(&self) -> &'static str {
+        match self {
+            Self::Healthy | Self::HealthyBut(_) => "successful",
+            Self::Unhealthy(_) => "failed",
+            Self::Unknown(_) => "unknown",
+        }
     }
 }
 

@@ -13,6 +13,7 @@ const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn target(kind: Kind, handler: ProbeHandler) -> Target {
     Target {
+        names: Names::default(),
         container_id: "c0".to_owned(),
         kind,
         probe: probe(handler),

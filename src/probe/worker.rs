@@ -32,7 +32,7 @@ pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: im
         let answer = ask().await;
         let now = Instant::now();
         if matches!(answer, Answer::Unhealthy(_)) && now - asked > target.probe.timeout + LATE {
-            tracing::debug!(container = %target.container_id, probe = %target.kind, "a failure came late and does not count");
+            tracing::debug!(pod = %format_args!("{}/{}", target.names.namespace, target.names.pod), podUID = target.names.pod_uid, containerName = target.names.container, probe = %target.kind, "a failure came late and does not count");
             due = now;
             continue;
         }
@@ -41,7 +41,7 @@ pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: im
             && !std::mem::replace(&mut warned, true)
         {
             let verb = if matches!(answer, Answer::Unknown(_)) { "errored" } else { "warning" };
-            tracing::warn!(container = %target.container_id, output = text, "{} probe {verb}", target.kind);
+            tracing::warn!(pod = %format_args!("{}/{}", target.names.namespace, target.names.pod), podUID = target.names.pod_uid, containerName = target.names.container, output = text, "{} probe {verb}", target.kind);
         }
         let Some(outcome) = tally.count(answer) else { continue };
         let is_last = match target.kind {

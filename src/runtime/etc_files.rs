@@ -71,11 +71,11 @@ fn resolver(pod: &Pod, node: &NodeFacts) -> Result<Resolver, Error> {
     let cluster = Cluster { dns: &node.cluster_dns, domain: &node.cluster_domain };
     if resolv_conf::wants_cluster(pod) && node.cluster_dns.is_empty() {
         // As common here as it is odd in a cluster, where a kubelet warns.
-        tracing::info!(pod = %pod.key, "MissingClusterDNS: falling back to the Default policy");
+        tracing::info!(pod = %pod.key, podUID = %pod.uid, "MissingClusterDNS: falling back to the Default policy");
     }
     let (resolver, warnings) = resolv_conf::of_pod(pod, host, cluster);
     for warning in warnings {
-        tracing::warn!(pod = %pod.key, "DNSConfigForming: {warning}");
+        tracing::warn!(pod = %pod.key, podUID = %pod.uid, "DNSConfigForming: {warning}");
     }
     Ok(resolver)
 }

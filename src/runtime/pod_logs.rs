@@ -47,7 +47,7 @@ pub(super) fn prepare(
     }
     if let Err(error) = link(pod, container, id, &path, &stays, layout) {
         // Of use to collectors alone.
-        tracing::warn!(pod = %pod.key, %container, %error, "no link to the container's log");
+        tracing::warn!(pod = %pod.key, podUID = %pod.uid, containerName = %container, %error, "no link to the container's log");
     }
     Ok(())
 }

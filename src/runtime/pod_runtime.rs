@@ -124,7 +124,7 @@ impl Runtime for PodRuntime {
             Err(error @ shim_client::Error::TooNew(_)) => Err(Error::chain(&error)),
             Err(error) => {
                 // It died with or after its agent. Its successor will tell what happened.
-                tracing::debug!(pod = %self.pod.key, %error, "no shim to take over");
+                tracing::debug!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "no shim to take over");
                 Ok(None)
             }
         }
@@ -550,7 +550,7 @@ impl PodRuntime {
         memory.saving.get_or_insert_with(|| {
             spawn_blocking(move || {
                 if let Err(error) = write_record(&record, &host, Survive::PowerLoss) {
-                    tracing::warn!(pod = %pod.key, %error, "the pod will not survive a loss of power");
+                    tracing::warn!(pod = %pod.key, podUID = %pod.uid, %error, "the pod will not survive a loss of power");
                 }
             })
         });
@@ -596,12 +596,12 @@ impl PodRuntime {
         let Some(shim) = self.shim.lock().await.take() else { return };
         let ended = async {
             if let Err(error) = shim.tell(Call::Shutdown).await {
-                tracing::debug!(pod = %self.pod.key, %error, "the shim did not end the pod");
+                tracing::debug!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "the shim did not end the pod");
             }
             shim.gone().await;
         };
         if tokio::time::timeout(SHUTDOWN_TIME, ended).await.is_err() {
-            tracing::warn!(pod = %self.pod.key, "the shim does not end; it is killed");
+            tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, "the shim does not end; it is killed");
         }
     }
 

@@ -92,7 +92,7 @@ impl PodRuntime {
         let objects = Arc::clone(&self.objects.borrow());
         for volume in Self::used(&self.pod()).filter(|volume| is_alive(volume)) {
             if let Err(Refusal { message, .. }) = self.prepare_volume(volume, shim, &objects).await {
-                tracing::debug!(pod = %self.pod.key, message, "a volume stays as it is");
+                tracing::debug!(pod = %self.pod.key, podUID = %self.pod.uid, message, "a volume stays as it is");
             }
         }
     }

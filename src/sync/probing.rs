@@ -63,6 +63,12 @@ impl Probes {
                 self.running.remove(&key);
                 let Some((probe, running)) = wanted else { continue };
                 let target = probe::Target {
+                    names: probe::Names {
+                        namespace: pod.key.namespace.clone(),
+                        pod: pod.key.name.clone(),
+                        pod_uid: pod.uid.to_string(),
+                        container: spec.name.to_string(),
+                    },
                     container_id: running.id.clone(),
                     kind,
                     probe: probe.clone(),
@@ -143,7 +149,7 @@ pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) -> Opt
     let mut event = None;
     if let Outcome::Failure { message } = &outcome {
         // A field, so that what a container says is shown in quotes.
-        tracing::warn!(pod = %pod.key, container = %name, output = message, "{kind} probe failed");
+        tracing::warn!(pod = %pod.key, podUID = %pod.uid, containerName = %name, output = message, "{kind} probe failed");
         event = Some(Event::probe_failed(pod, &name, kind, message));
     }
     match (kind, outcome) {

@@ -15,7 +15,7 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -28,6 +28,7 @@ use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::{resize, restart};
 use crate::events::Event;
+use crate::metrics::Metrics;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
@@ -79,6 +80,7 @@ pub struct Worker<R> {
     failure: Option<Error>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
     probes: Probes,
+    metrics: Arc<Metrics>,
 }
 
 /// What can wake a worker.
@@ -108,6 +110,32 @@ enum Done {
     Reset(Result<(), Error>),
 }
 
+impl Done {
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Sandbox(result) => result.is_err(),
+            Self::Start(_, _, result) => result.is_err(),
+            Self::PostStart(_, _, result)
+            | Self::PreStop(_, _, result)
+            | Self::Stop(_, result)
+            | Self::Resize(result)
+            | Self::Kill(_, result)
+            | Self::Reset(result) => result.is_err(),
+        }
+    }
+}
+
+/// What a kubelet's metrics call it, if it is an operation of its runtime at all.
+fn operation(action: &Action) -> Option<&'static str> {
+    match action {
+        Action::CreateSandbox => Some("run_podsandbox"),
+        Action::Start { .. } => Some("start_container"),
+        Action::Stop { .. } | Action::Kill { .. } => Some("stop_container"),
+        Action::Resize => Some("update_container"),
+        Action::PostStart { .. } | Action::PreStop { .. } | Action::Reset | Action::Remove => None,
+    }
+}
+
 impl<R: Runtime> Worker<R> {
     /// A worker for `pod`, whose runtime sends what happens to `notices`.
     pub fn new(
@@ -133,7 +161,14 @@ impl<R: Runtime> Worker<R> {
             failure: None,
             under_way: FuturesUnordered::new(),
             probes: Probes::new(prober),
+            metrics: Arc::default(),
         }
+    }
+
+    /// The same, which counts what it does.
+    #[must_use]
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Looks after the pod until it is gone from the node. An error is what kept it from starting, or from going.
@@ -147,6 +182,7 @@ impl<R: Runtime> Worker<R> {
         let order = self.orders.borrow_and_update().clone();
         self.obey(order);
         loop {
+            let begun = Instant::now();
             self.take_notices();
             let now = Timestamp::now();
             if self.habits.retire
@@ -166,6 +202,7 @@ impl<R: Runtime> Worker<R> {
             }
             self.probes.follow(&self.pod, &self.observed, self.intent, &self.runtime);
             self.tell_status(now);
+            self.metrics.turned(begun.elapsed());
             match self.next_event(plan.wake_at).await {
                 Wake::Noticed(notice) => self.take_in(notice),
                 Wake::Ordered(order) => self.obey(order),
@@ -259,7 +296,7 @@ impl<R: Runtime> Worker<R> {
             Notice::Objects => self.observed.retry_held(),
             Notice::Evict(ending) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
-                    tracing::info!(pod = %self.pod.key, message = eviction.message, "Evicted");
+                    tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, message = eviction.message, "Evicted");
                     self.publisher.happened(Event::evicted(&eviction.message));
                     self.runtime.evicted(eviction);
                 }
@@ -267,7 +304,7 @@ impl<R: Runtime> Worker<R> {
             // It is on its way out.
             Notice::Evict(_) => {}
             Notice::Lost => {
-                tracing::info!(pod = %self.pod.key, "the pod's shim is gone");
+                tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, "the pod's shim is gone");
                 self.publisher.happened(Event::sandbox_changed());
                 self.observed.shim_lost(now);
             }
@@ -329,8 +366,9 @@ impl<R: Runtime> Worker<R> {
 
     /// Begins an action, and notes that it is under way.
     fn act(&mut self, action: Action, now: Timestamp) {
-        tracing::debug!(pod = %self.pod.key, ?action, "act");
+        tracing::debug!(pod = %self.pod.key, podUID = %self.pod.uid, ?action, "act");
         let runtime = Arc::clone(&self.runtime);
+        let operation = operation(&action);
         let done: BoxFuture<'static, Done> = match action {
             Action::CreateSandbox => {
                 self.observed.creating = true;
@@ -392,7 +430,14 @@ impl<R: Runtime> Worker<R> {
             // The loop ends with it instead.
             Action::Remove => return,
         };
-        self.under_way.push(done);
+        let (metrics, begun) = (Arc::clone(&self.metrics), Instant::now());
+        self.under_way.push(Box::pin(async move {
+            let done = done.await;
+            if let Some(operation) = operation {
+                metrics.operated(operation, begun.elapsed(), done.has_failed());
+            }
+            done
+        }));
     }
 
     /// Why an ephemeral container cannot be where it can see the processes of another.
@@ -452,7 +497,7 @@ impl<R: Runtime> Worker<R> {
                     container.post_start = match result {
                         Ok(()) => PostStart::Done,
                         Err(error) => {
-                            tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPostStartHook");
+                            tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, containerName = %name, error = %on_one_line(&error), "FailedPostStartHook");
                             self.publisher.happened(Event::post_start_failed(&self.pod, &name));
                             PostStart::Failed(error.0)
                         }
@@ -461,7 +506,7 @@ impl<R: Runtime> Worker<R> {
             }
             Done::PreStop(name, id, result) => {
                 if let Err(error) = result {
-                    tracing::warn!(pod = %self.pod.key, container = %name, error = %on_one_line(&error), "FailedPreStopHook");
+                    tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, containerName = %name, error = %on_one_line(&error), "FailedPreStopHook");
                     self.publisher.happened(Event::pre_stop_failed(&self.pod, &name));
                 }
                 let container = self.observed.container_mut(&name);
@@ -474,10 +519,10 @@ impl<R: Runtime> Worker<R> {
                 }
             }
             Done::Stop(name, Err(error)) => {
-                tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot send the stop signal");
+                tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, containerName = %name, %error, "cannot send the stop signal");
             }
             Done::Kill(name, Err(error)) => {
-                tracing::warn!(pod = %self.pod.key, container = %name, %error, "cannot kill");
+                tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, containerName = %name, %error, "cannot kill");
                 let again_at = restart::after(now, KILL_AGAIN);
                 if let Some(stopping) = &mut self.observed.container_mut(&name).stopping {
                     stopping.step = StopStep::KillFailed { again_at };
@@ -485,7 +530,7 @@ impl<R: Runtime> Worker<R> {
             }
             Done::Resize(result) => {
                 if let Err(error) = &result {
-                    tracing::warn!(pod = %self.pod.key, %error, "ResizeError");
+                    tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "ResizeError");
                 }
                 resize::end(&self.pod, result.map_err(|error| error.0), now, &mut self.observed);
                 if let Some(next) = self.next.take() {
@@ -495,7 +540,7 @@ impl<R: Runtime> Worker<R> {
             Done::Reset(result) => {
                 self.observed.resetting = false;
                 if let Err(error) = result {
-                    tracing::warn!(pod = %self.pod.key, %error, "cannot begin anew");
+                    tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "cannot begin anew");
                     self.observed.next_round = Some(restart::next_round(now));
                 }
             }
@@ -516,7 +561,7 @@ impl<R: Runtime> Worker<R> {
             Err(NoSandbox::Node(error) | NoSandbox::ThisTime(error))
                 if matches!(self.observed.sandbox, Sandbox::Lost { .. }) =>
             {
-                tracing::info!(pod = %self.pod.key, %error, "the pod's sandbox is gone");
+                tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "the pod's sandbox is gone");
             }
             // Nothing of it has ever run: the person who asked for it is there to mend it.
             Err(NoSandbox::Node(error))
@@ -526,7 +571,7 @@ impl<R: Runtime> Worker<R> {
                 self.intent = self.intent.terminate(now, Duration::ZERO);
             }
             Err(NoSandbox::Node(error) | NoSandbox::ThisTime(error)) => {
-                tracing::warn!(pod = %self.pod.key, %error, "FailedCreatePodSandBox");
+                tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, %error, "FailedCreatePodSandBox");
                 self.publisher.happened(Event::sandbox_failed(&error.0));
                 let before = self.observed.sandbox_failure.as_ref();
                 let held = Held::again(before, "FailedCreatePodSandBox", error.0, now);

@@ -8,6 +8,7 @@
 //!
 //! Nothing here needs an agent, or changes anything: what runs and where is in the journals and in /proc.
 
+pub mod network;
 pub mod node;
 pub mod read;
 pub mod summary;
@@ -16,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use self::network::Interface;
 use crate::cgroup::stats::Stats;
+use crate::pod::spec::Resources;
 use crate::pod::{ContainerName, PodKey, PodUid};
 
 /// What one pod has used up to a moment.
@@ -28,6 +31,10 @@ pub struct PodUsage {
     pub uid: PodUid,
     /// Since when its sandbox runs.
     pub since: Timestamp,
+    /// Its cgroup, from the root of the hierarchy.
+    pub group: String,
+    /// Its network interfaces; none of its own when it is on the node's network.
+    pub network: Vec<Interface>,
     /// All of it: the containers, its shim and pause.
     pub whole: Sample,
     /// The containers that run, in the order of the pod's spec.
@@ -41,6 +48,12 @@ pub struct ContainerUsage {
     pub name: ContainerName,
     /// Its id, a new one for each attempt.
     pub id: String,
+    /// Its cgroup, from the root of the hierarchy.
+    pub group: String,
+    /// Its image, as the pod names it.
+    pub image: String,
+    /// What it asks for, and may have at most.
+    pub asks: Resources,
     /// Since when it runs.
     pub since: Timestamp,
     /// What it has used.
@@ -90,8 +103,25 @@ pub(crate) mod tests {
             clock: clock + Duration::from_secs(second),
             stats: Stats { cpu, ..Stats::default() },
         };
-        let a = ContainerUsage { name: name("a"), id: "a-0".into(), since: at(1), sample: sample.clone() };
-        PodUsage { key: pod.key, uid: pod.uid, since: at(0), whole: sample, containers: vec![a] }
+        let a = ContainerUsage {
+            name: name("a"),
+            id: "a-0".into(),
+            group: "/kubepods/pod/a-0".into(),
+            image: "image".into(),
+            asks: Resources::default(),
+            since: at(1),
+            sample: sample.clone(),
+        };
+        let (group, network) = ("/kubepods/pod".into(), Vec::new());
+        PodUsage {
+            key: pod.key,
+            uid: pod.uid,
+            since: at(0),
+            group,
+            network,
+            whole: sample,
+            containers: vec![a],
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
+use super::network::{self, Interface};
 use super::{ContainerUsage, PodUsage, Sample};
 use crate::cgroup::{self, Cgroups};
 use crate::config::Layout;
-use crate::pod::{ContainerName, Pod, PodUid};
+use crate::pod::{Pod, PodUid};
 use crate::runtime::observe::{Observed, Sandbox};
 use crate::runtime::pause;
 use crate::shim::journal;
@@ -31,6 +32,7 @@ struct Running {
     pod: Pod,
     since: Timestamp,
     group: PathBuf,
+    network: Vec<Interface>,
     observed: Observed,
 }
 
@@ -43,7 +45,13 @@ impl Running {
         records.into_iter().for_each(|record| observed.fold(record));
         let Sandbox::Ready { since } = observed.sandbox else { return None };
         let group = pause::pod_group(&fs::read_to_string(format!("/proc/{pause}/cgroup")).ok()?, uid)?;
-        Some(Self { pod, since, group, observed })
+        let network = match pod.spec.host_network {
+            true => Vec::new(),
+            false => {
+                network::parse(&fs::read_to_string(format!("/proc/{pause}/net/dev")).unwrap_or_default())
+            }
+        };
+        Some(Self { pod, since, group, network, observed })
     }
 
     fn usage(self, cgroups: &Cgroups) -> Result<PodUsage, cgroup::Error> {
@@ -53,12 +61,25 @@ impl Running {
         let whole = sample(&self.group)?;
         let specs = self.pod.spec.every_container();
         let mut containers = Vec::new();
-        for name in specs.map(|spec| &spec.name) {
-            let Some(running) = self.observed.container(name).running() else { continue };
-            let sample = sample(&self.group.join(&running.id))?;
-            let (name, id): (ContainerName, String) = (name.clone(), running.id.clone());
-            containers.push(ContainerUsage { name, id, since: running.started_at, sample });
+        for spec in specs {
+            let Some(running) = self.observed.container(&spec.name).running() else { continue };
+            let group = self.group.join(&running.id);
+            containers.push(ContainerUsage {
+                name: spec.name.clone(),
+                id: running.id.clone(),
+                sample: sample(&group)?,
+                group: from_root(&group),
+                image: spec.image.to_string(),
+                asks: spec.resources.clone(),
+                since: running.started_at,
+            });
         }
-        Ok(PodUsage { key: self.pod.key, uid: self.pod.uid, since: self.since, whole, containers })
+        let group = from_root(&self.group);
+        let Self { pod, since, network, .. } = self;
+        Ok(PodUsage { key: pod.key, uid: pod.uid, since, group, network, whole, containers })
     }
+}
+
+fn from_root(group: &Path) -> String {
+    format!("/{}", group.display())
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::network::Interface;
+use super::node::NodeSample;
 use super::{PodUsage, Sample};
 use crate::cgroup::stats;
 
@@ -19,6 +21,82 @@ pub struct Summary {
 #[serde(rename_all = "camelCase")]
 struct Node {
     node_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<Cpu>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<NodeMemory>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fs: Option<Disk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeMemory {
+    time: String,
+    available_bytes: u64,
+    working_set_bytes: u64,
+}
+
+/// A file system, bytes and inodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// That users other than root may still have.
+    pub available_bytes: u64,
+    /// In all.
+    pub capacity_bytes: u64,
+    /// That are used.
+    pub used_bytes: u64,
+    /// That are left.
+    pub inodes_free: u64,
+    /// In all.
+    pub inodes: u64,
+    /// That are used.
+    pub inodes_used: u64,
+}
+
+/// What the machine itself uses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeUsage {
+    /// The first of two looks.
+    pub earlier: NodeSample,
+    /// The second.
+    pub now: NodeSample,
+    /// When that was, by the calendar.
+    pub at: Timestamp,
+    /// Since when it is up, if that is known.
+    pub since: Option<Timestamp>,
+    /// That it has, bytes.
+    pub memory: u64,
+    /// The file system that pods are on.
+    pub disk: Option<Disk>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Network {
+    time: String,
+    name: String,
+    #[serde(flatten)]
+    first: Traffic,
+    interfaces: Vec<NamedTraffic>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct NamedTraffic {
+    name: String,
+    #[serde(flatten)]
+    traffic: Traffic,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Traffic {
+    rx_bytes: u64,
+    rx_errors: u64,
+    tx_bytes: u64,
+    tx_errors: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -29,6 +107,8 @@ struct Pod {
     containers: Vec<Container>,
     #[serde(flatten)]
     usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    network: Option<Network>,
     #[serde(rename = "process_stats", skip_serializing_if = "Option::is_none")]
     processes: Option<Processes>,
 }
@@ -132,10 +212,56 @@ pub fn summary(node: &str, earlier: &[PodUsage], now: &[PodUsage]) -> Summary {
             start_time: time(pod.since),
             containers: containers.collect(),
             usage: usage(before.map(|before| &before.whole), &pod.whole),
+            network: network(&pod.network, pod.whole.at),
             processes: pod.whole.stats.pids.map(|pids| Processes { process_count: pids.current }),
         }
     });
-    Summary { node: Node { node_name: node.to_owned() }, pods: pods.collect() }
+    let (node_name, pods) = (node.to_owned(), pods.collect());
+    Summary { node: Node { node_name, start_time: None, cpu: None, memory: None, fs: None }, pods }
+}
+
+impl Summary {
+    /// The same with what the machine itself uses.
+    #[must_use]
+    pub fn with_node(self, usage: &NodeUsage) -> Self {
+        let NodeUsage { earlier, now, at, since, memory, disk } = usage;
+        let node = Node {
+            start_time: since.map(time),
+            cpu: Some(Cpu {
+                time: time(*at),
+                usage_nano_cores: now.processors_since(earlier).map(|processors| (processors * 1e9) as u64),
+                usage_core_nano_seconds: nanoseconds(now.busy),
+                psi: None,
+            }),
+            memory: Some(NodeMemory {
+                time: time(*at),
+                available_bytes: memory.saturating_sub(now.working_set),
+                working_set_bytes: now.working_set,
+            }),
+            fs: disk.clone(),
+            ..self.node
+        };
+        Self { node, ..self }
+    }
+}
+
+/// The kubelet has the figures of eth0 once more as those of the pod.
+fn network(interfaces: &[Interface], at: Timestamp) -> Option<Network> {
+    let traffic = |interface: &Interface| Traffic {
+        rx_bytes: interface.received.bytes,
+        rx_errors: interface.received.errors,
+        tx_bytes: interface.sent.bytes,
+        tx_errors: interface.sent.errors,
+    };
+    let first = interfaces.iter().find(|interface| interface.name == "eth0")?;
+    let named = interfaces.iter().filter(|interface| interface.name != "lo");
+    let named = named.map(|one| NamedTraffic { name: one.name.clone(), traffic: traffic(one) });
+    Some(Network {
+        time: time(at),
+        name: first.name.clone(),
+        first: traffic(first),
+        interfaces: named.collect(),
+    })
 }
 
 fn usage(before: Option<&Sample>, now: &Sample) -> Usage {
@@ -233,6 +359,56 @@ mod tests {
         assert_eq!(found["pods"][0]["process_stats"], json!({"process_count": 4}));
         assert_eq!(found["pods"][0]["podRef"]["namespace"], "default");
         assert_eq!(found["node"], json!({"nodeName": "node"}));
+    }
+
+    #[test]
+    fn the_machine_and_the_network_of_a_pod_are_told_too() {
+        let clock = Instant::now();
+        let mut pod = tests::usage(clock, 12, Duration::from_secs(2));
+        let traffic = |bytes| super::super::network::Traffic { bytes, packets: 1, errors: 2, dropped: 3 };
+        let interface = |name: &str| Interface { name: name.into(), received: traffic(5), sent: traffic(6) };
+        pod.network = vec![interface("lo"), interface("eth0")];
+        let look = |second: u64| NodeSample {
+            clock: clock + Duration::from_secs(second),
+            busy: Duration::from_millis(500 * second),
+            working_set: 30,
+        };
+        let disk = Disk {
+            available_bytes: 1,
+            capacity_bytes: 2,
+            used_bytes: 1,
+            inodes_free: 3,
+            inodes: 4,
+            inodes_used: 1,
+        };
+        let usage = NodeUsage {
+            earlier: look(10),
+            now: look(12),
+            at: pod.whole.at,
+            since: Some(pod.since),
+            memory: 100,
+            disk: Some(disk),
+        };
+        let found = serde_json::to_value(summary("node", &[], &[pod]).with_node(&usage)).unwrap();
+        let time = "1970-01-01T00:00:12Z";
+        assert_eq!(
+            found["node"],
+            json!({
+                "nodeName": "node",
+                "startTime": "1970-01-01T00:00:00Z",
+                "cpu": {"time": time, "usageNanoCores": 500_000_000, "usageCoreNanoSeconds": 6_000_000_000_u64},
+                "memory": {"time": time, "availableBytes": 70, "workingSetBytes": 30},
+                "fs": {
+                    "availableBytes": 1, "capacityBytes": 2, "usedBytes": 1, "inodesFree": 3, "inodes": 4,
+                    "inodesUsed": 1,
+                },
+            })
+        );
+        let eth0 = json!({"name": "eth0", "rxBytes": 5, "rxErrors": 2, "txBytes": 6, "txErrors": 2});
+        let mut network = eth0.clone();
+        network["time"] = time.into();
+        network["interfaces"] = json!([eth0]);
+        assert_eq!(found["pods"][0]["network"], network);
     }
 
     #[test]

@@ -13,6 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 fn target(initial_delay: u64, period: u64, failure_threshold: u32) -> Target {
     let get = HttpGet { host: None, port: 80, path: "/".to_owned(), https: false, headers: Vec::new() };
     Target {
+        names: Default::default(),
         container_id: "c0".to_owned(),
         kind: Kind::Liveness,
         probe: Probe {
