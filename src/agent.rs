@@ -10,6 +10,7 @@ mod kubelet;
 mod meter;
 mod pressure;
 pub mod streams;
+mod traces;
 
 use std::collections::HashSet;
 use std::fs;
@@ -33,6 +34,7 @@ use crate::runtime::host::Host;
 use crate::runtime::owner::{self, Ownership};
 use crate::runtime::pod_files::{remove_tree, write_record};
 use crate::runtime::pod_runtime::PodRuntime;
+use crate::runtime::timing::{Phase, Span};
 use crate::runtime::{Error, admit as node, pod_logs, reaper};
 use crate::source::{SourceEvent, Wanted};
 use crate::state::record::PodRecord;
@@ -175,13 +177,22 @@ impl Keeper for Agent {
 
     async fn admit(&self, pods: Vec<Candidate>) -> Vec<Result<event_loop::Admitted, Refused>> {
         let (host, count) = (Arc::clone(&self.shared.host), pods.len());
+        let candidates = pods.clone();
         let health = self.shared.health.borrow().clone();
         let answers = spawn_blocking(move || admit_each(&host, &health, pods)).await;
         let answers = answers.unwrap_or_else(|panic| {
             let why = Refused::unexpected(Error::chain(&panic).0, false);
             (0..count).map(|_| Err(why.clone())).collect()
         });
-        answers.into_iter().map(|answer| Ok(self.shared.looked_after(answer?))).collect()
+        let looked_after = |(answer, candidate): (Result<Admitted, Refused>, &Candidate)| {
+            let admitted = answer?;
+            if !admitted.resume {
+                let spans = vec![Span::until_now(Phase::Admit, candidate.heard)];
+                self.tell(candidate, Change::Timed(spans));
+            }
+            Ok(self.shared.looked_after(admitted))
+        };
+        answers.into_iter().zip(&candidates).map(looked_after).collect()
     }
 
     fn wanted(&self, event: &SourceEvent) {
@@ -339,7 +350,7 @@ fn admit_each(host: &Host, health: &Health, candidates: Vec<Candidate>) -> Vec<R
     let not_now = |error: Error| Refused::unexpected(error.0, false);
     let begun = host.admission().and_then(|admission| Ok((admission, left_behind(host)?)));
     let app_armor = AppArmor::of_host();
-    let admit = |Candidate { pod, origin, objects }| {
+    let admit = |Candidate { pod, origin, objects, .. }| {
         let refused = |why| Refused::unexpected(format!("pod {}: {why}", pod.key), true);
         node::check(&pod, &host.facts, &app_armor).map_err(refused)?;
         let (_, left) = begun.as_ref().map_err(|error| not_now(error.clone()))?;

@@ -29,6 +29,7 @@ use super::kubelet::Operations;
 use super::meter::Counters;
 use super::pressure::Pressured;
 use super::streams::pods::ShimStreams;
+use super::traces::Traces;
 use crate::api::auth::{Tokens, gate};
 use crate::api::pki::Authority;
 use crate::api::server::{Limits, Server};
@@ -93,6 +94,7 @@ pub struct Service {
     host: Arc<Host>,
     metrics: Arc<Metrics>,
     starts: Starts,
+    traces: Traces,
     server: JoinHandle<()>,
     stop: CancellationToken,
 }
@@ -106,7 +108,7 @@ impl Service {
             (node.say)(&format!("the API's objects are lost: {}; the file is kept as {kept}", bad.reason));
         }
         let store = Arc::new(store);
-        let known = Known::default();
+        let (known, traces) = (Known::default(), Traces::default());
         let watcher = Watcher::start().map_err(|e| Error::chain(&e)).map_err(Error::in_step("watch logs"))?;
         let streams = ShimStreams::new(known.clone(), config.layout.clone(), watcher);
         let streams: Arc<dyn PodStreams> = Arc::new(streams);
@@ -114,6 +116,7 @@ impl Service {
         let api = api.map_err(|status| Error(status.to_string()))?;
         let api = api.with_kubelet(Arc::new(node.operations(known.clone())));
         let api = api.with_meter(Arc::new(Counters::new(Arc::clone(&node.host))));
+        let api = api.with_traces(Arc::new(traces.clone()));
         let api = Arc::new(routes::install(api, &streams));
         tokio::spawn(Arc::clone(&api).run());
         let router = api.into_router();
@@ -126,7 +129,7 @@ impl Service {
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
-        Ok(Self { news, known, host, metrics, starts, server, stop })
+        Ok(Self { news, known, host, metrics, starts, traces, server, stop })
     }
 
     /// Has the API told what happens to a pod.
@@ -138,6 +141,7 @@ impl Service {
         if let Change::Deleted = update.change {
             self.host.prober.forget(&update.pod.uid);
         }
+        self.traces.take(&update);
         let _ = self.news.send(News::Pod(update));
     }
 

@@ -52,7 +52,7 @@ impl Known {
                     pods.remove(&pod.key);
                 }
             }
-            Change::Event(_) | Change::Terminating { .. } | Change::Leaving { .. } => {}
+            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => {}
         }
     }
 }

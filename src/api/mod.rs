@@ -6,6 +6,7 @@ pub mod auth;
 pub mod body;
 mod counted;
 mod custom_resources;
+pub mod debug;
 pub mod discovery;
 mod emptying;
 mod expiry;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use super::debug::{self, Traces};
 use super::kubelet::{self, Kubelet};
 use super::metrics::{self, Meter};
 use super::object::Object;
@@ -36,6 +37,7 @@ pub struct Api {
     connects: Vec<(&'static str, &'static str, Connect)>,
     meter: Option<Arc<dyn Meter>>,
     kubelet: Option<Arc<dyn Kubelet>>,
+    traces: Option<Arc<dyn Traces>>,
 }
 
 /// Answers a subresource that is a connection, such as `pods/exec`, instead of the generic handlers.
@@ -58,7 +60,8 @@ impl Api {
     /// ones.
     pub fn new(store: Arc<Store>, node_name: &str, sysctls: &Allowed) -> Result<Self, Status> {
         let (kinds, node_name) = (kinds::all(sysctls), node_name.to_owned());
-        let api = Self { store, kinds, node_name, connects: Vec::new(), meter: None, kubelet: None };
+        let api =
+            Self { store, kinds, node_name, connects: Vec::new(), meter: None, kubelet: None, traces: None };
         api.ensure_namespaces()?;
         Ok(api)
     }
@@ -90,6 +93,17 @@ impl Api {
     /// Who knows how the node is, if somebody does.
     pub fn kubelet(&self) -> Option<&Arc<dyn Kubelet>> {
         self.kubelet.as_ref()
+    }
+
+    /// The same, with somebody who knows how pods have started.
+    #[must_use]
+    pub fn with_traces(self, traces: Arc<dyn Traces>) -> Self {
+        Self { traces: Some(traces), ..self }
+    }
+
+    /// Who knows how pods have started, if somebody does.
+    pub fn traces(&self) -> Option<&Arc<dyn Traces>> {
+        self.traces.as_ref()
     }
 
     /// The objects.
@@ -129,7 +143,8 @@ impl Api {
         let fixed = discovery::router(self.kinds.clone());
         let fixed = fixed.merge(custom_resources::router()).merge(metrics::routes::router());
         let count = middleware::from_fn_with_state(Arc::clone(&self), kubelet::requests::count);
-        fixed.merge(kubelet::routes::router()).fallback(serve).layer(count).with_state(self)
+        let fixed = fixed.merge(debug::router()).merge(kubelet::routes::router());
+        fixed.fallback(serve).layer(count).with_state(self)
     }
 
     fn ensure_namespaces(&self) -> Result<(), Status> {

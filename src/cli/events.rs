@@ -27,7 +27,9 @@ impl Events {
                 (if is_new { "ADDED" } else { "MODIFIED" }, status)
             }
             Change::Deleted => ("DELETED", self.last.remove(&pod.uid)?),
-            Change::Event(_) | Change::Terminating { .. } | Change::Leaving { .. } => return None,
+            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => {
+                return None;
+            }
         };
         Some(format!("{}\n", json!({"type": kind, "object": object(pod, status)})))
     }

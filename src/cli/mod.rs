@@ -31,6 +31,7 @@ mod run;
 mod service;
 mod stats;
 mod top;
+mod trace;
 mod verbs;
 mod wait;
 

@@ -11,7 +11,7 @@ use super::client::failure::{Exit, lines, remark};
 use super::label::Field;
 use super::{
     apply, attach, copy, create, debug, delete, describe, edit, exec, get, label, logs, object_events, patch,
-    port_forward, top, wait,
+    port_forward, top, trace, wait,
 };
 
 #[derive(Debug, Subcommand)]
@@ -50,6 +50,8 @@ pub(super) enum Verb {
     Wait(wait::Arguments),
     /// Adds a container to a pod that runs, to look around in it; or makes a pod that sees the node.
     Debug(debug::Arguments),
+    /// Shows how long each step of a pod's start took.
+    Trace(trace::Arguments),
     /// Shows what pods or nodes use.
     #[command(subcommand)]
     Top(top::Command),
@@ -103,6 +105,7 @@ pub(super) async fn carry_out(verb: Verb, client: &Client) -> anyhow::Result<Exi
         Verb::Annotate(arguments) => label::run(client, Field::Annotations, arguments).await,
         Verb::Wait(arguments) => wait::run(client, &arguments).await,
         Verb::Debug(arguments) => debug::run(client, &arguments).await,
+        Verb::Trace(arguments) => trace::run(client, &arguments).await,
         Verb::Top(command) => top::run(client, &command).await,
     }
 }

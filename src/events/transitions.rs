@@ -34,6 +34,17 @@ pub fn between(pod: &Pod, before: &PodStatus, after: &PodStatus) -> Vec<Event> {
     events
 }
 
+/// The containers that the later status has as ready, and the earlier one as not.
+pub fn became_ready(before: &PodStatus, after: &PodStatus) -> Vec<ContainerName> {
+    let all = |status: &PodStatus| {
+        let lists = [&status.init_container_statuses, &status.container_statuses].map(Clone::clone);
+        lists.into_iter().flatten().flatten().collect::<Vec<_>>()
+    };
+    let was_not = |name: &str| all(before).iter().any(|container| container.name == name && !container.ready);
+    let ready = all(after).into_iter().filter(|container| container.ready && was_not(&container.name));
+    ready.filter_map(|container| container.name.parse().ok()).collect()
+}
+
 fn of_container(
     pod: &Pod,
     spec: &ContainerSpec,
@@ -97,6 +108,21 @@ mod tests {
 
     fn ended(id: &str, started: Option<&str>) -> PodStatus {
         status(&json!({"state": {"terminated": {"exitCode": 1, "startedAt": started}}, "containerID": id}))
+    }
+
+    #[test]
+    fn a_container_becomes_ready_when_it_was_not() {
+        let is = |ready: bool| status(&json!({"ready": ready}));
+        for (before, after, expected) in [
+            (is(false), is(true), vec!["a"]),
+            (is(true), is(true), vec![]),
+            (is(true), is(false), vec![]),
+            // Of what it was before, nothing is known.
+            (PodStatus::default(), is(true), vec![]),
+        ] {
+            let names = became_ready(&before, &after);
+            assert_eq!(names.iter().map(ContainerName::as_str).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]

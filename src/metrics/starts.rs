@@ -29,7 +29,7 @@ impl Starts {
                 pods.remove(uid);
                 None
             }
-            Change::Event(_) | Change::Terminating { .. } | Change::Leaving { .. } => None,
+            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => None,
         }
     }
 }

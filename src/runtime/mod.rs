@@ -22,6 +22,7 @@ pub mod shares;
 pub mod shim_client;
 pub mod shim_process;
 pub mod stop_signal;
+pub mod timing;
 pub mod user_ids;
 mod volumes;
 

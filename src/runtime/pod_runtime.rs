@@ -26,6 +26,7 @@ use super::host::{CGROUP_MOUNT, Host};
 use super::pod_files::{make_directories, remove_files, remove_tree, write_record};
 use super::shim_client::{self, Notice, ShimClient};
 use super::stop_signal::{signal_number, stop_signal};
+use super::timing::{Phase, Stopwatch};
 use super::{
     Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, resize,
     resources, shim_process, user_ids,
@@ -223,10 +224,16 @@ impl Runtime for PodRuntime {
         // First of all: what this node cannot do must not be begun.
         let hostname = host_name::of_kernel(&self.pod, &self.host.facts).map_err(|e| Error::chain(&e))?;
         let hostname = hostname.into_owned();
+        // A sandbox that runs is only looked after again.
+        let watch = Stopwatch::new(None, &self.notices).unless(self.memory().taken_over);
         let user_namespace = self.user_ids().await?;
         let shim = async { self.shim().await.map_err(NoSandbox::from) };
         let images = async { self.look_images_up().await.map_err(NoSandbox::from) };
-        let (shim, address, ()) = tokio::try_join!(shim, self.address(), images)?;
+        let (shim, address, ()) = tokio::try_join!(
+            watch.time(Phase::Shim, shim),
+            watch.time(Phase::Address, self.address()),
+            watch.time(Phase::Images, images)
+        )?;
         let sysctls = self.pod.spec.sysctls.iter().map(|s| (s.name.clone(), s.value.clone()));
         let (of_interface, of_namespaces) = sysctls.partition(|(name, _)| Network::is_of_interface(name));
         let config = SandboxConfig {
@@ -240,10 +247,13 @@ impl Runtime for PodRuntime {
             user_namespace,
         };
         let pause = async { shim.call(Call::CreateSandbox(config)).await.map_err(|e| Error::chain(&e)) };
-        let ((_, namespace), ()) = tokio::try_join!(pause, self.write_etc_files(hostname, address))?;
+        let files = self.write_etc_files(hostname, address);
+        let ((_, namespace), ()) =
+            tokio::try_join!(watch.time(Phase::Sandbox, pause), watch.time(Phase::Files, files))?;
         match namespace {
             Some(namespace) if !self.pod.spec.host_network => {
-                let attached = self.host.network.attach(&self.pod.uid, namespace, of_interface).await;
+                let attached = self.host.network.attach(&self.pod.uid, namespace, of_interface);
+                let attached = watch.time(Phase::Network, attached).await;
                 attached.map_err(no_network("attach to the network"))?;
             }
             None if !self.pod.spec.host_network => {
@@ -265,20 +275,25 @@ impl Runtime for PodRuntime {
         let spec = spec_of(&pod, name).map_err(internal)?;
         let id = new_id().map_err(internal)?;
         let prefetched = if attempt == 0 { self.memory().images.get(&spec.image).cloned() } else { None };
+        let watch = Stopwatch::new(Some(name), &self.notices);
         let image = match prefetched {
             Some(image) => image,
-            None => self.image(spec).await?,
+            None => watch.time(Phase::Image, self.image(spec)).await?,
         };
         let signal = stop_signal(spec, &image);
         self.memory().stop_signals.insert(name.clone(), signal);
 
         let shim = self.connected().await.map_err(internal)?;
-        let volumes = self.prepare_volumes(&shim).await?;
-        let env = self.environment(spec, &volumes, &shim).await?;
-        self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
-        self.check_propagation(spec, &volumes).await?;
+        let volumes = async {
+            let volumes = self.prepare_volumes(&shim).await?;
+            let env = self.environment(spec, &volumes, &shim).await?;
+            self.prepare_sub_paths(spec, &volumes, &env, &shim).await?;
+            self.check_propagation(spec, &volumes).await?;
+            Ok::<_, Refusal>((volumes, env))
+        };
+        let (volumes, env) = watch.time(Phase::Volumes, volumes).await?;
         let (pod, host, spec) = (Arc::clone(&pod), Arc::clone(&self.host), spec.clone());
-        let config = blocking(move || {
+        let config = move || {
             make_directories(&pod, &spec, attempt, &id, &host)
                 .map_err(|error| Refusal { reason: "CreateContainerError", message: error.0 })?;
             let group = host.pod_group(&pod);
@@ -306,11 +321,12 @@ impl Runtime for PodRuntime {
                 message: error.to_string(),
             })?;
             Ok(config)
-        })
-        .await
-        .unwrap_or_else(|error| Err(internal(error)))?;
+        };
+        let config = watch.time(Phase::Create, blocking(config)).await;
+        let config = config.unwrap_or_else(|error| Err(internal(error)))?;
 
-        shim.tell(Call::StartContainer(Box::new(config))).await.map_err(|e| internal(Error::chain(&e)))
+        let started = watch.time(Phase::Start, shim.tell(Call::StartContainer(Box::new(config)))).await;
+        started.map_err(|e| internal(Error::chain(&e)))
     }
 
     async fn hook(&self, container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {

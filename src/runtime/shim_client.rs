@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::timing::Span;
 use crate::container::spec::TerminalSize;
 use crate::shim::frame::{self, Decoder, FrameError};
 use crate::shim::protocol::{
@@ -39,6 +40,8 @@ pub enum Notice {
     Objects,
     /// The pod may not go on.
     Evict(Ending),
+    /// Steps of its start are done, and took so long.
+    Timed(Vec<Span>),
     /// The connection ended: the shim is gone. Nothing follows.
     Lost,
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::derive::derive;
 use crate::events::{Event, transitions};
-use crate::pod::{Origin, Pod};
+use crate::pod::{ContainerName, Origin, Pod};
 use crate::runtime::observe::Observed;
+use crate::runtime::timing::{Phase, Span};
 use crate::sync::plan::Intent;
 
 /// Something to tell about a pod.
@@ -32,6 +33,8 @@ pub enum Change {
     Status(Box<PodStatus>),
     /// Something has happened to it.
     Event(Event),
+    /// Steps of its start are done, and took so long.
+    Timed(Vec<Span>),
     /// It has been told to end, within that time.
     Terminating {
         /// Time to SIGKILL.
@@ -114,7 +117,16 @@ impl Publisher {
             let before = self.last.replace(status.clone());
             let happened = before.iter().flat_map(|before| transitions::between(&self.pod, before, &status));
             happened.for_each(|event| self.happened(event));
+            let ready = before.iter().flat_map(|before| transitions::became_ready(before, &status));
+            self.timed(ready.map(ready_now).collect());
             self.send(Change::Status(Box::new(status)));
+        }
+    }
+
+    /// Tells how long steps of the pod's start took.
+    pub fn timed(&self, spans: Vec<Span>) {
+        if !spans.is_empty() {
+            self.send(Change::Timed(spans));
         }
     }
 
@@ -145,4 +157,8 @@ impl Publisher {
         // Nobody listening is no reason to stop looking after the pod.
         let _ = self.updates.send(Update { pod: Arc::clone(&self.pod), origin: self.origin.clone(), change });
     }
+}
+
+fn ready_now(container: ContainerName) -> Span {
+    Span { container: Some(container), ..Span::until_now(Phase::Ready, Instant::now()) }
 }

@@ -17,7 +17,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -75,6 +75,8 @@ pub struct Candidate {
     pub origin: Arc<Origin>,
     /// ConfigMaps and Secrets as its source has them now.
     pub objects: watch::Receiver<Arc<Objects>>,
+    /// When the loop heard of it.
+    pub heard: Instant,
 }
 
 /// A pod that an earlier agent has left.
@@ -178,6 +180,8 @@ pub struct EventLoop<K> {
     /// Of each source, for its pods.
     objects: BTreeMap<SourceKind, watch::Sender<Arc<Objects>>>,
     workers: BTreeMap<PodKey, Worker>,
+    /// When each pod that is wanted and has no worker was first heard of.
+    heard: BTreeMap<PodKey, Instant>,
     /// On the node without a worker.
     left: Vec<Left>,
     /// Pods that could not be taken on.
@@ -213,6 +217,7 @@ impl<K: Keeper> EventLoop<K> {
             wanted: Merge::default(),
             objects: BTreeMap::new(),
             workers: BTreeMap::new(),
+            heard: BTreeMap::new(),
             left: Vec::new(),
             refused: BTreeMap::new(),
             told_gone: BTreeMap::new(),
@@ -281,10 +286,17 @@ impl<K: Keeper> EventLoop<K> {
         if **objects.borrow() != *event.objects {
             objects.send_replace(Arc::clone(&event.objects));
         }
+        let now = Instant::now();
+        for key in event.pods.iter().map(|wanted| &wanted.pod.key) {
+            if !self.workers.contains_key(key) {
+                self.heard.entry(key.clone()).or_insert(now);
+            }
+        }
         self.keeper.wanted(&event);
         for line in self.wanted.take(event) {
             self.keeper.say(&line);
         }
+        self.heard.retain(|key, _| self.wanted.get(key).is_some());
         // At first they are awaited all together: pods are taken on together, too.
         if self.has_waited || self.wanted.is_ready() {
             self.has_waited = true;
@@ -354,7 +366,7 @@ impl<K: Keeper> EventLoop<K> {
         let due: Vec<Left> = due.cloned().collect();
         let candidate = |Left { pod, origin, .. }| {
             let objects = self.objects_of(origin.source).subscribe();
-            (Candidate { pod, origin, objects }, Task::Left)
+            (Candidate { pod, origin, objects, heard: Instant::now() }, Task::Left)
         };
         due.into_iter().map(candidate).collect()
     }
@@ -371,7 +383,8 @@ impl<K: Keeper> EventLoop<K> {
         let (pod, deletion, is_over) = (Arc::new(wanted.pod.clone()), wanted.deletion, wanted.is_over);
         let origin = Arc::new(Origin { source, place: wanted.place.clone() });
         let objects = self.objects_of(source).subscribe();
-        let candidate = Candidate { pod, origin, objects };
+        let heard = self.heard.get(key).copied().unwrap_or_else(Instant::now);
+        let candidate = Candidate { pod, origin, objects, heard };
         let is_left = self.left.iter().any(|left| left.pod.key == *key);
         match deletion {
             Some(_) if !is_left => {
@@ -395,6 +408,7 @@ impl<K: Keeper> EventLoop<K> {
             match answer {
                 Ok(admitted) => {
                     self.refused.remove(&key);
+                    self.heard.remove(&key);
                     let is_taken = |left: &Left| match task {
                         Task::Wanted => left.pod.key == key,
                         Task::Left => left.pod.uid == candidate.pod.uid,

@@ -33,7 +33,7 @@ use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
 use crate::runtime::observe::{Held, Observed, PostStart, Resize, Sandbox, StopStep, Stopping};
-use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime};
+use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime, timing};
 use crate::state::record::Given;
 use crate::status::publish::Publisher;
 
@@ -225,7 +225,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects | Notice::Evict(_) => {}
+                        Notice::Objects | Notice::Evict(_) | Notice::Timed(_) => {}
                         Notice::Lost => {
                             self.observed.shim_lost(Timestamp::now());
                             return Ok(());
@@ -233,6 +233,7 @@ impl<R: Runtime> Worker<R> {
                     }
                 }
                 self.observed.taken_over();
+                self.publisher.timed(timing::recalled(&self.observed, Timestamp::now(), Instant::now()));
                 if let Some(given) = self.runtime.recall_given().await {
                     self.observed.recall_given(given);
                 }
@@ -294,6 +295,8 @@ impl<R: Runtime> Worker<R> {
         match notice {
             Notice::Record(record) => self.observed.fold(record),
             Notice::Objects => self.observed.retry_held(),
+            // The pod is what it was before.
+            Notice::Timed(spans) => return self.publisher.timed(spans),
             Notice::Evict(ending) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
                     tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, message = eviction.message, "Evicted");

@@ -1,4 +1,4 @@
-//! Verbs that have the agent run things, and that look at what runs: run, debug, top.
+//! Verbs that have the agent run things, and that look at what runs: run, debug, top, trace.
 
 use std::process::Output;
 
@@ -94,6 +94,16 @@ fn a_pod_that_was_handed_over_is_debugged_and_measured() {
         assert_eq!((&added["name"], &added["targetContainerName"]), (&"look".into(), &"web".into()));
         assert_eq!(added["securityContext"]["capabilities"]["add"], serde_json::json!(["SYS_PTRACE"]));
 
+        let (phases, from_journal) = steps(world);
+        for step in
+            ["admit", "shim", "sandbox", "network", "web/volumes", "web/create", "web/start", "web/ready"]
+        {
+            assert!(phases.contains(&step.to_owned()), "{step} is not in {phases:?}");
+        }
+        assert!(!from_journal);
+        let table = fine(world, &["trace", "pod/web"]);
+        assert!(table.starts_with("CONTAINER") && table.contains("Total: "), "{table}");
+
         let measured = fine(world, &["top", "pod", "--containers", "--no-headers"]);
         let cells: Vec<&str> = measured.split_whitespace().collect();
         assert_eq!(cells[..2], ["web", "web"], "{measured}");
@@ -101,8 +111,36 @@ fn a_pod_that_was_handed_over_is_debugged_and_measured() {
         let node = fine(world, &["top", "node"]);
         assert!(node.starts_with("NAME") && node.lines().count() == 2 && node.contains('%'), "{node}");
 
+        agent.stop();
+        let agent = serving(world);
+        let known = || Some(steps(world)).filter(|(phases, _)| phases.contains(&"web/start".to_owned()));
+        let (phases, from_journal) = until("what the journal knows", known);
+        assert!(from_journal && phases.contains(&"sandbox".to_owned()), "{phases:?}");
+
         fine(world, &["delete", "pod", "web", "--grace-period=1"]);
         gone(world);
+        let forgotten = world.output(&["trace", "web"]);
+        assert!(
+            both(&forgotten).contains("nothing is known of the start of pod default/web"),
+            "{}",
+            both(&forgotten)
+        );
         agent.stop();
     });
+}
+
+/// The steps of the start of `web` that are known, and whether from the journal. None takes longer than the whole.
+fn steps(world: &World) -> (Vec<String>, bool) {
+    let output = world.output(&["trace", "web", "-o", "json"]);
+    let trace: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let step = |step: &Value| {
+        let figure = |name: &str| step[name].as_f64().unwrap();
+        assert!(figure("startMilliseconds") >= 0.0 && figure("durationMilliseconds") >= 0.0, "{step}");
+        let phase = step["phase"].as_str().unwrap();
+        step["container"]
+            .as_str()
+            .map_or_else(|| phase.to_owned(), |container| format!("{container}/{phase}"))
+    };
+    let phases = trace["steps"].as_array().into_iter().flatten().map(step).collect();
+    (phases, trace["fromJournal"] == true)
 }
