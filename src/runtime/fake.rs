@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
@@ -42,6 +42,8 @@ struct Inner {
     deaf: bool,
     given: Option<BTreeMap<String, Given>>,
     eviction: Option<Eviction>,
+    was_over: Option<PodStatus>,
+    over: Option<PodStatus>,
     deadline: Option<Timestamp>,
     past: bool,
     too_new: Option<Error>,
@@ -104,6 +106,16 @@ impl Fake {
     /// An earlier agent evicted the pod.
     pub(crate) fn was_evicted(self, eviction: Eviction) -> Self {
         self.set(|inner| inner.eviction = Some(eviction))
+    }
+
+    /// The pod ended like this before the machine was started again.
+    pub(crate) fn was_over(self, status: PodStatus) -> Self {
+        self.set(|inner| inner.was_over = Some(status))
+    }
+
+    /// How the pod has ended, as it was kept for an agent after a reboot.
+    pub(crate) fn kept_over(&self) -> Option<PodStatus> {
+        self.inner.lock().unwrap().over.clone()
     }
 
     /// An earlier agent told the pod to end until then.
@@ -198,6 +210,14 @@ impl Runtime for Fake {
 
     fn evicted(&self, eviction: Eviction) {
         self.ask(format!("evicted {}", eviction.message));
+    }
+
+    async fn recall_over(&self) -> Option<PodStatus> {
+        self.inner.lock().unwrap().was_over.clone()
+    }
+
+    fn over(&self, status: PodStatus) {
+        self.inner.lock().unwrap().over = Some(status);
     }
 
     async fn recall_deadline(&self) -> Option<Timestamp> {

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 
 pub use exec::Captured;
 pub use resize::Resized;
@@ -126,6 +126,12 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Keeps it that the pod is evicted, for a later agent. Returns at once.
     fn evicted(&self, eviction: Eviction);
+
+    /// How the pod was told to have ended, if that was in an earlier boot of the machine: of this one there is nothing of it.
+    fn recall_over(&self) -> impl Future<Output = Option<PodStatus>> + Send;
+
+    /// Keeps it that the pod has ended like this, for an agent after a reboot. Returns at once.
+    fn over(&self, status: PodStatus);
 
     /// When the grace period is over that an earlier agent has given the pod, if it has.
     fn recall_deadline(&self) -> impl Future<Output = Option<Timestamp>> + Send;

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -91,6 +91,8 @@ pub(super) struct Memory {
     eviction: Option<Eviction>,
     /// When the pod's grace period is over.
     deadline: Option<Timestamp>,
+    /// How the pod has ended.
+    over: Option<Box<PodStatus>>,
 }
 
 impl PodRuntime {
@@ -172,6 +174,20 @@ impl Runtime for PodRuntime {
 
     fn evicted(&self, eviction: Eviction) {
         self.memory().eviction = Some(eviction);
+        self.save();
+    }
+
+    async fn recall_over(&self) -> Option<PodStatus> {
+        if self.host.layout.journal(&self.pod.uid).exists() {
+            return None;
+        }
+        let over = self.record().await.and_then(|record| record.over);
+        self.memory().over.clone_from(&over);
+        over.map(|status| *status)
+    }
+
+    fn over(&self, status: PodStatus) {
+        self.memory().over = Some(Box::new(status));
         self.save();
     }
 
@@ -557,6 +573,7 @@ impl PodRuntime {
             .with_eviction(memory.eviction.clone())
             .with_origin(self.origin.as_deref().cloned())
             .with_deadline(memory.deadline)
+            .with_over(memory.over.clone())
     }
 
     /// Puts the pod's record on the disk for good, while the pod starts.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodCondition;
+use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::pod::spec::Resources;
@@ -31,6 +31,9 @@ pub struct PodRecord {
     /// It is on its way out: when its grace period is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// It has ended for good, and nothing of it runs: how it was told then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Box<PodStatus>>,
 }
 
 /// Why a pod may not go on on this node.
@@ -129,7 +132,7 @@ pub struct UnknownVersion(u32);
 impl PodRecord {
     /// The record of a pod.
     pub fn new(pod: Pod) -> Self {
-        Self { version: VERSION, pod, given: None, eviction: None, origin: None, deadline: None }
+        Self { version: VERSION, pod, given: None, eviction: None, origin: None, deadline: None, over: None }
     }
 
     /// The same, of a pod that this source wants.
@@ -142,6 +145,12 @@ impl PodRecord {
     #[must_use]
     pub fn with_deadline(self, deadline: Option<Timestamp>) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// The same, of a pod that has ended like this.
+    #[must_use]
+    pub fn with_over(self, over: Option<Box<PodStatus>>) -> Self {
+        Self { over, ..self }
     }
 
     /// The same, of a pod that is about to be given other resources.

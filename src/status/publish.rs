@@ -93,6 +93,18 @@ impl Publisher {
         self.last = Some(PodStatus { conditions: Some(conditions), ..PodStatus::default() });
     }
 
+    /// Tells how the pod ended before the machine was started again.
+    pub fn was_over(&mut self, status: PodStatus) {
+        self.life.send_replace(Life::Over);
+        self.last = Some(status.clone());
+        self.send(Change::Status(Box::new(status)));
+    }
+
+    /// The status of a pod of which nothing runs any more, and nothing will.
+    pub fn over(&self) -> Option<&PodStatus> {
+        self.last.as_ref().filter(|_| *self.life.borrow() == Life::Over)
+    }
+
     /// How far the pod has come, as it was told last.
     pub fn life(&self) -> watch::Receiver<Life> {
         self.life.subscribe()

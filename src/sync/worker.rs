@@ -21,6 +21,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 
 use super::outcome::{evict, outcome};
@@ -76,6 +77,8 @@ pub struct Worker<R> {
     next: Option<Arc<Pod>>,
     /// The pod has been changed since it was kept on the disk.
     unsaved: bool,
+    /// How the pod has ended is kept on the disk.
+    is_end_kept: bool,
     /// Why the pod could not be started at all.
     failure: Option<Error>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -158,6 +161,7 @@ impl<R: Runtime> Worker<R> {
             intent: Intent::Run,
             next: None,
             unsaved: false,
+            is_end_kept: false,
             failure: None,
             under_way: FuturesUnordered::new(),
             probes: Probes::new(prober),
@@ -174,6 +178,9 @@ impl<R: Runtime> Worker<R> {
     /// Looks after the pod until it is gone from the node. An error is what kept it from starting, or from going.
     pub async fn run(mut self) -> Result<(), Error> {
         if self.habits.resume {
+            if let Some(status) = self.runtime.recall_over().await.filter(|_| !self.habits.retire) {
+                return self.stay_over(status).await;
+            }
             self.take_over().await?;
             self.observed.eviction = self.runtime.recall_eviction().await;
             self.go_on_ending().await;
@@ -214,6 +221,21 @@ impl<R: Runtime> Worker<R> {
                 Wake::Time => {}
             }
         }
+    }
+
+    /// The pod has ended before the machine was started again: as with a kubelet it stays to be seen, and is not begun anew.
+    async fn stay_over(mut self, status: PodStatus) -> Result<(), Error> {
+        self.publisher.was_over(status);
+        let is_to_go = self.orders.wait_for(|order| matches!(order, Order::Terminate { .. })).await.is_ok();
+        if !is_to_go {
+            // Who gives orders is gone, and soon this agent is.
+            return std::future::pending().await;
+        }
+        self.publisher.terminating(Duration::ZERO);
+        self.publisher.leaving().await;
+        let removed = self.runtime.remove().await;
+        self.publisher.deleted();
+        removed
     }
 
     /// Learns all that happened before this agent. An error: the pod is none for this agent.
@@ -264,6 +286,14 @@ impl<R: Runtime> Worker<R> {
         let conditions = self.publisher.conditions();
         if conditions != before {
             self.runtime.remember_conditions(conditions.to_vec());
+        }
+        if let Some(status) = self.publisher.over()
+            && self.intent == Intent::Run
+            && !self.habits.retire
+            && !self.is_end_kept
+        {
+            self.is_end_kept = true;
+            self.runtime.over(status.clone());
         }
     }
 

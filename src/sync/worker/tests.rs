@@ -309,6 +309,28 @@ async fn a_pod_of_a_source_stays_when_it_is_over_until_it_is_told_to_go() {
 }
 
 #[tokio::test]
+async fn how_a_pod_of_a_source_ended_is_kept_and_after_a_reboot_nothing_of_it_is_started() {
+    let worker = run_with(fixture::pod(Never, &[], &["a"]), Habits::default(), |fake| fake.exits("a", &[3]));
+    worker.until("start a 0").await;
+    let kept = async {
+        while worker.fake.kept_over().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), kept).await.unwrap();
+    let status = worker.fake.kept_over().unwrap();
+    assert_eq!(status.phase.as_deref(), Some("Failed"));
+
+    let after_reboot = Habits { resume: true, retire: false };
+    let worker = run_with(fixture::pod(Never, &[], &["a"]), after_reboot, |fake| fake.was_over(status));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(worker.fake.asked().is_empty(), "{:?}", worker.fake.asked());
+    worker.terminate(Duration::from_secs(30));
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked.join(", ").as_str()), (Ok(()), "remove"));
+}
+
+#[tokio::test]
 async fn what_is_left_of_a_grace_period_is_what_a_later_agent_gives() {
     let (pod, of_source) = (|| fixture::pod(Always, &[], &["a"]), Habits { resume: true, retire: false });
     let worker = run_with(pod(), Habits::default(), Fake::deaf);

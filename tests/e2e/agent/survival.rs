@@ -357,6 +357,36 @@ fn a_killed_pause_is_followed_by_another_under_the_same_address() {
 }
 
 #[test]
+fn a_pod_that_had_ended_before_a_reboot_is_not_begun_again() {
+    world(|world| {
+        let done =
+            |name: &str, code: &str| world.pod(name, [world.container(name, &[&format!("exit={code}")])]);
+        world.manifests().put(&done("never", "3").restart_policy("Never"));
+        world.manifests().put(&done("well", "0").restart_policy("OnFailure"));
+        let agent = world.agent();
+        agent.expect("pod default/never: Failed");
+        agent.expect("pod default/well: Succeeded");
+        until("the ends to be kept", || {
+            let kept = |uid: &String| {
+                let record = fs::read_to_string(world.root_dir().join("pods").join(uid).join("pod.json"));
+                record.is_ok_and(|text| text.contains("\"over\""))
+            };
+            world.pod_uids().iter().all(kept).then_some(())
+        });
+        agent.kill();
+        world.processes().iter().for_each(|process| kill(process.pid));
+        until("all to be dead", || world.processes().iter().all(|one| one.is_zombie()).then_some(()));
+        fs::write(world.run_dir().join("boot_id"), "0f0e0d0c-0b0a-4908-8706-050403020100\n").unwrap();
+
+        let agent = world.agent();
+        agent.expect("pod default/never: Failed");
+        agent.expect("pod default/well: Succeeded");
+        agent.clear(world);
+        assert_eq!((world.ledger().starts("never"), world.ledger().starts("well")), (1, 1));
+    });
+}
+
+#[test]
 fn after_a_reboot_every_pod_is_started_anew_with_its_init_containers() {
     world(|world| {
         let pod = world
