@@ -31,7 +31,8 @@ impl World {
     /// Likewise, out of a binary that lies elsewhere.
     pub(crate) fn agent_of(&self, program: &Path) -> Agent {
         let (known, mut command) = (self.mkubelet(), Command::new(program));
-        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").args(known.get_args());
+        command.env_clear().args(known.get_args());
+        command.envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.arg("agent").arg("--manifests").arg(self.manifests().0);
         Agent { run: self.start(command) }
     }

@@ -185,6 +185,8 @@ impl World {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("RUST_BACKTRACE", "1")
+            // How full the disk of this machine is, is not what a test is about, unless it says so by the flag.
+            .env("MKUBELET_EVICTION_HARD", "")
             .arg("--root-dir")
             .arg(self.path(&format!("root{suffix}")))
             .arg("--run-dir")
