@@ -115,9 +115,9 @@ fn a_pod_is_described_with_its_events() {
         );
         let events = &told[told.find("Events:").unwrap()..];
         let reasons: Vec<&str> = words(events).iter().skip(3).map(|line| line[1]).collect();
-        assert_eq!(reasons, ["Pulled", "Created", "Started"], "{events}");
+        assert_eq!(reasons, ["Scheduled", "Pulled", "Created", "Started"], "{events}");
         let listed = session.kubectl("get events --no-headers").fine();
-        assert!(words(&listed).iter().all(|line| line[3] == "pod/web"), "{listed}");
+        assert_eq!(words(&listed).iter().filter(|line| line[3] == "pod/web").count(), 4, "{listed}");
     });
 }
 
