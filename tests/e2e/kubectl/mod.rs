@@ -6,6 +6,7 @@ mod errors;
 mod newer;
 mod remove;
 pub(crate) mod said;
+mod same;
 mod shell;
 mod show;
 mod streams;

@@ -1,0 +1,75 @@
+//! mkubelet's own verbs beside kubectl's: the same bytes, on both streams, and the same exit code.
+
+use serde_json::json;
+
+use super::each_newer;
+use super::said::Said;
+
+/// What differs by nature: how old things are, to the second.
+fn without_ages(text: &str) -> String {
+    let is_age = |word: &str| {
+        let number = word.trim_end_matches(['s', 'm', 'h']);
+        number.len() < word.len()
+            && number.bytes().all(|byte| byte.is_ascii_digit() || b"smh".contains(&byte))
+    };
+    // An age of one character more makes its column wider.
+    let words = |line: &str| {
+        let words = line.split(' ').map(|word| if is_age(word) { "AGE" } else { word });
+        words.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    };
+    text.lines().map(|line| words(line) + "\n").collect()
+}
+
+#[test]
+fn what_both_can_say_they_say_alike() {
+    each_newer(|session| {
+        session.run_pod(&session.pod("web", &["print=hello", "term=0", "wait"]).label("app", "web"));
+        let settings = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1"}});
+        session.kubectl_with(&["create", "-f", "-"], &settings.to_string()).fine();
+        let mut differences = Vec::new();
+        for line in [
+            "get pods",
+            "get pods -o wide",
+            "get pods --show-labels",
+            "get pods -A",
+            "get pods -o name",
+            "get pod web -o json",
+            "get pods,cm",
+            "get pod web nobody",
+            "get pods -l app=none",
+            "get nodes",
+            "get namespaces",
+            "get cm settings -o yaml",
+            "get events",
+            "get nothing",
+            "get pod nobody",
+            "describe pod web",
+            "describe cm settings",
+            "describe namespace default",
+            "describe pod nobody",
+            "logs web",
+            "logs web -p",
+            "exec web -- sh -c exit\u{a0}3",
+            "exec nobody -- true",
+            "label pod web app=other",
+            "label pod nobody a=b",
+            "annotate pod web note=1 --dry-run=server",
+            "patch pod web -p {} --type=merge",
+            "patch pod nobody -p {}",
+            "delete pod nobody",
+            "wait --for=condition=Ready pod/web --timeout=5s",
+            "wait --for=condition=None pod/web --timeout=1s",
+        ] {
+            // A word with a space in it.
+            let words: Vec<String> = line.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let (theirs, ours) = (session.kubectl_of(&words), Said::of(session.world.output(&words)));
+            let of = |said: &Said| (said.code, without_ages(&said.out), without_ages(&said.err));
+            let (ours, theirs) = (of(&ours), of(&theirs));
+            if ours != theirs {
+                differences.push(format!("{line}\n  mkubelet: {ours:?}\n  kubectl:  {theirs:?}"));
+            }
+        }
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    });
+}
