@@ -54,7 +54,10 @@ pub fn run(config: &ContainerConfig, inherited: &Inherited<'_>) -> Result<Infall
     inherited.cgroup.enter_legacy().map_err(|error| Failure::new("join the cgroup", error.to_string()))?;
 
     // The shim is not dumpable, and so neither is this copy of it: nobody in the pod can look into it (CVE-2016-9962).
-    setns(inherited.sandbox, inherited.shared).step(|| "join the pod's namespaces")?;
+    // A pod may be in all of the host's namespaces: to join none of them is an error, setns(2).
+    if !inherited.shared.is_empty() {
+        setns(inherited.sandbox, inherited.shared).step(|| "join the pod's namespaces")?;
+    }
 
     // After joining the cgroup: the namespace's root is where the process is when it is made.
     unshare(CloneFlags::CLONE_NEWCGROUP).step(|| "unshare the cgroup namespace")?;

@@ -129,6 +129,27 @@ fn a_pod_that_was_handed_over_is_debugged_and_measured() {
     });
 }
 
+#[test]
+fn a_node_is_debugged_in_its_own_namespaces() {
+    world(|world| {
+        let agent = serving(world);
+        let _installed = world.attacker("x", &[]);
+        let node = fine(world, &["get", "nodes", "-o", "name"]);
+        let image = format!("--image={}", world.image());
+        let program = ["--", "/bin/attacker", "empty", "/tmp"];
+        let made =
+            fine(world, &[&["debug", node.trim(), &image, "--profile=general"][..], &program].concat());
+        assert!(made.starts_with("Creating debugging pod node-debugger-"), "{made}");
+        let name = made.split(' ').nth(3).unwrap();
+        fine(world, &["wait", "pod", name, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"]);
+        let pod = json(world, &["get", "pod", name, "-o", "json"]);
+        assert_eq!((&pod["spec"]["hostPID"], &pod["spec"]["hostNetwork"]), (&true.into(), &true.into()));
+        fine(world, &["delete", "pod", name, "--grace-period=1"]);
+        gone(world);
+        agent.stop();
+    });
+}
+
 /// The steps of the start of `web` that are known, and whether from the journal. None takes longer than the whole.
 fn steps(world: &World) -> (Vec<String>, bool) {
     let output = world.output(&["trace", "web", "-o", "json"]);
