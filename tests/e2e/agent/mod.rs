@@ -7,6 +7,7 @@ mod damage;
 mod directory;
 mod eviction;
 mod older_shim;
+mod operation;
 mod phases;
 mod sources;
 mod survival;
