@@ -19,7 +19,7 @@ use k8s_openapi::api::core::v1::ContainerImage;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use super::Say;
@@ -89,6 +89,7 @@ pub struct Port {
 /// An API that is served, and the agent's part in it.
 #[derive(Debug)]
 pub struct Service {
+    store: Arc<Store>,
     news: mpsc::UnboundedSender<News>,
     known: Known,
     host: Arc<Host>,
@@ -108,6 +109,7 @@ impl Service {
             (node.say)(&format!("the API's objects are lost: {}; the file is kept as {kept}", bad.reason));
         }
         let store = Arc::new(store);
+        let kept = Arc::clone(&store);
         let (known, traces) = (Known::default(), Traces::default());
         let watcher = Watcher::start().map_err(|e| Error::chain(&e)).map_err(Error::in_step("watch logs"))?;
         let streams = ShimStreams::new(known.clone(), config.layout.clone(), watcher);
@@ -129,7 +131,7 @@ impl Service {
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(router.clone(), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
-        Ok(Self { news, known, host, metrics, starts, traces, server, stop })
+        Ok(Self { store: kept, news, known, host, metrics, starts, traces, server, stop })
     }
 
     /// Has the API told what happens to a pod.
@@ -145,11 +147,14 @@ impl Service {
         let _ = self.news.send(News::Pod(update));
     }
 
-    /// Serves no more, and takes the socket away.
+    /// Serves no more, takes the socket away, and brings to the disk what was to be there soon.
     pub async fn stop(self) {
         self.stop.cancel();
         // It panicked, or has come to its end.
         let _ = self.server.await;
+        if let Ok(Err(error)) = spawn_blocking(move || self.store.flush()).await {
+            tracing::error!("objects are not on the disk: {}", Error::chain(&error));
+        }
     }
 }
 

@@ -93,6 +93,11 @@ pub trait Resource: Send + Sync + 'static {
         !matches!(part, Part::Subresource("status"))
     }
 
+    /// Whether the object now tells what nobody could find out again, so that even its status has to survive the loss of power.
+    fn is_last_word(&self, _object: &Object) -> bool {
+        false
+    }
+
     /// The columns of the kind's table, as kubectl shows them.
     fn columns(&self) -> &'static [Column] {
         &NAME_AND_AGE

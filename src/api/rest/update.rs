@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::super::metadata;
 use super::super::object::Object;
 use super::super::status::Status;
-use super::super::store::{Entry, Error, Expected};
+use super::super::store::{Durability, Entry, Error, Expected};
 use super::{Call, decode, delete, durability, key, object, refuse, store_failure, write};
 
 /// How often a change is tried again when others write meanwhile and the client did not say which version it means.
@@ -104,7 +104,10 @@ fn prepare(call: &Call, mut new: Object, old: &Object) -> Result<Object, Status>
 
 /// Writes the change. An object that was only kept by its finalizers goes with the last of them.
 async fn commit(call: &Call, old: &Arc<Entry>, new: Object) -> Result<Result<Object, Error>, Status> {
-    let durability = durability(&*call.kind, call.part());
+    let durability = match call.kind.is_last_word(&new) {
+        true => Durability::PowerLoss,
+        false => durability(&*call.kind, call.part()),
+    };
     let key = key(&*call.kind, &call.target.namespace, &call.target.name);
     let revision = old.revision;
     let ends = delete::is_over(&new);

@@ -187,6 +187,12 @@ pub struct Quarantined {
     pub reason: String,
 }
 
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// Opens the store of a directory, which is made if need be. A file that cannot be trusted is set aside, and the store is then empty.
     pub fn open(dir: &Path) -> Result<(Self, Option<Quarantined>), Error> {

@@ -135,10 +135,15 @@ impl Resource for Pods {
         true
     }
 
+    /// A pod that is over may have left nothing behind by which the node would know, and is not to run again.
+    fn is_last_word(&self, object: &Object) -> bool {
+        matches!(object.text_at(&["status", "phase"]), "Failed" | "Succeeded")
+    }
+
     fn deletion(&self, object: &Object, options: &DeleteOptions) -> Deletion {
         let of_spec = object.at(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64);
         let seconds = options.grace_period_seconds.or(of_spec).unwrap_or(0);
-        let is_over = matches!(object.text_at(&["status", "phase"]), "Failed" | "Succeeded");
+        let is_over = self.is_last_word(object);
         let is_nowhere = object.text_at(&["spec", "nodeName"]).is_empty();
         match seconds {
             _ if is_over || is_nowhere => Deletion::Now,
