@@ -96,17 +96,10 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::fake::{not_found, server};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{not_found, parsed, server};
 
     #[tokio::test]
     async fn an_object_is_created_configured_or_unchanged() {
@@ -114,7 +107,7 @@ mod tests {
         let path = directory.path().join("f.yaml");
         std::fs::write(&path, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n")
             .unwrap();
-        let arguments = Line::try_parse_from(["apply", "-f", path.to_str().unwrap()]).unwrap().arguments;
+        let arguments = parsed(["apply", "-f", path.to_str().unwrap()]).unwrap();
         let (client, requests) = server(|asked| match asked.line.split_once(' ').unwrap().0 {
             "GET" => not_found("a"),
             _ => (201, asked.body.clone()),

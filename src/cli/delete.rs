@@ -164,17 +164,10 @@ async fn gone(client: &Client, object: &Chosen, uid: &str, patience: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::client::fake::{Asked, not_found, server};
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{Asked, not_found, parsed, server};
 
     fn parse(line: &str) -> Arguments {
-        Line::try_parse_from(std::iter::once("delete").chain(line.split(' '))).unwrap().arguments
+        parsed(std::iter::once("delete").chain(line.split(' '))).unwrap()
     }
 
     /// A server on which every DELETE succeeds and everything is gone then.

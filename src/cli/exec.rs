@@ -59,17 +59,10 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::fake::server;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{parsed, server};
 
     #[tokio::test]
     async fn what_cannot_be_run_is_told_in_kubectls_words() {
@@ -95,7 +88,7 @@ mod tests {
                     json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a"}]}, "status": {"phase": phase}}),
                 )
             });
-            let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;
+            let arguments = parsed(line.split(' ')).unwrap();
             assert_eq!(run(&client, &arguments).await.unwrap_err().to_string(), error, "{line}");
         }
     }

@@ -169,21 +169,14 @@ fn done(field: Field, patch: &Map<String, Value>) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
-    use crate::cli::client::fake::server;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{parsed, server};
 
     async fn patched(field: Field, line: &str) -> anyhow::Result<Option<Value>> {
         let has = json!({"metadata": {"name": "web", "labels": {"a": "1"}, "annotations": {"a": "1"}}});
         let (client, requests) = server(move |_| (200, has.clone()));
-        let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;
+        let arguments = parsed(line.split(' ')).unwrap();
         let code = run(&client, field, arguments).await?;
         anyhow::ensure!(format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS), "failed");
         Ok(requests.all().into_iter().find(|asked| asked.line.starts_with("PATCH")).map(|asked| asked.body))

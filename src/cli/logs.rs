@@ -223,20 +223,13 @@ async fn print(client: &Client, source: &Source) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::fake::server;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{parsed, server};
 
     fn parse(line: &str) -> Arguments {
-        Line::try_parse_from(line.split(' ')).unwrap().arguments
+        parsed(line.split(' ')).unwrap()
     }
 
     #[tokio::test]

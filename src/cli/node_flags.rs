@@ -60,20 +60,15 @@ impl NodeFlags {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
+    use crate::cli::client::fake::parsed;
     use crate::eviction::threshold::Eviction;
 
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        flags: NodeFlags,
-    }
-
     fn eviction(line: &[&str]) -> Result<Eviction, String> {
-        let line = Line::try_parse_from(["agent"].iter().chain(line)).map_err(|error| error.to_string())?;
-        line.flags.care().map(|care| care.eviction).map_err(|error| error.to_string())
+        let flags: NodeFlags =
+            parsed(["agent"].iter().chain(line).copied()).map_err(|error| error.to_string())?;
+        flags.care().map(|care| care.eviction).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -116,20 +116,13 @@ async fn one(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::fake::server;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{parsed, server};
 
     fn parse(line: &[&str]) -> Arguments {
-        Line::try_parse_from(std::iter::once("patch").chain(line.iter().copied())).unwrap().arguments
+        parsed(std::iter::once("patch").chain(line.iter().copied())).unwrap()
     }
 
     #[tokio::test]

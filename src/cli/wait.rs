@@ -171,11 +171,10 @@ async fn one(client: &Client, object: &Chosen, goal: &Goal, deadline: Instant) -
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-    use crate::cli::client::fake::{not_found, server};
+    use crate::cli::client::fake::{not_found, parsed, server};
 
     #[test]
     fn a_goal_is_reached_by_what_it_names() {
@@ -219,12 +218,6 @@ mod tests {
         }
     }
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
-
     #[tokio::test(start_paused = true)]
     async fn waiting_ends_with_the_condition_the_time_or_the_object() {
         let pod = |phase: &str| json!({"metadata": {"name": "web"}, "status": {"phase": phase}});
@@ -242,7 +235,7 @@ mod tests {
                 true => (200, "".into()),
                 false => answer.clone(),
             });
-            let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;
+            let arguments = parsed(line.split(' ')).unwrap();
             let ended = run(&client, &arguments).await.unwrap();
             assert_eq!(format!("{ended:?}"), format!("{code:?}"), "{line}");
         }

@@ -1,5 +1,6 @@
-//! A server for tests: answers by method and path, and keeps what it was asked.
+//! For tests of verbs: their arguments, and a server that answers by method and path, and keeps what it was asked.
 
+use std::ffi::OsString;
 use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, to_bytes};
@@ -8,6 +9,14 @@ use http::{Request, StatusCode};
 use kube::Client;
 use serde_json::{Value, json};
 use tower::service_fn;
+
+/// The arguments of a command line, whose first word is the verb.
+pub(in crate::cli) fn parsed<A: clap::Args>(
+    line: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<A, clap::Error> {
+    let mut matches = A::augment_args(clap::Command::new("verb")).try_get_matches_from(line)?;
+    A::from_arg_matches_mut(&mut matches)
+}
 
 /// One request that came: `POST /api/v1/namespaces/default/pods`, with its body.
 #[derive(Debug, Clone, PartialEq)]

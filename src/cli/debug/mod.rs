@@ -201,19 +201,12 @@ fn suffix() -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
-    use crate::cli::client::fake::server;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{parsed, server};
 
     fn parse(line: &str) -> Arguments {
-        Line::try_parse_from(line.split(' ')).unwrap().arguments
+        parsed(line.split(' ')).unwrap()
     }
 
     #[tokio::test]

@@ -54,15 +54,9 @@ fn pod(arguments: &Arguments, node: &str, name: &str, container: &str) -> anyhow
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::parsed;
 
     #[test]
     fn the_profile_says_what_of_the_host_the_pod_has() {
@@ -74,7 +68,7 @@ mod tests {
             ("sysadmin", true, true, json!({"privileged": true})),
         ] {
             let flag = format!("--profile={profile}");
-            let arguments = Line::try_parse_from(["debug", "node/n", "--image=i", &flag]).unwrap().arguments;
+            let arguments = parsed(["debug", "node/n", "--image=i", &flag]).unwrap();
             let spec = &pod(&arguments, "n", "x", CONTAINER).unwrap()["spec"];
             assert_eq!(spec["hostPID"] == true && spec["hostNetwork"] == true, namespaces, "{profile}");
             let container = &spec["containers"][0];

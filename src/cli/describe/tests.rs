@@ -100,17 +100,10 @@ fn a_long_annotation_is_cut_and_the_manifest_that_an_object_was_made_of_is_not_t
 }
 
 mod verb {
-    use clap::Parser;
 
     use super::super::*;
     use super::json;
-    use crate::cli::client::fake::{not_found, server};
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::{not_found, parsed, server};
 
     #[tokio::test]
     async fn one_object_comes_with_its_events_and_several_without() {
@@ -136,7 +129,7 @@ mod verb {
                 "we" => not_found("we"),
                 _ => (200, json!({"items": [pod("web"), pod("other")]})),
             });
-            let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;
+            let arguments = parsed(line.split(' ')).unwrap();
             run(&client, &arguments).await.unwrap();
             assert_eq!(requests.lines(), asked, "{line}");
         }

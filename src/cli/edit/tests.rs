@@ -1,15 +1,7 @@
 //! Edits by scripts in the place of an editor.
 
-use clap::Parser;
-
 use super::*;
-use crate::cli::client::fake::{Requests, not_found, server};
-
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    arguments: Arguments,
-}
+use crate::cli::client::fake::{Requests, not_found, parsed, server};
 
 fn pod() -> Value {
     json!({
@@ -33,7 +25,7 @@ async fn edit_with(commands: &[&str], patched: (u16, Value)) -> (anyhow::Result<
     std::fs::write(&script, format!("head -n 1 {list} >{list}.now; sed -i 1d {list}; . {list}.now")).unwrap();
     let editor =
         Editor { line: format!("/bin/sh {}", script.display()), directory: directory.path().to_owned() };
-    let arguments = Line::try_parse_from(["edit", "pod", "web"]).unwrap().arguments;
+    let arguments = parsed(["edit", "pod", "web"]).unwrap();
     let ended = edit(&client, &arguments, &editor).await;
     assert_eq!(std::fs::read_to_string(format!("{list}")).unwrap(), "", "every command was run");
     (ended, requests)

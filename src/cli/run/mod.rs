@@ -104,20 +104,14 @@ pub(super) fn run(
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::parsed;
 
     /// What is refused before anything is done, or that root's part would come now.
     fn refused(line: &str) -> String {
-        let arguments = match Line::try_parse_from(line.split(' ')) {
-            Ok(line) => line.arguments,
+        let arguments = match parsed::<Arguments>(line.split(' ')) {
+            Ok(arguments) => arguments,
             Err(error) => return error.to_string(),
         };
         let here = || anyhow::bail!("in the foreground");

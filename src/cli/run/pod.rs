@@ -136,19 +136,13 @@ fn map(what: &str, pairs: &[String]) -> anyhow::Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
 
     use super::*;
+    use crate::cli::client::fake::parsed;
     use crate::cli::client::output;
 
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        options: Options,
-    }
-
     fn pod(line: &str, words: &[&str]) -> anyhow::Result<Value> {
-        let options = Line::try_parse_from(line.split(' ')).unwrap().options;
+        let options: Options = parsed(line.split(' ')).unwrap();
         options.pod("x", &words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
     }
 

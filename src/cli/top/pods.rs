@@ -139,19 +139,13 @@ fn rows(pods: &[Value], arguments: &Arguments) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use serde_json::json;
 
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        arguments: Arguments,
-    }
+    use crate::cli::client::fake::parsed;
 
     fn shown(line: &str) -> Vec<String> {
-        let arguments = Line::try_parse_from(line.split(' ')).unwrap().arguments;
+        let arguments: Arguments = parsed(line.split(' ')).unwrap();
         let container = |name: &str, cpu: &str| json!({"name": name, "usage": {"cpu": cpu, "memory": "2Mi"}});
         let pod = |name: &str, containers: Vec<Value>| json!({"metadata": {"namespace": "n", "name": name}, "containers": containers});
         let mut pods = vec![
