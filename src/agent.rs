@@ -7,6 +7,7 @@ pub mod active;
 pub mod api;
 mod known;
 mod kubelet;
+mod look;
 mod meter;
 mod pressure;
 pub mod streams;

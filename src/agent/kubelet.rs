@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use nix::sys::statvfs::statvfs;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::known::Known;
+use super::look::Look;
 use crate::api::discovery::KUBERNETES_MINOR;
 use crate::api::kubelet::requests::Answered;
 use crate::api::kubelet::{Check, Kubelet, Page};
@@ -21,12 +21,8 @@ use crate::cluster::node;
 use crate::metrics::cadvisor::{self, Machine};
 use crate::metrics::text::Exposition;
 use crate::metrics::{self, Metrics, process, resource};
-use crate::runtime::Error;
 use crate::runtime::host::Host;
 use crate::sync::event_loop::Event;
-use crate::usage::PodUsage;
-use crate::usage::node::NodeSample;
-use crate::usage::read::read;
 use crate::usage::summary::{Disk, NodeUsage, summary};
 
 /// A loop that has not answered for so long is not well.
@@ -57,24 +53,7 @@ pub(super) struct Operations {
     pub(super) last: Mutex<Option<Look>>,
 }
 
-/// All counters at one moment.
-#[derive(Debug, Clone)]
-pub(super) struct Look {
-    node: NodeSample,
-    pods: Vec<PodUsage>,
-}
-
 impl Operations {
-    async fn look(&self) -> Result<Look, String> {
-        let host = Arc::clone(&self.host);
-        let read = move || {
-            let pods = read(&host.layout, &host.cgroups).map_err(|error| Error::chain(&error).0)?;
-            let node = NodeSample::read().map_err(|error| error.to_string())?;
-            Ok(Look { node, pods })
-        };
-        spawn_blocking(read).await.map_err(|panic| panic.to_string())?
-    }
-
     /// Two looks, with time between them.
     async fn looks(&self) -> Result<[Look; 2], String> {
         let mut last = self.last.lock().await;
@@ -82,12 +61,12 @@ impl Operations {
         let earlier = match last.take().filter(usable) {
             Some(look) => look,
             None => {
-                let look = self.look().await?;
+                let look = Look::now(&self.host).await?;
                 tokio::time::sleep(WINDOW).await;
                 look
             }
         };
-        let now = self.look().await?;
+        let now = Look::now(&self.host).await?;
         *last = Some(now.clone());
         Ok([earlier, now])
     }
@@ -152,12 +131,14 @@ impl Kubelet for Operations {
             match page {
                 Page::Agent => Ok(self.own()),
                 Page::Resource => {
-                    let look =
-                        self.look().await.inspect_err(|error| tracing::warn!(%error, "read counters")).ok();
+                    let look = Look::now(&self.host)
+                        .await
+                        .inspect_err(|error| tracing::warn!(%error, "read counters"))
+                        .ok();
                     Ok(resource::text(look.as_ref().map(|look| (&look.node, look.pods.as_slice()))))
                 }
                 Page::Cadvisor => {
-                    let look = self.look().await?;
+                    let look = Look::now(&self.host).await?;
                     Ok(cadvisor::text(&self.machine(), &look.node, &look.pods))
                 }
                 Page::Probes => {

@@ -7,13 +7,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
+use super::look::Look;
 use crate::api::metrics::{Measured, Meter, Usage};
-use crate::runtime::Error;
 use crate::runtime::host::Host;
-use crate::usage::node::NodeSample;
-use crate::usage::read::read;
 use crate::usage::{ContainerUsage, PodUsage};
 
 /// How fast CPU time is used is measured for so long.
@@ -30,27 +27,10 @@ pub(super) struct Counters {
     latest: Mutex<Option<(Instant, Arc<Measured>)>>,
 }
 
-/// All counters at one moment.
-#[derive(Debug, Clone)]
-struct Look {
-    node: NodeSample,
-    pods: Vec<PodUsage>,
-}
-
 impl Counters {
     /// Of the pods of this host.
     pub(super) fn new(host: Arc<Host>) -> Self {
         Self { host, latest: Mutex::default() }
-    }
-
-    async fn look(&self) -> Result<Look, String> {
-        let host = Arc::clone(&self.host);
-        let read = move || {
-            let pods = read(&host.layout, &host.cgroups).map_err(|error| Error::chain(&error).0)?;
-            let node = NodeSample::read().map_err(|error| error.to_string())?;
-            Ok(Look { node, pods })
-        };
-        spawn_blocking(read).await.map_err(|panic| panic.to_string())?
     }
 }
 
@@ -63,9 +43,9 @@ impl Meter for Counters {
             {
                 return Ok(Arc::clone(measured));
             }
-            let earlier = self.look().await?;
+            let earlier = Look::now(&self.host).await?;
             tokio::time::sleep(WINDOW).await;
-            let now = self.look().await?;
+            let now = Look::now(&self.host).await?;
             let measured = Arc::new(measured(&earlier, &now, Timestamp::now()));
             *latest = Some((Instant::now(), Arc::clone(&measured)));
             Ok(measured)
@@ -103,6 +83,7 @@ mod tests {
     use super::*;
     use crate::cgroup::stats::Memory;
     use crate::runtime::fixture::at;
+    use crate::usage::node::NodeSample;
     use crate::usage::tests::usage;
 
     #[test]
