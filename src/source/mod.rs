@@ -26,6 +26,7 @@ pub mod url;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -54,12 +55,21 @@ pub struct Wanted {
     pub pod: Pod,
     /// The file or the URL that it stands in; see [`crate::pod::Origin`].
     pub place: String,
-    /// It is being deleted, and its grace period is over then. A later set may bring that nearer, never put it off.
-    pub deletion: Option<Timestamp>,
+    /// It is being deleted. A later set may bring its end nearer, never put it off.
+    pub deletion: Option<Deletion>,
     /// It has ended for good, as its source knows: if the node has nothing of it any more, it is not begun again.
     pub is_over: bool,
     /// Its fields as they are written; none of a pod that the API has.
     pub written: Option<Written>,
+}
+
+/// How long a pod that is being deleted has, of two the shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deletion {
+    /// From the moment in which its node hears of it.
+    pub grace: Duration,
+    /// Until then, whenever its node hears of it.
+    pub deadline: Timestamp,
 }
 
 impl Wanted {

@@ -28,8 +28,8 @@ use crate::pod::objects::Objects;
 use crate::pod::update;
 use crate::pod::{Origin, Pod, PodKey, PodUid, SourceKind};
 use crate::runtime::Error;
-use crate::source::SourceEvent;
 use crate::source::merge::Merge;
+use crate::source::{Deletion, SourceEvent};
 
 /// How long the sources have to say what they want, before pods that an earlier agent left are looked after as they were.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -510,8 +510,8 @@ fn instruct(key: &PodKey, worker: &mut Worker, origin: &Origin, wanted: &Merge, 
         }
         Err(update::Refusal::Replaces) => return worker.end(None),
     }
-    if let Some(deadline) = wanted_pod.deletion {
-        worker.end(Some(deadline));
+    if let Some(deletion) = wanted_pod.deletion {
+        worker.end(Some(deletion));
     }
 }
 
@@ -521,15 +521,17 @@ impl Worker {
         let _ = self.orders.send(Order::Run(Arc::clone(&self.pod)));
     }
 
-    /// Has the pod end, at the latest then, or within its own grace period. It has never more time than it had.
-    fn end(&mut self, deadline: Option<Timestamp>) {
+    /// Has the pod end, in the time that its deletion leaves, or within its own grace period. It has never more time than it had.
+    fn end(&mut self, deletion: Option<Deletion>) {
         let now = Timestamp::now();
-        let own = || super::restart::after(now, self.pod.spec.termination_grace_period);
-        let deadline = match (deadline, self.ends) {
+        let deadline = match (deletion, self.ends) {
             (None, Some(_)) => return,
-            (Some(deadline), Some(before)) if deadline >= before => return,
-            (deadline, _) => deadline.unwrap_or_else(own),
+            (None, None) => super::restart::after(now, self.pod.spec.termination_grace_period),
+            (Some(Deletion { grace, deadline }), _) => deadline.min(super::restart::after(now, grace)),
         };
+        if self.ends.is_some_and(|before| deadline >= before) {
+            return;
+        }
         self.ends = Some(deadline);
         let grace = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
         let _ = self.orders.send(Order::Terminate { grace });

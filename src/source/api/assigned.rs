@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1 as k8s;
 use kube::runtime::watcher::Event;
 
@@ -11,7 +13,7 @@ use super::objects::Reference;
 use crate::cluster::mirror;
 use crate::pod::objects::{ObjectKey, Objects};
 use crate::pod::{self, PodKey, SourceKind, references};
-use crate::source::{SourceEvent, Wanted};
+use crate::source::{Deletion, SourceEvent, Wanted};
 
 /// The pods, as far as the watch has told of them.
 pub(super) struct Assigned {
@@ -98,7 +100,7 @@ impl Assigned {
             Ok(pod) => Some(Wanted {
                 pod,
                 place: String::new(),
-                deletion: object.metadata.deletion_timestamp.as_ref().map(|time| time.0),
+                deletion: deletion(object),
                 is_over: is_over(object),
                 written: None,
             }),
@@ -139,6 +141,14 @@ fn key(object: &k8s::Pod) -> Option<PodKey> {
     Some(PodKey { namespace: namespace.clone(), name: name.clone() })
 }
 
+/// The API's times have whole seconds: a grace period ends within the one that `deletionTimestamp` names.
+fn deletion(object: &k8s::Pod) -> Option<Deletion> {
+    let named = object.metadata.deletion_timestamp.as_ref()?.0;
+    let deadline = named.checked_add(SignedDuration::from_secs(1)).unwrap_or(named);
+    let seconds = object.metadata.deletion_grace_period_seconds.unwrap_or(0);
+    Some(Deletion { grace: Duration::from_secs(seconds.try_into().unwrap_or(0)), deadline })
+}
+
 /// The pod has ended for good, by what was told of it. Only its status can tell once the node has forgotten it.
 fn is_over(object: &k8s::Pod) -> bool {
     let phase = object.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -157,6 +167,7 @@ fn understand(object: &k8s::Pod, node: &Node) -> Result<pod::Pod, String> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -231,11 +242,16 @@ mod tests {
     #[test]
     fn deletion_and_the_end_are_taken_from_the_object() {
         let mut assigned = assigned();
-        let deleted =
-            json!({"metadata": {"deletionTimestamp": "1970-01-01T00:00:07Z"}, "status": {"phase": "Failed"}});
+        let deleted = json!({
+            "metadata": {"deletionTimestamp": "1970-01-01T00:00:07Z", "deletionGracePeriodSeconds": 3},
+            "status": {"phase": "Failed"},
+        });
         assigned.take(Event::Apply(object("a", "1", &deleted)));
         let event = assigned.event(Arc::default());
-        assert_eq!(event.pods[0].deletion.map(|time| time.as_second()), Some(7));
+        // Whenever in the second that the object names it is.
+        let deletion =
+            Deletion { grace: Duration::from_secs(3), deadline: Timestamp::from_second(8).unwrap() };
+        assert_eq!(event.pods[0].deletion, Some(deletion));
         assert!(event.pods[0].is_over);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 use crate::pod::spec::RestartPolicy;
 use crate::runtime::fixture;
-use crate::source::Wanted;
+use crate::source::{Deletion, Wanted};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -149,6 +149,14 @@ fn wanted(name: &str, image: &str) -> Wanted {
     }
 }
 
+/// This grace period, and a deadline that many seconds from now.
+fn deletion(grace: u64, deadline: i64) -> Deletion {
+    Deletion {
+        grace: Duration::from_secs(grace),
+        deadline: Timestamp::now() + jiff::SignedDuration::from_secs(deadline),
+    }
+}
+
 fn left(name: &str, source: SourceKind, runs: bool) -> Left {
     let origin = Arc::new(Origin { source, place: format!("{name}.yaml") });
     Left { pod: Arc::new(wanted(name, "i").pod), origin, runs }
@@ -189,10 +197,8 @@ async fn the_grace_period_of_a_deletion_only_shrinks_and_its_pod_does_not_come_b
     *agent.seen.hold.lock().unwrap() = Some(hold);
     agent.wants(Api, vec![wanted("a", "i")]);
     agent.asked(&["admit a i"]).await;
-    let within = |seconds| {
-        let deletion = super::super::restart::after(Timestamp::now(), Duration::from_secs(seconds));
-        vec![Wanted { deletion: Some(deletion), ..wanted("a", "i") }]
-    };
+    let within =
+        |seconds| vec![Wanted { deletion: Some(deletion(seconds, seconds as i64 + 1)), ..wanted("a", "i") }];
     agent.wants(Api, within(20));
     agent.asked(&["admit a i", "end a 20"]).await;
     agent.wants(Api, within(60));
@@ -205,12 +211,23 @@ async fn the_grace_period_of_a_deletion_only_shrinks_and_its_pod_does_not_come_b
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_has_its_whole_grace_period_but_not_beyond_its_deadline() {
+    for (grace, deadline, expected) in
+        [(1, 2, "end a 1"), (30, 31, "end a 30"), (30, 5, "end a 5"), (30, -7, "end a 0")]
+    {
+        let agent = Running::new(&[Api], vec![]);
+        agent.wants(Api, vec![wanted("a", "i")]);
+        agent.asked(&["admit a i"]).await;
+        agent.wants(Api, vec![Wanted { deletion: Some(deletion(grace, deadline)), ..wanted("a", "i") }]);
+        agent.asked(&["admit a i", expected]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn that_a_deleted_pod_is_not_on_the_node_is_told_once() {
     let agent = Running::new(&[Api], vec![]);
-    let deleted = |uid: &str| {
-        let deletion = Some(Timestamp::now());
-        Wanted { pod: pod("a", "i", uid), deletion, ..wanted("a", "i") }
-    };
+    let deleted =
+        |uid: &str| Wanted { pod: pod("a", "i", uid), deletion: Some(deletion(0, 0)), ..wanted("a", "i") };
     agent.wants(Api, vec![deleted("1")]);
     agent.wants(Api, vec![deleted("1"), wanted("b", "i")]);
     agent.asked(&["absent a", "admit b i"]).await;
