@@ -125,9 +125,9 @@ impl Client {
         let _ = self.runtime.block_on(async { timeout(*HANG, self.session).await }).expect("it ends");
     }
 
-    /// Ends as when the agent dies: nobody takes note of anything.
+    /// Ends as when the agent dies: nobody takes note of anything, so its threads are over before what they read is.
     fn die(self) {
-        self.runtime.shutdown_background();
+        self.runtime.shutdown_timeout(*HANG);
     }
 }
 
