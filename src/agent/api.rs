@@ -129,7 +129,7 @@ impl Service {
         }
         let (host, metrics, starts) = (Arc::clone(&node.host), Arc::clone(&node.metrics), Starts::default());
         let stop = CancellationToken::new();
-        let server = tokio::spawn(server.run(router.clone(), stop.clone()));
+        let server = tokio::spawn(server.run(gate::guard_socket(router.clone()), stop.clone()));
         let news = node.take_part(&Client::new(router, "default"), config);
         Ok(Self { store: kept, news, known, host, metrics, starts, traces, server, stop })
     }

@@ -135,7 +135,7 @@ fn host(headers: &HeaderMap) -> String {
 }
 
 /// Kinds of which no object is kept.
-static MADE_ONLY: [&Names; 3] = [&reviews::WHO_AM_I, &reviews::CAN_I, &rest::BINDINGS];
+static MADE_ONLY: [&Names; 4] = [&reviews::WHO_AM_I, &reviews::CAN_I, &reviews::MY_RULES, &rest::BINDINGS];
 
 /// Kinds whose objects are measured.
 static METRICS: [&Names; 2] = [&metrics::NODE_METRICS, &metrics::POD_METRICS];

@@ -3,19 +3,29 @@
 //! Source: `k8s.io/apiserver/pkg/endpoints/request/requestinfo.go`.
 
 use axum::http::{Method, Uri};
+use serde_json::Value;
+
+use crate::api::status::Status;
 
 /// A request, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Attributes<'a> {
-    /// Of objects.
-    Resource { verb: &'static str, group: &'a str, namespace: &'a str, resource: String, name: &'a str },
+pub(super) enum Attributes {
+    /// Of objects. What is `""` is not said.
+    Resource {
+        verb: String,
+        group: String,
+        namespace: String,
+        resource: String,
+        subresource: String,
+        name: String,
+    },
     /// Of anything else.
-    Path { verb: String, path: &'a str },
+    Path { verb: String, path: String },
 }
 
-impl<'a> Attributes<'a> {
+impl Attributes {
     /// Of a request of this method to this address.
-    pub(super) fn of(method: &Method, uri: &'a Uri) -> Self {
+    pub(super) fn of(method: &Method, uri: &Uri) -> Self {
         let path = uri.path();
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         let (group, rest) = match parts.as_slice() {
@@ -30,42 +40,66 @@ impl<'a> Attributes<'a> {
             _ => ("", rest),
         };
         let [resource, rest @ ..] = rest else {
-            return Self::Path { verb: method.as_str().to_lowercase(), path };
+            return Self::Path { verb: method.as_str().to_lowercase(), path: path.to_owned() };
         };
         let name = rest.first().copied().unwrap_or_default();
-        let resource = match rest.get(1) {
-            Some(subresource) => format!("{resource}/{subresource}"),
-            None => (*resource).to_owned(),
-        };
+        let subresource = rest.get(1).copied().unwrap_or_default();
         // A namespace is in itself.
-        let namespace = if resource.starts_with("namespaces") { name } else { namespace };
+        let namespace = if *resource == "namespaces" { name } else { namespace };
         Self::Resource {
-            verb: verb(method, name, uri.query().unwrap_or_default()),
-            group,
-            namespace,
-            resource,
-            name,
+            verb: verb(method, name, uri.query().unwrap_or_default()).to_owned(),
+            group: group.to_owned(),
+            namespace: namespace.to_owned(),
+            resource: (*resource).to_owned(),
+            subresource: subresource.to_owned(),
+            name: name.to_owned(),
         }
     }
 
-    /// Why somebody may not do it.
-    pub(super) fn refusal(&self, user: &str) -> String {
+    /// Of what the `spec` of a `SelfSubjectAccessReview` asks about; `None` unless that is one thing.
+    pub(super) fn asked(spec: &Value) -> Option<Self> {
+        let text = |of: &Value, field: &str| of[field].as_str().unwrap_or_default().to_owned();
+        match (&spec["resourceAttributes"], &spec["nonResourceAttributes"]) {
+            (of @ Value::Object(_), Value::Null) => Some(Self::Resource {
+                verb: text(of, "verb"),
+                group: text(of, "group"),
+                namespace: text(of, "namespace"),
+                resource: text(of, "resource"),
+                subresource: text(of, "subresource"),
+                name: text(of, "name"),
+            }),
+            (Value::Null, of @ Value::Object(_)) => {
+                Some(Self::Path { verb: text(of, "verb"), path: text(of, "path") })
+            }
+            _ => None,
+        }
+    }
+
+    /// That a user may not do it, and what.
+    pub(super) fn refusal(&self, user: &str) -> Status {
         match self {
-            Self::Path { verb, path } => format!("forbidden: User {user:?} cannot {verb} path {path:?}"),
-            Self::Resource { verb, group, namespace, resource, name } => {
-                let subject = match (*name, *group) {
-                    ("", "") => format!("{resource} is forbidden"),
-                    ("", group) => format!("{resource}.{group} is forbidden"),
-                    (name, "") => format!("{resource} {name:?} is forbidden"),
-                    (name, group) => format!("{resource}.{group} {name:?} is forbidden"),
+            Self::Path { verb, path } => {
+                let message = format!("forbidden: User {user:?} cannot {verb} path {path:?}");
+                Status::plain(403, "Forbidden", message)
+            }
+            Self::Resource { verb, group, namespace, resource, subresource, name } => {
+                let subject = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
+                let subject = if name.is_empty() { subject } else { format!("{subject} {name:?}") };
+                let what = match subresource.as_str() {
+                    "" => resource.clone(),
+                    subresource => format!("{resource}/{subresource}"),
                 };
-                let scope = match *namespace {
+                let scope = match namespace.as_str() {
                     "" => "at the cluster scope".to_owned(),
                     namespace => format!("in the namespace {namespace:?}"),
                 };
-                format!(
-                    "{subject}: User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}"
-                )
+                let message = format!(
+                    "{subject} is forbidden: User {user:?} cannot {verb} resource {what:?} in API group {group:?} {scope}"
+                );
+                let mut status = Status::plain(403, "Forbidden", message);
+                let details = &mut status.details;
+                (details.name, details.group, details.kind) = (name.clone(), group.clone(), resource.clone());
+                status
             }
         }
     }
@@ -113,7 +147,7 @@ mod tests {
             (
                 Method::POST,
                 "/api/v1/namespaces/a/pods/b/exec?command=sh",
-                "pods/exec \"b\" is forbidden: User \"u\" cannot create resource \"pods/exec\" in API group \"\" in the \
+                "pods \"b\" is forbidden: User \"u\" cannot create resource \"pods/exec\" in API group \"\" in the \
                  namespace \"a\"",
             ),
             (
@@ -125,7 +159,7 @@ mod tests {
             (
                 Method::PATCH,
                 "/api/v1/namespaces/a/status",
-                "namespaces/status \"a\" is forbidden: User \"u\" cannot patch resource \"namespaces/status\" in API \
+                "namespaces \"a\" is forbidden: User \"u\" cannot patch resource \"namespaces/status\" in API \
                  group \"\" in the namespace \"a\"",
             ),
             (
@@ -135,7 +169,7 @@ mod tests {
             ),
         ] {
             let uri: Uri = address.parse().unwrap();
-            assert_eq!(Attributes::of(&method, &uri).refusal("u"), expected, "{method} {address}");
+            assert_eq!(Attributes::of(&method, &uri).refusal("u").message, expected, "{method} {address}");
         }
     }
 }

@@ -77,7 +77,7 @@ impl Tokens {
 
 fn entry(line: &str) -> Result<(String, User), &'static str> {
     let fields = fields(line)?;
-    let [token, name, _uid, groups @ ..] = fields.as_slice() else {
+    let [token, name, uid, groups @ ..] = fields.as_slice() else {
         return Err("must have at least 3 columns (token, user name, user uid)");
     };
     if token.is_empty() {
@@ -85,7 +85,7 @@ fn entry(line: &str) -> Result<(String, User), &'static str> {
     }
     let groups = groups.first().into_iter().flat_map(|groups| groups.split(','));
     let groups = groups.map(|group| group.trim().to_owned()).filter(|group| !group.is_empty());
-    Ok((token.clone(), User::new(name.clone(), groups)))
+    Ok((token.clone(), User { uid: uid.clone(), ..User::new(name.clone(), groups) }))
 }
 
 /// The fields of a line of CSV (RFC 4180); within quotes a quote is written twice.
@@ -118,6 +118,7 @@ mod tests {
         let tokens = Tokens::parse(text).unwrap();
         let admin = tokens.user("abc").unwrap();
         assert!(admin.is_master() && admin.groups.contains("others"), "{admin:?}");
+        assert_eq!(admin.uid, "1");
         assert_eq!(tokens.user("def").unwrap().groups.iter().collect::<Vec<_>>(), ["system:authenticated"]);
         for token in ["", "ab", "abcd", "ABC", "abc,admin"] {
             assert_eq!(tokens.user(token), None, "{token:?}");

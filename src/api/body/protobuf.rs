@@ -63,7 +63,7 @@ const DELETE_OPTIONS: &Table = &[
 ];
 
 /// The kinds that are read.
-const KINDS: [(&str, &Table); 6] = [
+const KINDS: [(&str, &Table); 7] = [
     (
         "ConfigMap",
         &[
@@ -109,6 +109,7 @@ const KINDS: [(&str, &Table); 6] = [
             ]),
         )],
     ),
+    ("SelfSubjectRulesReview", &[(2, "spec", Message(&[(1, "namespace", Text)]))]),
 ];
 
 /// Why there is no object in the bytes.

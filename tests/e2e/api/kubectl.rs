@@ -151,6 +151,40 @@ fn what_kubectl_generates_it_sends_in_protobuf() {
 }
 
 #[test]
+fn whoever_asks_as_somebody_else_may_do_what_those_may() {
+    Served::each(|api| {
+        assert_eq!(
+            api.kubectl("get pods --as x").refused(),
+            "Error from server (Forbidden): pods is forbidden: User \"x\" cannot list resource \"pods\" in API group \"\" in the \
+             namespace \"default\"\n"
+        );
+        assert_eq!(api.kubectl("get pods --as x --as-group system:masters -o name").fine(), "");
+        assert_eq!(api.kubectl("auth can-i create pods --as x").out, "no\n");
+        assert_eq!(api.kubectl("auth can-i get /api --as x").fine(), "yes\n");
+        assert!(api.kubectl("version --as x").out.contains("mkubelet"));
+        let all = api.kubectl("auth can-i --list --no-headers").fine();
+        assert!(words(&all).contains(&vec!["*.*", "[]", "[]", "[*]"]), "{all}");
+        let few = api.kubectl("auth can-i --list --no-headers --as x").fine();
+        assert!(
+            !few.contains("*.*") && few.contains("selfsubjectrulesreviews.authorization.k8s.io"),
+            "{few}"
+        );
+        if api.client.is_newer() {
+            let told = api.kubectl("auth whoami --as x --as-group g --as-uid 7").fine();
+            assert_eq!(
+                words(&told),
+                [
+                    vec!["ATTRIBUTE", "VALUE"],
+                    vec!["Username", "x"],
+                    vec!["UID", "7"],
+                    vec!["Groups", "[g", "system:authenticated]"]
+                ]
+            );
+        }
+    });
+}
+
+#[test]
 fn kernel_parameters_are_those_that_the_node_allows() {
     Served::each(|api| {
         let pod = |name: &str| {
