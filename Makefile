@@ -36,7 +36,7 @@ FUZZED := $(or $(TARGETS),$(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fu
 
 .PHONY: schemas
 schemas: ## Write the OpenAPI schemas anew, when k8s-openapi or the list of kinds has changed; needs zstd.
-	cd tools/schemas && cargo run --quiet | zstd -19 --quiet --force -o ../../src/api/openapi/core.v1.json.zst
+	cd tools/schemas && cargo run --quiet | zstd -19 --quiet --force -o ../../src/api/openapi/types.json.zst
 
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers send (TARGETS, SECONDS); needs nightly Rust and cargo-fuzz.

@@ -27,7 +27,11 @@ const NAMES: Names = Names {
     short_names: &["no"],
     categories: &[],
     namespaced: false,
-    subresources: &[Subresource::STATUS],
+    subresources: &[
+        // What a kubelet serves, which is read alone.
+        Subresource { name: "proxy", kind: "NodeProxyOptions", api_version: "", verbs: &["get"] },
+        Subresource::STATUS,
+    ],
 };
 
 const COLUMNS: [Column; 10] = [

@@ -20,7 +20,11 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Everything, with the same once more below `/api/v1/nodes/NAME/proxy`.
 pub fn router() -> Router<Arc<Api>> {
-    paths().route("/api/v1/nodes/{name}/proxy/{*path}", get(proxy))
+    let root = |api, Path(name), request| proxy(api, Path((name, String::new())), request);
+    paths()
+        .route("/api/v1/nodes/{name}/proxy", get(root))
+        .route("/api/v1/nodes/{name}/proxy/", get(root))
+        .route("/api/v1/nodes/{name}/proxy/{*path}", get(proxy))
 }
 
 fn paths() -> Router<Arc<Api>> {

@@ -101,7 +101,7 @@ async fn a_kubelets_paths_are_served_and_once_more_below_its_nodes_proxy() {
     assert!(code == 500 && status.contains("the counters are gone"), "{status}");
     let (code, status) = ask(&api, "/api/v1/nodes/there/proxy/metrics").await;
     assert!(code == 404 && status.contains(r#"nodes \"there\" not found"#), "{status}");
-    for path in ["/api/v1/pods", "/api/v1/nodes/here/proxy/metrics", "/nothing"] {
+    for path in ["", "/", "/api/v1/pods", "/api/v1/nodes/here/proxy/metrics", "/nothing"] {
         let path = format!("/api/v1/nodes/here/proxy{path}");
         assert_eq!(ask(&api, &path).await.0, 404, "{path}");
     }

@@ -1,14 +1,19 @@
 //! The schemas of the kinds, and how lists in them are merged.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::api::resource::Names;
 
 /// What `tools/schemas` prints, compressed: the types of k8s-openapi, by name.
-const TYPES: &[u8] = include_bytes!("core.v1.json.zst");
+const TYPES: &[u8] = include_bytes!("types.json.zst");
 
-/// Before the name of a kind.
-const PREFIX: &str = "io.k8s.api.core.v1.";
+/// The groups whose kinds have schemas, and what is before the name of a kind.
+const PREFIXES: [(&str, &str); 2] = [("", "io.k8s.api.core.v1."), ("events.k8s.io", "io.k8s.api.events.v1.")];
+
+/// Before the name of a schema, where another one names it.
+const REFERENCE: &str = "#/components/schemas/";
 
 /// Lists that are merged and not replaced: type, field, the key of an element (none when it is its own), strategy.
 ///
@@ -42,7 +47,8 @@ const MERGED: [(&str, &str, &str, &str); 24] = [
 
 /// The name of a kind's schema; `None` for a kind of another group, which has none here.
 pub(super) fn name(names: &Names) -> Option<String> {
-    names.group.is_empty().then(|| format!("{PREFIX}{}", names.kind))
+    let (_, prefix) = PREFIXES.iter().find(|(group, _)| *group == names.group)?;
+    Some(format!("{prefix}{}", names.kind))
 }
 
 /// All schemas of these kinds and of what is in them, by name.
@@ -57,7 +63,32 @@ pub(super) fn of(names: &[Names]) -> Map<String, Value> {
     for (kind, field, key, strategy) in MERGED {
         mark_list(&mut schemas, (kind, field), key, strategy);
     }
+    let needed = needed(&schemas, names.iter().filter_map(name).collect());
+    schemas.retain(|name, _| needed.contains(name));
     schemas
+}
+
+/// The names of these schemas and of all that they refer to.
+fn needed(schemas: &Map<String, Value>, mut due: Vec<String>) -> BTreeSet<String> {
+    let mut needed = BTreeSet::new();
+    while let Some(name) = due.pop() {
+        if let Some(schema) = schemas.get(&name)
+            && needed.insert(name)
+        {
+            refer(schema, &mut due);
+        }
+    }
+    needed
+}
+
+/// Adds the names of the schemas that are referred to.
+fn refer(schema: &Value, names: &mut Vec<String>) {
+    match schema {
+        Value::Object(fields) => fields.values().for_each(|field| refer(field, names)),
+        Value::Array(elements) => elements.iter().for_each(|element| refer(element, names)),
+        Value::String(text) => names.extend(text.strip_prefix(REFERENCE).map(str::to_owned)),
+        _ => {}
+    }
 }
 
 fn mark_kind(schemas: &mut Map<String, Value>, names: &Names) {
