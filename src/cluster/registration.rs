@@ -19,6 +19,9 @@ use crate::events::Event;
 /// How often the status is told although nothing has changed (the kubelet's nodeStatusReportFrequency).
 const REPORT: Duration = Duration::from_secs(300);
 
+/// How often it is looked whether the Node is still there (the kubelet's nodeStatusUpdateFrequency).
+const LOOK: Duration = Duration::from_secs(10);
+
 /// Registers the node, and tells its status again and again, for ever. `images` says what it has at any time.
 pub async fn keep(
     client: Client,
@@ -39,12 +42,23 @@ pub async fn keep(
                 tokio::select! {
                     () = tokio::time::sleep(REPORT) => {}
                     Ok(()) = health.changed() => {}
+                    () = absent(&api, &facts.name) => {}
                 }
             }
             Err(error) => {
                 tracing::debug!(node = facts.name, %error, "the API server was not told of the node, trying again");
                 retry.wait().await;
             }
+        }
+    }
+}
+
+/// Waits until somebody has deleted the Node. A kubelet goes on without one until its next start; here nobody would start it.
+async fn absent(api: &Api<Node>, name: &str) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(None) = api.get_metadata_opt(name).await {
+            return;
         }
     }
 }
@@ -78,4 +92,57 @@ async fn tell(
     let rebooted = was_another.then(|| Event::node_rebooted(&facts.name, boot));
     let changed = health.events_since(&old).into_iter().map(|reason| Event::of_node(&facts.name, reason));
     Ok(rebooted.into_iter().chain(changed).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::NodeSystemInfo;
+    use kube::api::DeleteParams;
+
+    use super::*;
+    use crate::api::Api as Server;
+    use crate::api::store::Store;
+    use crate::pod::downward::Allocatable;
+    use crate::pod::sysctl::Allowed;
+
+    async fn until_there(api: &Api<Node>) -> Node {
+        loop {
+            match api.get_opt("n").await.unwrap() {
+                Some(node) if node.status.as_ref().is_some_and(|status| status.conditions.is_some()) => {
+                    return node;
+                }
+                _ => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_is_deleted_is_registered_again_within_seconds() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(directory.path()).unwrap();
+        let server = Arc::new(Server::new(Arc::new(store), "n", &Allowed::default()).unwrap());
+        let client = Client::new(server.into_router(), "default");
+        let facts = Facts {
+            name: "n".into(),
+            hostname: "n".into(),
+            address: None,
+            pod_cidr: "10.0.0.0/24".into(),
+            max_pods: 110,
+            allocatable: Allocatable::default(),
+            huge_pages: [].into(),
+            system: NodeSystemInfo::default(),
+        };
+        let (_health, receiver) = watch::channel(Health::default());
+        let (recorder, _sending) = Recorder::new(client.clone(), "n".into());
+        tokio::spawn(keep(client.clone(), facts, Vec::new, receiver, recorder));
+        let api: Api<Node> = Api::all(client);
+        let first = until_there(&api).await;
+        let deleted = tokio::time::Instant::now();
+        api.delete("n", &DeleteParams::default()).await.unwrap();
+        let again = until_there(&api).await;
+        assert_ne!(first.metadata.uid, again.metadata.uid);
+        assert!(deleted.elapsed() <= LOOK + Duration::from_secs(1), "{:?}", deleted.elapsed());
+    }
 }
