@@ -4,7 +4,7 @@
 //! - `bin/server.rs`: the workload of every contestant, a static HTTP server.
 //! - `bin/floor.rs`: makes a pod with nothing but system calls: what the kernel alone charges.
 //! - `bin/compare.rs`: runs the contestants and prints the table.
-//! - `bin/upkeep.rs`: what pods cost that run: `probes` and `exec`, with `bin/floor_exec.rs` as the floor of the latter.
+//! - `bin/upkeep.rs`: what pods cost that run: `probes` and `exec`, with `bin/floor_exec.rs` as the floor of the latter, and `node`.
 //! - `contestant`: how each of them is started, and how it tells the pod's IP.
 //! - `answer`: waits for the first answers; `memory` and `cpu`: what processes hold and have used; `clone`: fork with flags; `table`:
 //!   figures and their presentation.
@@ -16,5 +16,6 @@ pub mod cpu;
 pub mod exec;
 pub mod memory;
 pub mod net;
+pub mod node;
 pub mod probes;
 pub mod table;

@@ -1,6 +1,6 @@
-//! What pods cost that run: probed every second, and executed in.
+//! What pods cost that run: probed every second, executed in, and with an API that knows them.
 //!
-//! `upkeep --programs DIR --mkubelet FILE --out DIR [--pods N] [--spans N] [--execs N] [--only probes|exec]`
+//! `upkeep --programs DIR --mkubelet FILE --out DIR [--pods N] [--spans N] [--execs N] [--only probes|exec|node]`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use mkubelet_bench::answer::first_answers;
 use mkubelet_bench::contestant::mkubelet::{self, BRIDGE, Directories};
 use mkubelet_bench::exec;
+use mkubelet_bench::node::{self, Node};
 use mkubelet_bench::probes::{Load, Measurement, Probes};
 use mkubelet_bench::table::{Measure, Series, render};
 use serde_json::json;
@@ -74,6 +75,21 @@ fn measure(options: &Options, scratch: &Path, run: &Path) -> Result<()> {
         print_loads(options, &loads);
     }
 
+    let mut node = None;
+    if wanted("node") {
+        eprintln!("node ...");
+        let measurement = node::Measurement {
+            program: &options.mkubelet,
+            directories: directories("node"),
+            rootfs: &rootfs,
+            pods: options.pods,
+            spans: options.spans,
+            span: SPAN,
+        };
+        node = Some(measurement.run()?);
+        node.iter().for_each(|node| print_node(options, node));
+    }
+
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let document = json!({
@@ -85,6 +101,7 @@ fn measure(options: &Options, scratch: &Path, run: &Path) -> Result<()> {
         "load_average": read("/proc/loadavg"),
         "exec": execs.iter().map(Series::json).collect::<Vec<_>>(),
         "probes": loads.iter().map(Load::json).collect::<Vec<_>>(),
+        "node": node.as_ref().map(Node::json),
         "pods": options.pods,
     });
     let path = options.out.join(format!("{now}-upkeep.json"));
@@ -138,6 +155,24 @@ fn print_loads(options: &Options, loads: &[Load]) {
         }
         println!("{line}");
     }
+}
+
+fn print_node(options: &Options, node: &Node) {
+    let line = |what: &str, figure: String| println!("{what:<64}{figure:>14}");
+    let ms = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1e3);
+    println!("An agent with an API, and {} pods of it", node.pods);
+    line("memory of the agent without pods (RSS)", format!("{} KiB", node.empty));
+    line("memory of the agent with all pods (RSS)", format!("{} KiB", node.full));
+    line("memory of the next agent, with the same pods (RSS)", format!("{} KiB", node.taken_over));
+    line("memory of a pod's shim (PSS)", format!("{} KiB", node.shim));
+    line("memory of a pod's pause (PSS)", format!("{} KiB", node.pause));
+    line("from the first order to the last pod's answer", ms(node.started));
+    let idle =
+        format!("idle: time of a processor, agent (median of {} times {} s)", options.spans, SPAN.as_secs());
+    line(&idle, format!("{:.2} %", Load::median(&node.idle.agent) * 100.0));
+    line("idle: all shims and pauses", format!("{:.2} %", Load::median(&node.idle.shims) * 100.0));
+    line("agent killed: from its start, the next one's API answers", ms(node.listening));
+    line("and a pod whose manifest came meanwhile answers", ms(node.acting));
 }
 
 impl Options {

@@ -1,5 +1,6 @@
 //! `mkubelet run`: one process per pod, or one for all.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
@@ -50,6 +51,17 @@ pub fn run(
     manifest: &str,
     targets: &Sender<Target>,
 ) -> Result<Child> {
+    start(program, directories, &["run".as_ref(), "-".as_ref()], manifest, targets)
+}
+
+/// `mkubelet` with these words, and this for its standard input. The addresses of its pods come out of `targets`.
+pub fn start(
+    program: &Path,
+    directories: &Directories,
+    words: &[&OsStr],
+    input: &str,
+    targets: &Sender<Target>,
+) -> Result<Child> {
     let mut child = Command::new(program)
         .arg("--root-dir")
         .arg(directories.scratch.join("root"))
@@ -57,7 +69,8 @@ pub fn run(
         .arg(&directories.run)
         .arg("--log-dir")
         .arg(directories.scratch.join("log"))
-        .args(["--bridge", BRIDGE, "--pod-cidr", CIDR, "run", "-"])
+        .args(["--bridge", BRIDGE, "--pod-cidr", CIDR])
+        .args(words)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -72,7 +85,7 @@ pub fn run(
             }
         }
     });
-    child.stdin.take().context("stdin")?.write_all(manifest.as_bytes())?;
+    child.stdin.take().context("stdin")?.write_all(input.as_bytes())?;
     Ok(child)
 }
 

@@ -53,7 +53,7 @@ fn address(network: [u8; 2], number: u32) -> Ipv4Addr {
 }
 
 /// Waits for a process, and kills it when it takes too long.
-fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> Result<ExitStatus> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
