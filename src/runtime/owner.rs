@@ -99,12 +99,31 @@ pub fn make_private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// True for a process that runs. A zombie has given its locks back; what is no process id yet is about to be one.
+/// True for a process that runs, and is not about to end. What is no process id yet is about to be one.
 fn is_alive(pid: &str) -> bool {
     let Ok(pid) = pid.trim().parse::<u32>() else { return pid.trim().is_empty() };
-    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    runs(&read("stat")) && !is_killed(&read("status"))
+}
+
+/// By the lines of /proc/PID/stat: neither a zombie nor exiting.
+fn runs(stat: &str) -> bool {
+    /// See include/linux/sched.h of the kernel; proc_pid_stat(5).
+    const PF_EXITING: u64 = 0x4;
     // The state follows the name, which stands in parentheses and may hold any byte.
-    status.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return false };
+    let flags = rest.split(' ').nth(6).and_then(|flags| flags.parse::<u64>().ok());
+    !rest.starts_with(['Z', 'X']) && flags.is_none_or(|flags| flags & PF_EXITING == 0)
+}
+
+/// By the lines of /proc/PID/status: SIGKILL is on its way to it. Its locks are there until the last thread has had it.
+fn is_killed(status: &str) -> bool {
+    const SIGKILL: u64 = 1 << (libc::SIGKILL - 1);
+    let pending = status.lines().filter_map(|line| {
+        let (name, mask) = line.split_once(':')?;
+        ["SigPnd", "ShdPnd"].contains(&name).then(|| u64::from_str_radix(mask.trim(), 16).ok())?
+    });
+    pending.fold(0, |all, mask| all | mask) & SIGKILL != 0
 }
 
 fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
@@ -141,6 +160,25 @@ mod tests {
         });
         assert!(Ownership::acquire(&path).is_ok());
         held.join().unwrap();
+    }
+
+    #[test]
+    fn who_is_about_to_end_is_not_alive() {
+        let stat = |state: &str, flags: u64| format!("7 (a) b) {state} 1 7 7 0 -1 {flags} 100 0");
+        let cases =
+            [("S", 0x40_0000, true), ("R", 0x40_0004, false), ("Z", 0x40_0000, false), ("X", 0, false)];
+        for (state, flags, expected) in cases {
+            assert_eq!(runs(&stat(state, flags)), expected, "{state} {flags:x}");
+        }
+        assert!(!runs(""), "it has gone meanwhile");
+        let status =
+            |own: u64, shared: u64| format!("Name:\ta\nSigPnd:\t{own:016x}\nShdPnd:\t{shared:016x}\n");
+        for (own, shared, expected) in
+            [(0, 0, false), (0x100, 0, true), (0, 0x100, true), (0x4000, 0x8000, false)]
+        {
+            assert_eq!(is_killed(&status(own, shared)), expected, "{own:x} {shared:x}");
+        }
+        assert!(is_alive(&std::process::id().to_string()));
     }
 
     #[test]
