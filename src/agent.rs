@@ -10,6 +10,7 @@ mod kubelet;
 mod look;
 mod meter;
 mod pressure;
+mod room;
 pub mod streams;
 mod traces;
 
@@ -23,6 +24,7 @@ use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 
+use self::room::{REJECTED, Rooms};
 use crate::cluster::health::Health;
 use crate::cluster::reporter::StaticPods;
 use crate::config::Config;
@@ -42,6 +44,7 @@ use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
 use crate::status::publish::{Change, Publisher, Update};
 use crate::sync::event_loop::{self, Candidate, EventLoop, Keeper, Refused};
+use crate::sync::room::Beside;
 use crate::sync::worker::{Habits, Order, Worker};
 
 /// Tells a person a line.
@@ -74,6 +77,8 @@ struct Shared {
     health: watch::Receiver<Health>,
     /// What is counted.
     metrics: Arc<Metrics>,
+    /// Who takes which room.
+    rooms: Rooms,
 }
 
 /// A pod that this agent owns.
@@ -100,8 +105,9 @@ impl Agent {
             .map_err(Error::in_step("become a subreaper"))?;
         let (health, receiver) = watch::channel(Health::default());
         let (host, active) = (Arc::new(Host::new(config)?), Active::default());
-        let shared =
-            Shared { host, updates, retire: true, active, health: receiver, metrics: Arc::default() };
+        let rooms = Rooms::of_node(config.max_pods);
+        let metrics = Arc::default();
+        let shared = Shared { host, updates, retire: true, active, health: receiver, metrics, rooms };
         Ok(Self { shared, say, statics: watch::Sender::default(), health, _only_one: None })
     }
 
@@ -176,11 +182,16 @@ impl Keeper for Agent {
         })
     }
 
-    async fn admit(&self, pods: Vec<Candidate>) -> Vec<Result<event_loop::Admitted, Refused>> {
+    async fn admit(
+        &self,
+        pods: Vec<Candidate>,
+        beside: Vec<Beside>,
+    ) -> Vec<Result<event_loop::Admitted, Refused>> {
         let (host, count) = (Arc::clone(&self.shared.host), pods.len());
         let candidates = pods.clone();
-        let health = self.shared.health.borrow().clone();
-        let answers = spawn_blocking(move || admit_each(&host, &health, pods)).await;
+        let found = self.find_room(&pods, beside);
+        let with_room = pods.into_iter().zip(found).collect();
+        let answers = spawn_blocking(move || admit_each(&host, with_room)).await;
         let answers = answers.unwrap_or_else(|panic| {
             let why = Refused::unexpected(Error::chain(&panic).0, false);
             (0..count).map(|_| Err(why.clone())).collect()
@@ -216,7 +227,8 @@ impl Keeper for Agent {
             message: Some(why.message.clone()),
             ..PodStatus::default()
         };
-        self.tell(candidate, Change::Event(Event::rejected(why.reason, &why.message)));
+        let event = why.message.strip_prefix(REJECTED).unwrap_or(&why.message);
+        self.tell(candidate, Change::Event(Event::rejected(why.reason, event)));
         self.tell(candidate, Change::Status(Box::new(status)));
     }
 
@@ -328,8 +340,7 @@ fn admit_all(
     let mut keys = HashSet::new();
     for pod in pods {
         let one = if keys.insert(pod.key.clone()) {
-            admit_one(host, &left, pod, None, objects.clone(), &Health::default())
-                .map_err(Refused::into_error)
+            admit_one(host, &left, pod, None, objects.clone()).map_err(Refused::into_error)
         } else {
             Err(Error(format!("pod {} is there twice", pod.key)))
         };
@@ -346,16 +357,20 @@ fn admit_all(
     Ok(admitted)
 }
 
-/// Takes pods on, each by itself. Blocks.
-fn admit_each(host: &Host, health: &Health, candidates: Vec<Candidate>) -> Vec<Result<Admitted, Refused>> {
+/// Takes pods on, each by itself, for which there is room. Blocks.
+fn admit_each(
+    host: &Host,
+    candidates: Vec<(Candidate, Result<(), Refused>)>,
+) -> Vec<Result<Admitted, Refused>> {
     let not_now = |error: Error| Refused::unexpected(error.0, false);
     let begun = host.admission().and_then(|admission| Ok((admission, left_behind(host)?)));
     let app_armor = AppArmor::of_host();
-    let admit = |Candidate { pod, origin, objects, .. }| {
+    let admit = |(Candidate { pod, origin, objects, .. }, room): (Candidate, Result<(), Refused>)| {
+        room?;
         let refused = |why| Refused::unexpected(format!("pod {}: {why}", pod.key), true);
         node::check(&pod, &host.facts, &app_armor).map_err(refused)?;
         let (_, left) = begun.as_ref().map_err(|error| not_now(error.clone()))?;
-        admit_one(host, left, Pod::clone(&pod), Some(origin), objects, health)
+        admit_one(host, left, Pod::clone(&pod), Some(origin), objects)
     };
     candidates.into_iter().map(admit).collect()
 }
@@ -366,7 +381,6 @@ fn admit_one(
     pod: Pod,
     origin: Option<Arc<Origin>>,
     objects: watch::Receiver<Arc<Objects>>,
-    health: &Health,
 ) -> Result<Admitted, Refused> {
     let own = |uid: &PodUid| match Ownership::acquire(&host.layout.owner_lock(uid)) {
         Err(error @ owner::Error::Owned { .. }) => {
@@ -392,11 +406,6 @@ fn admit_one(
         // They are added to a pod that runs.
         let why = "spec.ephemeralContainers: Forbidden: cannot be set on create";
         return Err(Error(format!("pod {}: {why}", pod.key)).into());
-    }
-    // What runs already goes on.
-    let is_static = origin.as_ref().is_none_or(|origin| origin.source != SourceKind::Api);
-    if let Some((reason, why)) = health.refusal(&pod, is_static) {
-        return Err(Refused { message: format!("Pod was rejected: {why}"), reason, is_final: true });
     }
     if let Some(why) = left.iter().find(|one| one.uid == pod.uid).and_then(Left::left_alone) {
         return Err(why.into());
@@ -440,6 +449,8 @@ struct Left {
     origin: Option<Origin>,
     /// The version of its record, where a newer agent has written that.
     newer: Option<u32>,
+    /// Its record says that it has ended for good.
+    is_over: bool,
 }
 
 impl Left {
@@ -460,12 +471,12 @@ fn unowned(host: &Host, say: Say) -> Result<Vec<event_loop::Left>, Error> {
         if let Some(why) = one.left_alone() {
             say(&why.0);
         }
-        let Left { uid, pod, origin, .. } = one;
+        let Left { uid, pod, origin, is_over, .. } = one;
         if let (Some(pod), Some(origin)) = (pod, origin)
             && Ownership::acquire(&host.layout.owner_lock(&uid)).is_ok()
         {
             let runs = host.layout.journal(&uid).exists();
-            unowned.push(event_loop::Left { pod: Arc::new(pod), origin: Arc::new(origin), runs });
+            unowned.push(event_loop::Left { pod: Arc::new(pod), origin: Arc::new(origin), runs, is_over });
         }
     }
     Ok(unowned)
@@ -482,15 +493,15 @@ fn left_behind(host: &Host) -> Result<Vec<Left>, Error> {
     let mut left = Vec::new();
     for uid in uids {
         let record = read_record(&layout.pod_record(&uid)).filter(|record| record.pod.uid == uid);
-        if let Some(PodRecord { pod, origin, .. }) = record {
-            left.push(Left { uid, pod: Some(pod), origin, newer: None });
+        if let Some(PodRecord { pod, origin, over, .. }) = record {
+            left.push(Left { uid, pod: Some(pod), origin, newer: None, is_over: over.is_some() });
         } else if let newer @ Some(_) = store::newer(&layout.pod_record(&uid)) {
-            left.push(Left { uid, pod: None, origin: None, newer });
+            left.push(Left { uid, pod: None, origin: None, newer, is_over: false });
         } else if let Ok(_owned) = Ownership::acquire(&layout.owner_lock(&uid)) {
             clear(host, &uid)?;
             remove_tree(&layout.run_pod(&uid))?;
         } else {
-            left.push(Left { uid, pod: None, origin: None, newer: None });
+            left.push(Left { uid, pod: None, origin: None, newer: None, is_over: false });
         }
     }
     Ok(left)

@@ -9,7 +9,7 @@
 //! What takes part knows nothing but a client: that of a cluster's server would do as well.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,9 +52,6 @@ use crate::runtime::host::Host;
 use crate::source;
 use crate::status::publish::{Change, Update};
 use crate::sync::event_loop::Event;
-
-/// Where huge pages are told of.
-const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
 
 /// What an agent brings.
 #[derive(Debug)]
@@ -229,8 +226,9 @@ fn facts(name: &str, config: &Config, host: &Host) -> Facts {
         address: host.facts.address,
         pod_cidr: config.pod_cidr.to_string(),
         max_pods: config.max_pods,
+        capacity: host.capacity(),
         allocatable: host.allocatable(),
-        huge_pages: node::huge_pages(Path::new(HUGE_PAGES)),
+        huge_pages: host.huge_pages(),
         system: node::system(),
     }
 }

@@ -73,10 +73,10 @@ impl Operations {
 
     fn machine(&self) -> Machine {
         let system = node::system();
-        let allocatable = self.host.allocatable();
+        let capacity = self.host.capacity();
         Machine {
-            cores: allocatable.cpu_millis / 1000,
-            memory: allocatable.memory,
+            cores: capacity.cpu_millis / 1000,
+            memory: capacity.memory,
             boot_id: system.boot_id,
             machine_id: system.machine_id,
             system_uuid: system.system_uuid,

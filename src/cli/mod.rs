@@ -69,7 +69,7 @@ enum Command {
     /// Runs the pods of a directory for as long as it has them; they outlive the agent.
     ///
     /// A manifest that is changed, removed or added takes effect at once. SIGTERM ends the agent and leaves its pods running.
-    Agent(agent::Arguments),
+    Agent(Box<agent::Arguments>),
     /// Keeps images on this machine.
     #[command(subcommand)]
     Image(image::Command),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::config::node::NodeCare;
+use crate::config::node::{NodeCare, Reserved};
 use crate::eviction::threshold::{TRANSITION, Written, pairs};
 
 #[derive(Debug, Args)]
@@ -29,6 +29,12 @@ pub(super) struct NodeFlags {
     /// The most seconds that a pod has to end when it is evicted for a soft threshold.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     eviction_max_pod_grace_period: u64,
+    /// What the machine's own programs are to have, and pods are not: cpu, memory, ephemeral-storage.
+    #[arg(long, value_name = "RESOURCE=QUANTITY,...", value_parser = equal, default_value = "", hide_default_value = true)]
+    system_reserved: Pairs,
+    /// Likewise the agent and what belongs to it.
+    #[arg(long, value_name = "RESOURCE=QUANTITY,...", value_parser = equal, default_value = "", hide_default_value = true)]
+    kube_reserved: Pairs,
 }
 
 /// What is written for each signal.
@@ -54,7 +60,12 @@ impl NodeFlags {
             transition: (transition != TRANSITION).then_some(transition),
             max_pod_grace_seconds: self.eviction_max_pod_grace_period,
         };
-        Ok(NodeCare { eviction: written.read().map_err(|why| anyhow::anyhow!("--eviction-...: {why}"))? })
+        let eviction = written.read().map_err(|why| anyhow::anyhow!("--eviction-...: {why}"))?;
+        let reserved =
+            |flag, written| Reserved::read(written).map_err(|why| anyhow::anyhow!("{flag}: {why}"));
+        let system = reserved("--system-reserved", &self.system_reserved)?;
+        let reserved = system.and(reserved("--kube-reserved", &self.kube_reserved)?);
+        Ok(NodeCare { eviction, reserved })
     }
 }
 
@@ -69,6 +80,18 @@ mod tests {
         let flags: NodeFlags =
             parsed(["agent"].iter().chain(line).copied()).map_err(|error| error.to_string())?;
         flags.care().map(|care| care.eviction).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_both_flags_reserve_counts_together() {
+        let care = |line: &[&str]| {
+            let flags: NodeFlags = parsed(["agent"].iter().chain(line).copied()).unwrap();
+            flags.care()
+        };
+        let both = care(&["--system-reserved=cpu=1,memory=1Gi", "--kube-reserved=cpu=500m"]).unwrap();
+        assert_eq!(both.reserved, Reserved { cpu_millis: 1500, memory: 1 << 30, ephemeral_storage: 0 });
+        let wrong = care(&["--kube-reserved=gpu=1"]).unwrap_err();
+        assert_eq!(wrong.to_string(), "--kube-reserved: cannot reserve \"gpu\" resource");
     }
 
     #[test]

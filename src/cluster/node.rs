@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
-use std::path::Path;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -34,7 +33,9 @@ pub struct Facts {
     pub pod_cidr: String,
     /// Pods that it may have.
     pub max_pods: u32,
-    /// What pods may have together.
+    /// What it has.
+    pub capacity: Allocatable,
+    /// What pods may have of it together.
     pub allocatable: Allocatable,
     /// Sizes of huge pages, bytes, and how many bytes of each there are.
     pub huge_pages: BTreeMap<u64, u64>,
@@ -77,19 +78,6 @@ fn pretty_name(release: &str) -> Option<&str> {
     Some(quoted('"').or_else(|| quoted('\'')).unwrap_or(value))
 }
 
-/// Huge pages of each size, from a directory of sysfs such as `/sys/kernel/mm/hugepages`.
-pub fn huge_pages(directory: &Path) -> BTreeMap<u64, u64> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| {
-        let name = entry.file_name().into_string().ok()?;
-        let kibibytes: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
-        let pages: u64 = fs::read_to_string(entry.path().join("nr_hugepages")).ok()?.trim().parse().ok()?;
-        let size = kibibytes.checked_mul(1024)?;
-        Some((size, size.checked_mul(pages)?))
-    };
-    entries.filter_map(of).collect()
-}
-
 /// The Node as it is to be registered.
 pub fn node(facts: &Facts) -> Node {
     let of = |label: &str, value: &str| (label.to_owned(), value.to_owned());
@@ -125,11 +113,10 @@ pub fn status(
 ) -> NodeStatus {
     let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
     let addresses = facts.address.map(|ip| address("InternalIP", ip.to_string()));
-    let capacity = capacity(facts);
     NodeStatus {
         addresses: Some(addresses.into_iter().chain([address("Hostname", facts.hostname.clone())]).collect()),
-        allocatable: Some(capacity.clone()),
-        capacity: Some(capacity),
+        allocatable: Some(amounts(facts, &facts.allocatable)),
+        capacity: Some(amounts(facts, &facts.capacity)),
         conditions: Some(conditions(health, old, now)),
         images: Some(images),
         node_info: Some(facts.system.clone()),
@@ -137,10 +124,12 @@ pub fn status(
     }
 }
 
-fn capacity(facts: &Facts) -> BTreeMap<String, Quantity> {
-    let Allocatable { cpu_millis, memory, ephemeral_storage } = &facts.allocatable;
+fn amounts(facts: &Facts, of: &Allocatable) -> BTreeMap<String, Quantity> {
+    let Allocatable { cpu_millis, memory, ephemeral_storage } = of;
     let cpu = if cpu_millis % 1000 == 0 { (cpu_millis / 1000).to_string() } else { format!("{cpu_millis}m") };
-    let kibibytes = |bytes: u64| format!("{}Ki", bytes / 1024);
+    let kibibytes = |bytes: u64| {
+        if bytes.is_multiple_of(1024) { format!("{}Ki", bytes / 1024) } else { bytes.to_string() }
+    };
     let mut capacity: BTreeMap<String, Quantity> = [
         ("cpu", cpu),
         ("ephemeral-storage", kibibytes(*ephemeral_storage)),
@@ -191,7 +180,8 @@ mod tests {
             address: Some("192.0.2.1".parse().unwrap()),
             max_pods: 110,
             pod_cidr: "10.0.0.0/24".into(),
-            allocatable: Allocatable { cpu_millis: 2000, memory: 4 << 30, ephemeral_storage: 10 << 30 },
+            capacity: Allocatable { cpu_millis: 2000, memory: 4 << 30, ephemeral_storage: 10 << 30 },
+            allocatable: Allocatable { cpu_millis: 1900, memory: 3 << 30, ephemeral_storage: (9 << 30) + 1 },
             huge_pages: [(2 << 20, 0), (1 << 30, 3 << 30)].into(),
             system: NodeSystemInfo::default(),
         }
@@ -200,12 +190,17 @@ mod tests {
     #[test]
     fn what_there_is_to_give_is_told_in_kubernetes_units() {
         let status = status(&facts(), &Health::default(), Vec::new(), &[], Timestamp::UNIX_EPOCH);
-        let capacity = status.capacity.unwrap();
-        let told: Vec<String> =
-            capacity.iter().map(|(name, amount)| format!("{name}={}", amount.0)).collect();
+        let told = |amounts: Option<BTreeMap<String, Quantity>>| {
+            let told = amounts.unwrap().into_iter().map(|(name, amount)| format!("{name}={}", amount.0));
+            told.collect::<Vec<_>>().join(" ")
+        };
         assert_eq!(
-            told.join(" "),
+            told(status.capacity),
             "cpu=2 ephemeral-storage=10485760Ki hugepages-1Gi=3Gi hugepages-2Mi=0 memory=4194304Ki pods=110"
+        );
+        assert_eq!(
+            told(status.allocatable),
+            "cpu=1900m ephemeral-storage=9663676417 hugepages-1Gi=3Gi hugepages-2Mi=0 memory=3145728Ki pods=110"
         );
     }
 

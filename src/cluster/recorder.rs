@@ -266,8 +266,8 @@ mod tests {
     fn an_object_has_25_events_at_once_and_one_more_every_5_minutes() {
         let mut memory = Memory::default();
         let mut sent = |second, count: u32| {
-            let events =
-                (0..count).map(|index| happened(Event::evicted(&format!("{second} {index}")), second));
+            let events = (0..count)
+                .map(|index| happened(Event::evicted("Evicted", &format!("{second} {index}")), second));
             events.filter(|event| memory.judge(event).is_some()).count()
         };
         assert_eq!(sent(0, 100), 25);

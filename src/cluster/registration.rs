@@ -130,6 +130,7 @@ mod tests {
             address: None,
             pod_cidr: "10.0.0.0/24".into(),
             max_pods: 110,
+            capacity: Allocatable::default(),
             allocatable: Allocatable::default(),
             huge_pages: [].into(),
             system: NodeSystemInfo::default(),

@@ -121,9 +121,9 @@ impl Event {
         Self::of_pod(Kind::Normal, "SandboxChanged", message)
     }
 
-    /// The pod takes more than the node can give it.
-    pub fn evicted(message: &str) -> Self {
-        Self::of_pod(Kind::Warning, "Evicted", message)
+    /// The pod takes more than the node can give it, or is in the way of another.
+    pub fn evicted(reason: &'static str, message: &str) -> Self {
+        Self::of_pod(Kind::Warning, reason, message)
     }
 
     /// The node does not take the pod.

@@ -1,6 +1,6 @@
 //! What all pods of an agent share: the node's network, cgroups and images, and facts about the node.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use super::shares::Shares;
 use super::shim_process::Program;
 use super::user_ids::UserIds;
 use crate::cgroup::{self, Cgroups};
+use crate::config::node::NodeCare;
 use crate::config::{Config, Layout};
 use crate::image::Store;
 use crate::network::Network;
@@ -32,6 +33,9 @@ pub const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 
 /// Who has which ids. One directory for all agents of the host, since the ids are the host's.
 const USER_IDS: &str = "/run/mkubelet-user-ids";
+
+/// Where huge pages are told of.
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages";
 
 /// The group of all pods, below the agent's cgroup root.
 const KUBEPODS: &str = "kubepods";
@@ -69,6 +73,7 @@ pub struct Host {
     /// Processes and threads that a pod may have; -1 is any number.
     pub pod_max_pids: i64,
     kubepods: PathBuf,
+    care: NodeCare,
     /// Processors that are online.
     cpus: u64,
     shares: Shares,
@@ -100,6 +105,7 @@ impl Host {
             seccomp: Profiles::new(layout.seccomp()),
             pod_max_pids: config.pod_max_pids,
             cpus: processors(),
+            care: config.node.clone(),
             shares: Shares::default(),
             user_ids: UserIds::new(Path::new(USER_IDS), config.user_ids),
             prober: Prober::of_node(facts.address),
@@ -110,6 +116,7 @@ impl Host {
             cgroups,
             layout,
         };
+        host.care.reserved.check(&host.capacity()).map_err(Error)?;
         host.forget_other_boots()?;
         Ok(host)
     }
@@ -132,8 +139,15 @@ impl Host {
         boot::write(&path).map_err(failed)
     }
 
-    /// What there is to give to pods.
+    /// What there is to give to pods: what nobody has kept for the system or for the moment when it runs short, and is in no huge page.
     pub fn allocatable(&self) -> Allocatable {
+        let left = self.care.allocatable(&self.capacity());
+        let huge = reserved_huge_pages(Path::new(HUGE_PAGES)).into_values().fold(0, u64::saturating_add);
+        Allocatable { memory: left.memory.saturating_sub(huge), ..left }
+    }
+
+    /// What there is in all.
+    pub fn capacity(&self) -> Allocatable {
         let disk =
             statvfs(self.layout.root()).map(|found| found.blocks().saturating_mul(found.fragment_size()));
         Allocatable {
@@ -141,6 +155,11 @@ impl Host {
             memory: self.facts.memory,
             ephemeral_storage: disk.unwrap_or(0),
         }
+    }
+
+    /// Sizes of huge pages, bytes, and how many bytes of each there are.
+    pub fn huge_pages(&self) -> BTreeMap<u64, u64> {
+        reserved_huge_pages(Path::new(HUGE_PAGES))
     }
 
     /// Keeps other agents from taking pods on or away while it lives.
@@ -171,7 +190,9 @@ impl Host {
 
     /// Gives the group of all pods, and that of the new pod's class, the weight that they have beside others.
     pub fn weigh(&self, pod: &Pod) {
-        let weighed = self.set(&self.kubepods, &resources::of_node(self.cpus));
+        let for_pods = self.care.reserved.taken_from(&self.capacity());
+        let memory = Some(for_pods.memory).filter(|_| self.care.reserved.memory > 0);
+        let weighed = self.set(&self.kubepods, &resources::of_node(for_pods.cpu_millis, memory));
         let weighed = weighed.and(match pod.spec.qos_class {
             QosClass::Guaranteed => Ok(()),
             QosClass::BestEffort => self.set(&self.kubepods.join(QOS_GROUPS[0]), &resources::of_class(0)),
@@ -253,7 +274,7 @@ fn facts(cgroups: &Cgroups, config: &Config) -> NodeFacts {
         address: address(),
         memory: fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text)).unwrap_or(0),
         resources: resources::Node {
-            huge_pages: huge_pages(Path::new("/sys/kernel/mm/hugepages")),
+            huge_pages: huge_pages(Path::new(HUGE_PAGES)),
             kills_groups: cgroups.kills_groups(),
         },
         capabilities: capabilities(),
@@ -316,6 +337,19 @@ fn huge_pages(directory: &Path) -> BTreeSet<u64> {
     entries.filter_map(size).collect()
 }
 
+/// How many bytes there are in huge pages of each size, from the same directory.
+fn reserved_huge_pages(directory: &Path) -> BTreeMap<u64, u64> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        let kibibytes: u64 = name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?;
+        let pages: u64 = fs::read_to_string(entry.path().join("nr_hugepages")).ok()?.trim().parse().ok()?;
+        let size = kibibytes.checked_mul(1024)?;
+        Some((size, size.checked_mul(pages)?))
+    };
+    entries.filter_map(of).collect()
+}
+
 /// The `thermal_throttle` of every processor below a directory of sysfs.
 fn thermal(cpus: &Path) -> Vec<String> {
     let entries = fs::read_dir(cpus).into_iter().flatten().flatten();
@@ -363,6 +397,7 @@ mod tests {
             fs::write(size.join("nr_overcommit_hugepages"), overcommit).unwrap();
         }
         assert_eq!(huge_pages(dir.path()), [2 << 20, 1 << 30].into());
+        assert_eq!(reserved_huge_pages(dir.path()), [(2 << 20, 6 << 20), (64 << 10, 0), (1 << 30, 0)].into());
         assert!(huge_pages(Path::new("/none")).is_empty());
     }
 

@@ -129,9 +129,10 @@ pub fn cpu_and_memory_of_pod(pod: &Pod) -> LinuxResources {
     limits(Some(cpu_request(pod)), cpu, memory)
 }
 
-/// Limits of the group of all pods, on a node of so many processors.
-pub fn of_node(cpus: u64) -> LinuxResources {
-    limits(Some(cpus.saturating_mul(1000)), None, None)
+/// Limits of the group of all pods: they weigh that many thousandths of a processor, and have that much memory, bytes, where
+/// something of it is kept from them.
+pub fn of_node(millis: u64, memory: Option<u64>) -> LinuxResources {
+    limits(Some(millis), None, memory)
 }
 
 /// Limits of the group of a class: what its pods request together, which for best-effort pods is nothing.
@@ -149,6 +150,11 @@ pub fn cpu_request(pod: &Pod) -> u64 {
 pub fn memory_request(pod: &Pod) -> u64 {
     let together = || needed(pod, |r| Some(r.memory_request.unwrap_or(0)));
     set(pod.spec.resources.memory_request).or_else(together).unwrap_or(0)
+}
+
+/// What the pod requests of the disk, bytes.
+pub fn ephemeral_storage_request(pod: &Pod) -> u64 {
+    needed(pod, |r| Some(r.ephemeral_storage_request.unwrap_or(0))).unwrap_or(0)
 }
 
 /// The sizes of huge pages that somebody in the pod may use.

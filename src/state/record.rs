@@ -59,6 +59,18 @@ pub enum Cause {
     LocalStorage,
     /// The node runs short of something.
     NodePressure,
+    /// A critical pod needs its room.
+    Preemption,
+}
+
+impl Cause {
+    /// The kubelet's word for it.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::LocalStorage | Self::NodePressure => "Evicted",
+            Self::Preemption => "Preempting",
+        }
+    }
 }
 
 /// The grace period of a pod that is evicted at once (the kubelet's immediateEvictionGracePeriodSeconds).

@@ -116,7 +116,10 @@ impl View<'_> {
     fn ended_by_agent(&self) -> Option<(&'static str, &str)> {
         match verdict(self.pod, self.observed, self.now)?.outcome {
             Outcome::DeadlineExceeded => Some(("DeadlineExceeded", DEADLINE_EXCEEDED)),
-            Outcome::Evicted => Some(("Evicted", &self.observed.eviction.as_ref()?.message)),
+            Outcome::Evicted => {
+                let eviction = self.observed.eviction.as_ref()?;
+                Some((eviction.cause.reason(), &eviction.message))
+            }
             Outcome::Succeeded | Outcome::Failed => None,
         }
     }
@@ -149,7 +152,10 @@ impl View<'_> {
     /// The node ends the pod, which would have gone on elsewhere (KEP-3329). A pod that takes more than it may itself would not.
     fn disrupted(&self) -> Option<Fact> {
         let eviction = self.observed.eviction.as_ref().filter(|one| one.cause != Cause::LocalStorage)?;
-        let (reason, message) = (Some("TerminationByKubelet"), Some(eviction.message.clone()));
+        const PREEMPTED: &str = "Pod was preempted by Kubelet to accommodate a critical pod.";
+        let is_preempted = eviction.cause == Cause::Preemption;
+        let message = if is_preempted { PREEMPTED.to_owned() } else { eviction.message.clone() };
+        let (reason, message) = (Some("TerminationByKubelet"), Some(message));
         self.ended_by_agent()?;
         Some(Fact { reason, message, ..Fact::yes("DisruptionTarget") })
     }

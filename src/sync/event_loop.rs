@@ -23,6 +23,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::room::Beside;
 use super::worker::Order;
 use crate::pod::objects::Objects;
 use crate::pod::update;
@@ -77,6 +78,8 @@ pub struct Candidate {
     pub objects: watch::Receiver<Arc<Objects>>,
     /// When the loop heard of it.
     pub heard: Instant,
+    /// An earlier agent has left it, and it goes on as it was or with what such a pod can change.
+    pub goes_on: bool,
 }
 
 /// A pod that an earlier agent has left.
@@ -88,6 +91,8 @@ pub struct Left {
     pub origin: Arc<Origin>,
     /// It may have processes.
     pub runs: bool,
+    /// It has ended for good, and takes nothing of the node any more.
+    pub is_over: bool,
 }
 
 /// A pod that has been taken on.
@@ -133,8 +138,12 @@ pub trait Keeper: Send + Sync + 'static {
     /// What earlier agents have left, and nobody looks after.
     fn left(&self) -> impl Future<Output = Vec<Left>> + Send;
 
-    /// Takes pods on, each by itself; the answers are in the same order.
-    fn admit(&self, pods: Vec<Candidate>) -> impl Future<Output = Vec<Result<Admitted, Refused>>> + Send;
+    /// Takes pods on `beside` those that are there, each by itself; the answers are in the same order.
+    fn admit(
+        &self,
+        pods: Vec<Candidate>,
+        beside: Vec<Beside>,
+    ) -> impl Future<Output = Vec<Result<Admitted, Refused>>> + Send;
 
     /// Learns what a source wants.
     fn wanted(&self, _: &SourceEvent) {}
@@ -320,7 +329,7 @@ impl<K: Keeper> EventLoop<K> {
             // What is left of it is in the way of a successor.
             (Some(error), Some(origin)) => {
                 self.keeper.say(&error.0);
-                self.left.push(Left { pod: Arc::clone(&pod), origin, runs: false });
+                self.left.push(Left { pod: Arc::clone(&pod), origin, runs: false, is_over: false });
                 let why = Refused::unexpected(error.0.clone(), false);
                 let wanted = self.wanted.get(key).map_or_else(|| Pod::clone(&pod), |(w, _)| w.pod.clone());
                 self.refuse(wanted, why);
@@ -366,7 +375,7 @@ impl<K: Keeper> EventLoop<K> {
         let due: Vec<Left> = due.cloned().collect();
         let candidate = |Left { pod, origin, .. }| {
             let objects = self.objects_of(origin.source).subscribe();
-            (Candidate { pod, origin, objects, heard: Instant::now() }, Task::Left)
+            (Candidate { pod, origin, objects, heard: Instant::now(), goes_on: true }, Task::Left)
         };
         due.into_iter().map(candidate).collect()
     }
@@ -384,8 +393,10 @@ impl<K: Keeper> EventLoop<K> {
         let origin = Arc::new(Origin { source, place: wanted.place.clone() });
         let objects = self.objects_of(source).subscribe();
         let heard = self.heard.get(key).copied().unwrap_or_else(Instant::now);
-        let candidate = Candidate { pod, origin, objects, heard };
-        let is_left = self.left.iter().any(|left| left.pod.key == *key);
+        let mut left = self.left.iter().filter(|left| left.pod.key == *key).peekable();
+        let is_left = left.peek().is_some();
+        let goes_on = left.any(|left| update::updated(&left.pod, &pod).is_ok());
+        let candidate = Candidate { pod, origin, objects, heard, goes_on };
         match deletion {
             Some(_) if !is_left => {
                 let uid = candidate.pod.uid.clone();
@@ -402,7 +413,9 @@ impl<K: Keeper> EventLoop<K> {
 
     async fn admit(&mut self, candidates: Vec<(Candidate, Task)>) {
         let pods = candidates.iter().map(|(candidate, _)| candidate.clone()).collect();
-        let answers = self.keeper.admit(pods).await;
+        let of_workers = self.workers.values().filter_map(|worker| worker.beside(&self.wanted));
+        let beside = of_workers.chain(self.left.iter().filter_map(Left::beside));
+        let answers = self.keeper.admit(pods, beside.collect()).await;
         for ((candidate, task), answer) in candidates.into_iter().zip(answers) {
             let key = candidate.pod.key.clone();
             match answer {
@@ -515,7 +528,22 @@ fn instruct(key: &PodKey, worker: &mut Worker, origin: &Origin, wanted: &Merge, 
     }
 }
 
+impl Left {
+    fn beside(&self) -> Option<Beside> {
+        let is_static = self.origin.source != SourceKind::Api;
+        (!self.is_over).then(|| Beside { pod: Arc::clone(&self.pod), is_static })
+    }
+}
+
 impl Worker {
+    /// As it counts for a new pod: one that its source has no more does not, though it may not have ended yet.
+    fn beside(&self, wanted: &Merge) -> Option<Beside> {
+        let is_static = self.origin.as_ref().is_none_or(|origin| origin.source != SourceKind::Api);
+        let is_wanted =
+            || wanted.get(&self.pod.key).is_some_and(|(wanted, _)| wanted.pod.uid == self.pod.uid);
+        (self.ends.is_none() || is_wanted()).then(|| Beside { pod: Arc::clone(&self.pod), is_static })
+    }
+
     fn go_on_as(&mut self, pod: Pod) {
         self.pod = Arc::new(pod);
         let _ = self.orders.send(Order::Run(Arc::clone(&self.pod)));

@@ -7,4 +7,5 @@ pub mod plan;
 mod probing;
 pub mod resize;
 pub mod restart;
+pub mod room;
 pub mod worker;

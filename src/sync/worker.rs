@@ -330,7 +330,7 @@ impl<R: Runtime> Worker<R> {
             Notice::Evict(ending) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
                     tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, message = eviction.message, "Evicted");
-                    self.publisher.happened(Event::evicted(&eviction.message));
+                    self.publisher.happened(Event::evicted(eviction.cause.reason(), &eviction.message));
                     self.runtime.evicted(eviction);
                 }
             }

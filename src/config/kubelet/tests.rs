@@ -39,8 +39,11 @@ fn what_is_always_so_is_a_value_of_its_field() {
     for field in FIELDS {
         let Meaning::Always(same) = field.meaning else { continue };
         for value in same {
-            let text =
-                if field.kind == kind::Kind::Text { format!("{value:?}") } else { (*value).to_owned() };
+            let text = match field.kind {
+                kind::Kind::Text => format!("{value:?}"),
+                kind::Kind::Texts => format!("[{value}]"),
+                _ => (*value).to_owned(),
+            };
             let nested = field.path.split('.').rev().fold(text, |inner, name| format!("{{{name}: {inner}}}"));
             assert_eq!(read(&nested[1..nested.len() - 1]).err(), None, "{}", field.path);
         }

@@ -66,7 +66,7 @@ impl Keeper for Fake {
         self.left.clone()
     }
 
-    async fn admit(&self, pods: Vec<Candidate>) -> Vec<Result<Admitted, Refused>> {
+    async fn admit(&self, pods: Vec<Candidate>, _: Vec<Beside>) -> Vec<Result<Admitted, Refused>> {
         let admit = |Candidate { pod, .. }: Candidate| {
             if let Some(why) = self.seen.refusals.lock().unwrap().get(&pod.key.name) {
                 return Err(why.clone());
@@ -159,7 +159,7 @@ fn deletion(grace: u64, deadline: i64) -> Deletion {
 
 fn left(name: &str, source: SourceKind, runs: bool) -> Left {
     let origin = Arc::new(Origin { source, place: format!("{name}.yaml") });
-    Left { pod: Arc::new(wanted(name, "i").pod), origin, runs }
+    Left { pod: Arc::new(wanted(name, "i").pod), origin, runs, is_over: false }
 }
 
 use SourceKind::{Api, File};

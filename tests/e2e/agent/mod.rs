@@ -9,6 +9,7 @@ mod eviction;
 mod older_shim;
 mod operation;
 mod phases;
+mod room;
 mod sources;
 mod survival;
 mod verbs;

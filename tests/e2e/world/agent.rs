@@ -40,7 +40,11 @@ impl World {
     /// Likewise, with variables of the environment.
     pub(crate) fn agent_in(&self, environment: &[(&str, &str)]) -> Agent {
         let mut command = self.mkubelet();
-        command.envs(environment.iter().copied()).arg("agent").arg("--manifests").arg(self.manifests().0);
+        command
+            .envs(environment.iter().copied())
+            .args(["agent", "--max-pods=1000"])
+            .arg("--manifests")
+            .arg(self.manifests().0);
         Agent { run: self.start(command) }
     }
 
