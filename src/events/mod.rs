@@ -87,6 +87,12 @@ impl Event {
         Self::of(pod, container, Kind::Normal, "Killing", format!("Stopping container {container}"))
     }
 
+    /// It is asked to end because it has another image.
+    pub fn redefined(pod: &Pod, container: &ContainerName) -> Self {
+        let message = format!("Container {container} definition changed, will be restarted");
+        Self::of(pod, container, Kind::Normal, "Killing", message)
+    }
+
     /// It is asked to end because a probe says so.
     pub fn unhealthy_ends(pod: &Pod, container: &ContainerName, probe: probe::Kind) -> Self {
         let probe = probe.to_string().to_lowercase();
@@ -94,7 +100,7 @@ impl Event {
         Self::of(pod, container, Kind::Normal, "Killing", message)
     }
 
-    /// A probe has failed as often as it may.
+    /// A probe has failed, be it as often as it may or not.
     pub fn probe_failed(pod: &Pod, container: &ContainerName, probe: probe::Kind, output: &str) -> Self {
         Self::of(pod, container, Kind::Warning, "Unhealthy", format!("{probe} probe failed: {output}"))
     }
@@ -200,6 +206,10 @@ mod tests {
             (
                 Event::unhealthy_ends(&pod, &a, probe::Kind::Liveness),
                 "spec.containers{a} Normal Killing Container a failed liveness probe, will be restarted",
+            ),
+            (
+                Event::redefined(&pod, &a),
+                "spec.containers{a} Normal Killing Container a definition changed, will be restarted",
             ),
             (
                 Event::sandbox_failed("no address is free"),

@@ -89,6 +89,11 @@ pub struct Verdict {
 /// What a probe found, thresholds counted in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// An answer was a failure, and what is known stays as it was: it has not failed often enough, or long ago.
+    Missed {
+        /// As the kubelet would put it.
+        message: String,
+    },
     /// All is well.
     Success,
     /// The last answer of those that made it a failure.

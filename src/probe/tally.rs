@@ -68,6 +68,7 @@ mod tests {
                     match tally.count(answer) {
                         None => '.',
                         Some(Outcome::Success) => 'S',
+                        Some(Outcome::Missed { .. }) => '-',
                         Some(Outcome::Failure { message }) => {
                             assert_eq!(message, n.to_string(), "the last failure's message");
                             'F'

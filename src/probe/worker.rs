@@ -43,14 +43,19 @@ pub(crate) async fn run(target: Target, verdicts: mpsc::Sender<Verdict>, ask: im
             let verb = if matches!(answer, Answer::Unknown(_)) { "errored" } else { "warning" };
             tracing::warn!(pod = %format_args!("{}/{}", target.names.namespace, target.names.pod), podUID = target.names.pod_uid, containerName = target.names.container, output = text, "{} probe {verb}", target.kind);
         }
-        let Some(outcome) = tally.count(answer) else { continue };
+        let missed = match &answer {
+            Answer::Unhealthy(message) => Some(Outcome::Missed { message: message.clone() }),
+            _ => None,
+        };
+        let Some(outcome) = tally.count(answer).or(missed) else { continue };
+        let is_missed = matches!(outcome, Outcome::Missed { .. });
         let is_last = match target.kind {
             Kind::Readiness => false,
             Kind::Liveness => outcome != Outcome::Success,
             Kind::Startup => true,
         };
         let verdict = Verdict { container_id: target.container_id.clone(), kind: target.kind, outcome };
-        if verdicts.send(verdict).await.is_err() || is_last {
+        if verdicts.send(verdict).await.is_err() || is_last && !is_missed {
             return;
         }
     }

@@ -147,12 +147,15 @@ pub(super) fn judge(pod: &Pod, observed: &mut Observed, verdict: Verdict) -> Opt
     let Verdict { kind, outcome, .. } = verdict;
     let health = &mut observed.container_mut(&name).health;
     let mut event = None;
+    if let Outcome::Failure { message } | Outcome::Missed { message } = &outcome {
+        event = Some(Event::probe_failed(pod, &name, kind, message));
+    }
     if let Outcome::Failure { message } = &outcome {
         // A field, so that what a container says is shown in quotes.
         tracing::warn!(pod = %pod.key, podUID = %pod.uid, containerName = %name, output = message, "{kind} probe failed");
-        event = Some(Event::probe_failed(pod, &name, kind, message));
     }
     match (kind, outcome) {
+        (_, Outcome::Missed { .. }) => {}
         (Kind::Liveness, Outcome::Success) => health.unhealthy = None,
         (Kind::Startup, Outcome::Success) => health.started = true,
         (Kind::Readiness, outcome) => health.ready = outcome == Outcome::Success,

@@ -489,7 +489,9 @@ impl<R: Runtime> Worker<R> {
     fn stopping(&mut self, name: &ContainerName, stopping: Stopping) {
         let container = self.observed.container_mut(name);
         if container.stopping.replace(stopping).is_none() {
+            let has_new_image = container.old_image.is_some() && self.intent == Intent::Run;
             self.publisher.happened(match &container.health.unhealthy {
+                _ if has_new_image => Event::redefined(&self.pod, name),
                 Some(unhealthy) => Event::unhealthy_ends(&self.pod, name, unhealthy.probe),
                 None => Event::stopping(&self.pod, name),
             });
