@@ -81,3 +81,24 @@ pub fn parse_yaml(bytes: &[u8]) -> Result<Parsed, Status> {
         .map_err(|why| Status::bad_request(format!("error converting YAML to JSON: {why}")))?;
     Ok(Parsed { value, duplicates })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_given_up() {
+        let drops = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Some((Ok::<_, Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        let began = tokio::time::Instant::now();
+        let refused = read(Body::from_stream(drops)).await.unwrap_err();
+        assert_eq!((refused.code, refused.reason), (408, "Timeout"));
+        assert_eq!(began.elapsed().as_secs(), MAX_TIME.as_secs());
+    }
+}
