@@ -200,6 +200,7 @@ impl Node {
             active: self.active,
             recorder: recorder.clone(),
             health: self.health.clone(),
+            metrics: Arc::clone(&self.metrics),
         };
         let evictions = manager::run(config.node.eviction.clone(), pressured);
         tokio::spawn(evictions);

@@ -17,6 +17,7 @@ use crate::eviction::host::Host as Reader;
 use crate::eviction::manager::{Candidate, Node};
 use crate::eviction::rank::{ContainerUsage, Usage};
 use crate::eviction::signal::{Condition, Observations, Resource, Signal};
+use crate::metrics::Metrics;
 use crate::pod::{Pod, PodUid};
 use crate::runtime::Error;
 use crate::runtime::host::Host;
@@ -36,6 +37,7 @@ pub(super) struct Pressured {
     pub(super) active: Active,
     pub(super) recorder: Recorder,
     pub(super) health: watch::Sender<Health>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Node for Pressured {
@@ -97,8 +99,9 @@ impl Node for Pressured {
         removed.await.map_err(|error| Error::chain(&error)).is_ok()
     }
 
-    async fn evict(&self, candidate: &Candidate, message: String, grace: Duration) -> bool {
+    async fn evict(&self, signal: Signal, candidate: &Candidate, message: String, grace: Duration) -> bool {
         let Some(active) = self.active.get(&candidate.pod.uid) else { return false };
+        self.metrics.evicted(signal.as_str());
         let ending = Ending { cause: Cause::NodePressure, message, grace };
         if timeout(PATIENCE, active.end(ending)).await.is_err() {
             tracing::warn!(pod = %candidate.pod.key, "it was evicted, and does not end");

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Cli, Command};
 use crate::config::kubelet::fields::Field;
 use crate::config::kubelet::{self, Setting, Settings};
+use crate::eviction::threshold::default_hard;
 use crate::pod::problem::{Problem, Problems};
 
 /// Of more bytes no file is read.
@@ -99,7 +100,9 @@ fn in_force(matches: &ArgMatches) -> Value {
     kubelet::in_force(|field, flag| {
         let values = id(flag).and_then(|id| of_agent(matches)?.get_raw(&id));
         let values = values.into_iter().flatten().map(|value| value.to_string_lossy().into_owned());
-        values.filter(|value| is_of(field, value)).collect()
+        let values: Vec<String> = values.filter(|value| is_of(field, value)).collect();
+        // Another default than none, since none is a value of it.
+        if flag == "eviction-hard" && values.is_empty() { vec![default_hard()] } else { values }
     })
 }
 
@@ -171,6 +174,7 @@ mod tests {
         assert_eq!(found["podPidsLimit"], 9);
         assert_eq!(found["maxPods"], 7);
         assert_eq!(found["containerLogMaxFiles"], 5);
+        assert_eq!(found["evictionHard"]["nodefs.available"], "10%");
         assert_eq!(found["staticPodURL"], "http://h/p");
         assert_eq!(found.get("staticPodPath"), None);
         assert_eq!(with("", "").unwrap()["staticPodPath"], "/etc/mkubelet/manifests");

@@ -46,9 +46,10 @@ pub trait Node: Send + Sync + 'static {
     /// Frees what no pod needs; true if there are such things for this signal.
     fn reclaim(&self, signal: Signal) -> impl Future<Output = bool> + Send;
 
-    /// Has a pod end within that time, and waits for that, for a while. False if it was ending already.
+    /// Has a pod end for this signal, within that time, and waits for that, for a while. False if it was ending already.
     fn evict(
         &self,
+        signal: Signal,
         candidate: &Candidate,
         message: String,
         grace: Duration,
@@ -90,7 +91,7 @@ async fn round(eviction: &Eviction, state: &mut State, node: &impl Node) -> bool
     for candidate in &candidates {
         let (pod, usage) = (&candidate.pod, candidate.usage.as_ref());
         let message = message::evicted(pod, usage, resource, &verdict.starved, &seen);
-        if node.evict(candidate, message, grace(eviction, threshold, pod)).await {
+        if node.evict(threshold.signal, candidate, message, grace(eviction, threshold, pod)).await {
             return true;
         }
     }
@@ -155,7 +156,7 @@ mod tests {
             true
         }
 
-        async fn evict(&self, candidate: &Candidate, _: String, grace: Duration) -> bool {
+        async fn evict(&self, _: Signal, candidate: &Candidate, _: String, grace: Duration) -> bool {
             let name = &candidate.pod.key.name;
             self.told.lock().unwrap().push(format!("evict {name} within {}", grace.as_secs()));
             self.pods.lock().unwrap().retain(|pod| pod.pod.key.name != *name);

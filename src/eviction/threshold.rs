@@ -74,6 +74,11 @@ pub struct Written {
     pub max_pod_grace_seconds: u64,
 }
 
+/// `evictionHard` when nobody says otherwise, as the flag has it.
+pub fn default_hard() -> String {
+    DEFAULT_HARD.map(|(signal, value)| format!("{signal}<{value}")).join(",")
+}
+
 impl Default for Eviction {
     fn default() -> Self {
         let hard = DEFAULT_HARD.into_iter().filter_map(|(signal, value)| {

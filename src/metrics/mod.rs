@@ -30,6 +30,7 @@ pub struct Metrics {
     pod_starts: Histograms<0>,
     turns: Histograms<1>,
     requests: Counters<8>,
+    evictions: Counters<1>,
 }
 
 /// Upper bounds of the kubelet's histograms of operations, seconds.
@@ -65,6 +66,7 @@ impl Default for Metrics {
             pod_starts: Histograms::new([], &STARTS),
             turns: Histograms::new(["operation_type"], &TURNS),
             requests: Counters::new(REQUEST),
+            evictions: Counters::new(["eviction_signal"]),
         }
     }
 }
@@ -93,6 +95,11 @@ impl Metrics {
         self.turns.observe(["sync"], took);
     }
 
+    /// A pod goes for this signal of eviction.
+    pub fn evicted(&self, signal: &str) {
+        self.evictions.add([signal], 1);
+    }
+
     /// A request was answered.
     pub fn answered(&self, answer: Answered<'_>) {
         let Answered { verb, group, version, resource, subresource, scope, code } = answer;
@@ -119,6 +126,8 @@ impl Metrics {
         text.histograms(workers, help, &self.turns);
         let help = "Counter of apiserver requests broken out for each verb, group, version, resource, scope, component, and HTTP response code.";
         text.counters("apiserver_request_total", help, &self.requests);
+        let help = "Cumulative number of pod evictions by eviction signal";
+        text.counters("kubelet_evictions", help, &self.evictions);
     }
 }
 
@@ -159,6 +168,7 @@ mod tests {
         metrics.operated("start_container", Duration::from_millis(20), true);
         metrics.pod_started(Duration::from_millis(700));
         metrics.turned(Duration::from_micros(1));
+        metrics.evicted("memory.available");
         let answer = Answered {
             verb: "LIST",
             group: "",
@@ -185,6 +195,7 @@ mod tests {
             "kubelet_pod_start_duration_seconds_bucket{le=\"1\"} 1",
             "kubelet_pod_start_duration_seconds_count 1",
             "apiserver_request_total{verb=\"LIST\",group=\"\",version=\"v1\",resource=\"pods\",subresource=\"\",scope=\"namespace\",component=\"apiserver\",code=\"200\"} 2",
+            "kubelet_evictions{eviction_signal=\"memory.available\"} 1",
             "kubelet_running_pods 2",
             "kubelet_running_containers{container_state=\"exited\"} 1",
         ] {
