@@ -1,5 +1,7 @@
-//! `mkubelet debug`: a further container in a pod that runs, or a pod with the node's namespaces.
+//! `mkubelet debug`: a further container in a pod that runs, a copy of a pod, or a pod with the node's namespaces.
 
+mod copy;
+mod custom;
 mod node;
 mod profile;
 
@@ -12,7 +14,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::client::company::{Company, status};
-use super::client::discovery::Types;
+use super::client::discovery::{Type, Types};
 use super::client::failure::{remark, told};
 use super::client::pod;
 use super::client::request::{STRATEGIC_MERGE, ask, get};
@@ -37,7 +39,7 @@ pub(super) struct Arguments {
     /// When the agent looks for another version of the image.
     #[arg(long, value_name = "POLICY")]
     image_pull_policy: Option<String>,
-    /// The name of the container; else `debugger`, and in a pod that runs with something at random behind it.
+    /// The name of the container; else `debugger`, and in a pod with something at random behind it.
     #[arg(short, long, value_name = "NAME")]
     container: Option<String>,
     /// See the processes of this container of the pod.
@@ -47,7 +49,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "legacy")]
     profile: Profile,
     /// A variable of the container's environment, NAME=VALUE.
-    #[arg(long, value_name = "NAME=VALUE")]
+    #[arg(long, value_name = "NAME=VALUE,...", value_delimiter = ',')]
     env: Vec<String>,
     /// What follows -- are arguments of the image's own command.
     #[arg(long)]
@@ -59,33 +61,32 @@ pub(super) struct Arguments {
     #[arg(short, long)]
     tty: bool,
     /// Wait until the container runs, and attach to it, as -i does.
-    #[arg(long)]
-    attach: bool,
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    attach: Option<bool>,
     /// Print nothing but what the container prints.
     #[arg(short, long)]
     quiet: bool,
-    /// Not supported: a copy of the pod.
-    #[arg(long, value_name = "NAME", hide = true)]
-    copy_to: Option<String>,
+    /// A file with a part of a container, JSON or YAML, that is merged into the container after all else.
+    #[arg(long, value_name = "FILE", value_parser = custom::read)]
+    custom: Option<Value>,
+    #[command(flatten)]
+    copy: copy::Flags,
 }
 
 /// What kubectl says about its default.
 const LEGACY: &str = "--profile=legacy is deprecated and will be removed in the future. It is recommended to explicitly \
                       specify a profile, for example \"--profile=general\".";
 
+/// What kubectl says about capabilities of a container that is not root's.
+const NO_ROOT: &str = "Warning: Non-root user is configured for the entire target Pod, and some capabilities granted by \
+                       debug profile may not work. Please consider using \"--custom\" with a custom profile that \
+                       specifies \"securityContext.runAsUser: 0\".";
+
 /// Letters and digits of names at random, as Kubernetes has them.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(
-        arguments.copy_to.is_none(),
-        "--copy-to is not supported: debug adds a container to the pod itself, or makes a pod for a node"
-    );
-    anyhow::ensure!(arguments.image.is_some(), "you must specify --image when not using --copy-to.");
-    anyhow::ensure!(
-        !arguments.tty || arguments.stdin,
-        "-i/--stdin is required for containers with -t/--tty=true"
-    );
+    arguments.check()?;
     let what = arguments.what.as_deref();
     let what = what.ok_or_else(|| anyhow::anyhow!("NAME or TYPE/NAME is required for debug"))?;
     if arguments.profile == Profile::Legacy && !arguments.quiet {
@@ -110,10 +111,16 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
         (made, arguments.container.clone().unwrap_or_else(|| node::CONTAINER.to_owned()))
     } else {
         let found = pod::find(client, &namespace, what).await?;
-        let container = arguments.add_to(client, &pods.object_path(&namespace, pod::name(&found))).await?;
-        (pod::name(&found).to_owned(), container)
+        match &arguments.copy.copy_to {
+            Some(name) => match copy::create(client, pods, arguments, &found).await? {
+                Some(container) => (name.clone(), container),
+                // Nothing but images was to be changed: there is no one container to look at.
+                None => return Ok(ExitCode::SUCCESS),
+            },
+            None => (pod::name(&found).to_owned(), arguments.add_to(client, pods, &namespace, &found).await?),
+        }
     };
-    if arguments.stdin || arguments.attach {
+    if arguments.attach.unwrap_or(arguments.stdin) {
         let pod = Chosen { of: pods.clone(), namespace, name: pod, object: None, source: None };
         arguments.keep_company(client, &pod, &container).await?;
     }
@@ -121,21 +128,44 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
 }
 
 impl Arguments {
+    /// What cannot be, in kubectl's words.
+    fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.attach != Some(true) || self.image.is_some() || self.container.is_some(),
+            "you must specify --container or create a new container using --image in order to attach."
+        );
+        self.copy.check(self)?;
+        anyhow::ensure!(!self.tty || self.stdin, "-i/--stdin is required for containers with -t/--tty=true");
+        Ok(())
+    }
+
     /// Adds the container to a pod that runs; returns its name.
-    async fn add_to(&self, client: &Client, pod: &str) -> anyhow::Result<String> {
-        let name = match &self.container {
-            Some(name) => name.clone(),
-            None => {
-                let name = format!("debugger-{}", suffix()?);
-                if !self.quiet {
-                    say(&format!("Defaulting debug container name to {name}.\n"))?;
-                }
-                name
-            }
-        };
+    async fn add_to(
+        &self,
+        client: &Client,
+        pods: &Type,
+        namespace: &str,
+        pod: &Value,
+    ) -> anyhow::Result<String> {
+        let name = self.name()?;
         let patch = json!({"spec": {"ephemeralContainers": [self.ephemeral(&name)?]}});
-        let path = format!("{pod}/ephemeralcontainers");
+        let mut added = pod.clone();
+        added["spec"]["ephemeralContainers"] = patch["spec"]["ephemeralContainers"].clone();
+        self.warn(&added, Some(&name));
+        let path = format!("{}/ephemeralcontainers", pods.object_path(namespace, pod::name(pod)));
         ask(client, Method::PATCH, &path, STRATEGIC_MERGE, Some(&patch)).await.map_err(told)?;
+        Ok(name)
+    }
+
+    /// The name that was asked for, or one at random, which is said.
+    fn name(&self) -> anyhow::Result<String> {
+        if let Some(name) = &self.container {
+            return Ok(name.clone());
+        }
+        let name = format!("debugger-{}", suffix()?);
+        if !self.quiet {
+            say(&format!("Defaulting debug container name to {name}.\n"))?;
+        }
         Ok(name)
     }
 
@@ -145,16 +175,24 @@ impl Arguments {
         if let Some(target) = &self.target {
             container["targetContainerName"] = json!(target);
         }
+        self.customize(&mut container)?;
         Ok(container)
     }
 
     /// The container, without what the profile makes of it.
     fn container(&self, name: &str) -> anyhow::Result<Value> {
-        let mut container = json!({
-            "name": name, "image": self.image, "resources": {}, "terminationMessagePolicy": "File",
-        });
+        let mut container = json!({"name": name, "resources": {}, "terminationMessagePolicy": "File"});
+        self.change(&mut container)?;
+        Ok(container)
+    }
+
+    /// Gives a container what was asked for; its name stays.
+    fn change(&self, container: &mut Value) -> anyhow::Result<()> {
         if !self.words.is_empty() {
             container[if self.arguments_only { "args" } else { "command" }] = json!(self.words);
+            if !self.arguments_only {
+                remove(container, "args");
+            }
         }
         if !self.env.is_empty() {
             let variable = |pair: &String| match pair.split_once('=') {
@@ -163,15 +201,38 @@ impl Arguments {
             };
             container["env"] = self.env.iter().map(variable).collect::<anyhow::Result<_>>()?;
         }
-        if let Some(policy) = &self.image_pull_policy {
-            container["imagePullPolicy"] = json!(policy);
+        for (field, value) in [("image", &self.image), ("imagePullPolicy", &self.image_pull_policy)] {
+            if let Some(value) = value {
+                container[field] = json!(value);
+            }
         }
         for (field, is_set) in [("stdin", self.stdin), ("tty", self.tty)] {
             if is_set {
                 container[field] = true.into();
+            } else {
+                remove(container, field);
             }
         }
-        Ok(container)
+        Ok(())
+    }
+
+    /// Merges in what `--custom` says.
+    fn customize(&self, container: &mut Value) -> anyhow::Result<()> {
+        self.custom.as_ref().map_or(Ok(()), |custom| custom::merge(custom, container))
+    }
+
+    /// Says what a container of this pod will not be able to do.
+    fn warn(&self, pod: &Value, container: Option<&str>) {
+        let found =
+            pod::containers(pod).find(|(found, _)| container.is_some_and(|name| found["name"] == name));
+        let Some((container, _)) = found else { return };
+        let context = &container["securityContext"];
+        let is_granted = context["privileged"] == true
+            || context["capabilities"]["add"].as_array().is_some_and(|added| !added.is_empty());
+        let pods_user = pod["spec"]["securityContext"]["runAsUser"].as_i64().unwrap_or(0);
+        if is_granted && pods_user != 0 && context["runAsUser"] != 0 {
+            remark(NO_ROOT);
+        }
     }
 
     async fn keep_company(&self, client: &Client, pod: &Chosen, container: &str) -> anyhow::Result<()> {
@@ -189,6 +250,12 @@ impl Arguments {
             Seen::Object(_) => company.keep().await,
             Seen::Gone => anyhow::bail!("pods {:?} not found", pod.name),
         }
+    }
+}
+
+fn remove(container: &mut Value, field: &str) {
+    if let Some(fields) = container.as_object_mut() {
+        fields.shift_remove(field);
     }
 }
 
@@ -255,7 +322,7 @@ mod tests {
             ("debug web", "you must specify --image when not using --copy-to."),
             ("debug --image=i", "NAME or TYPE/NAME is required for debug"),
             ("debug web --image=i -t", "-i/--stdin is required for containers with -t/--tty=true"),
-            ("debug web --image=i --copy-to=x", "--copy-to is not supported"),
+            ("debug web --copy-to=x", "you must specify --image, --set-image or command arguments."),
             ("debug web --image=i --profile=general --env=A", "invalid env: A"),
         ] {
             let (client, requests) = server(|_| (200, json!({"metadata": {"name": "web"}})));

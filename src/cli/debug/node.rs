@@ -48,6 +48,7 @@ fn pod(arguments: &Arguments, node: &str, name: &str, container: &str) -> anyhow
             spec[field] = true.into();
         }
     }
+    arguments.customize(&mut container)?;
     spec["containers"] = json!([container]);
     Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}))
 }

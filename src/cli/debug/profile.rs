@@ -20,21 +20,24 @@ pub(super) enum Profile {
 }
 
 impl Profile {
-    /// Gives the container of a pod, or of the pod of a node, its security context.
+    /// Gives the container of a pod, or of the pod of a node, its security context. What the container has of its own stays, where the
+    /// profile says nothing else.
     pub(super) fn secure(self, container: &mut Value, of_node: bool) {
-        let context = match self {
-            Self::General if !of_node => json!({"capabilities": {"add": ["SYS_PTRACE"]}}),
-            Self::Legacy | Self::General | Self::Baseline => return,
-            Self::Netadmin => json!({"capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}}),
-            Self::Restricted => json!({
-                "allowPrivilegeEscalation": false,
-                "capabilities": {"drop": ["ALL"]},
-                "runAsNonRoot": true,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            }),
-            Self::Sysadmin => json!({"privileged": true}),
-        };
-        container["securityContext"] = context;
+        match self {
+            Self::Legacy => {}
+            Self::General if !of_node => add_capabilities(container, &["SYS_PTRACE"]),
+            Self::General | Self::Baseline => clear(container),
+            Self::Netadmin => add_capabilities(container, &["NET_ADMIN", "NET_RAW"]),
+            Self::Restricted => {
+                container["securityContext"] = json!({
+                    "allowPrivilegeEscalation": false,
+                    "capabilities": {"drop": ["ALL"]},
+                    "runAsNonRoot": true,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                });
+            }
+            Self::Sysadmin => container["securityContext"]["privileged"] = true.into(),
+        }
     }
 
     /// Whether the pod of a node is in the host's namespaces.
@@ -45,5 +48,45 @@ impl Profile {
     /// Whether the pod of a node has the host's root at /host.
     pub(super) fn has_host_root(self) -> bool {
         matches!(self, Self::Legacy | Self::General | Self::Sysadmin)
+    }
+}
+
+fn clear(container: &mut Value) {
+    if let Some(fields) = container.as_object_mut() {
+        fields.shift_remove("securityContext");
+    }
+}
+
+fn add_capabilities(container: &mut Value, names: &[&str]) {
+    let added = &mut container["securityContext"]["capabilities"]["add"];
+    let mut all = added.as_array().cloned().unwrap_or_default();
+    all.extend(names.iter().map(|&name| name.into()));
+    *added = all.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_keeps_of_its_own_what_the_profile_leaves_it() {
+        let own = json!({"runAsUser": 7, "capabilities": {"add": ["KILL"]}});
+        for (profile, expected) in [
+            (Profile::Legacy, own.clone()),
+            (Profile::General, json!({"runAsUser": 7, "capabilities": {"add": ["KILL", "SYS_PTRACE"]}})),
+            (Profile::Baseline, Value::Null),
+            (
+                Profile::Netadmin,
+                json!({"runAsUser": 7, "capabilities": {"add": ["KILL", "NET_ADMIN", "NET_RAW"]}}),
+            ),
+            (
+                Profile::Sysadmin,
+                json!({"runAsUser": 7, "capabilities": {"add": ["KILL"]}, "privileged": true}),
+            ),
+        ] {
+            let mut container = json!({"name": "a", "securityContext": own});
+            profile.secure(&mut container, false);
+            assert_eq!(container["securityContext"], expected, "{profile:?}");
+        }
     }
 }
