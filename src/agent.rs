@@ -12,7 +12,7 @@ mod meter;
 mod pressure;
 mod room;
 pub mod streams;
-mod traces;
+pub mod traces;
 
 use std::collections::HashSet;
 use std::fs;

@@ -11,9 +11,9 @@ use crate::pod::{PodKey, PodUid};
 use crate::runtime::timing::{Phase, Span};
 use crate::status::publish::{Change, Update};
 
-/// The pods, by namespace and name.
+/// The pods, by namespace and name. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Traces(Arc<Mutex<BTreeMap<PodKey, One>>>);
+pub struct Traces(Arc<Mutex<BTreeMap<PodKey, One>>>);
 
 /// One pod. There is at most one span for each step of the pod and of each container, so it stays small.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Traces {
     }
 
     /// Takes in what happens to a pod.
-    pub(super) fn take(&self, Update { pod, change, .. }: &Update) {
+    pub fn take(&self, Update { pod, change, .. }: &Update) {
         let mut pods = self.pods();
         match change {
             Change::Timed(spans) if !spans.is_empty() => {

@@ -1,6 +1,7 @@
 //! `mkubelet trace`: how long each step of a pod's start took.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use kube::Client;
@@ -12,6 +13,7 @@ use super::client::query::segment;
 use super::client::selection::Namespace;
 use super::client::{output, request, table};
 use super::say;
+use crate::api::debug;
 
 /// Columns of the longest bar.
 const WIDTH: usize = 40;
@@ -66,6 +68,18 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
         None => say(&text(&serde_json::from_value(answer)?))?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same text of what this process knows itself.
+pub(super) fn text_of(trace: &debug::Trace) -> String {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    let step = |step: &debug::Step| Step {
+        phase: step.phase.to_owned(),
+        container: step.container.clone().unwrap_or_default(),
+        start_milliseconds: milliseconds(step.start),
+        duration_milliseconds: milliseconds(step.duration),
+    };
+    text(&Trace { from_journal: trace.from_journal, steps: trace.steps.iter().map(step).collect() })
 }
 
 /// A line for each step, with a bar that shows when it was under way.

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
+use super::steps::Starts;
 use crate::agent::Agent;
 use crate::cli::complain;
 use crate::cli::console::{Console, Progress};
@@ -33,6 +34,8 @@ const BACKLOG: usize = 256;
 pub(super) struct Arguments {
     /// The containers' output is printed, too.
     pub(super) logs: bool,
+    /// The steps of each pod's start are printed when it is up.
+    pub(super) trace: bool,
     pub(super) output: Format,
     pub(super) files: Vec<String>,
 }
@@ -108,6 +111,7 @@ struct Screen {
     printer: Printer,
     /// Printed instead of lines to read.
     events: Option<Events>,
+    starts: Option<Starts>,
     logs: Option<Logs>,
     /// Pieces of text that the console has no place for yet.
     backlog: VecDeque<Vec<u8>>,
@@ -139,6 +143,7 @@ impl Screen {
             console: Console::start(stdout)?,
             printer: Printer::new(if colours { Style::Colours } else { Style::Plain }),
             events: (arguments.output == Format::Json).then(Events::default),
+            starts: arguments.trace.then(Starts::default),
             logs: arguments.logs.then(|| Logs::new(layout)).transpose()?,
             backlog: VecDeque::new(),
         })
@@ -194,6 +199,8 @@ impl Screen {
             Some(events) => self.backlog.extend(events.line(&update).map(String::into_bytes)),
             None => self.backlog.extend(lines.into_iter().map(String::into_bytes)),
         }
+        let steps = self.starts.as_mut().and_then(|starts| starts.take(&update));
+        self.backlog.extend(steps.map(String::into_bytes));
         if let (Change::Leaving { done }, Some(logs)) = (update.change, &mut self.logs) {
             logs.read_to_the_end(&update.pod, done, self.console.progress());
         }

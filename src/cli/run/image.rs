@@ -9,15 +9,17 @@ use http::Method;
 use kube::Client;
 use serde_json::Value;
 
+use super::overrides::Overrides;
 use super::pod::Options;
 use crate::cli::client::company::Company;
-use crate::cli::client::discovery::Types;
+use crate::cli::client::discovery::{Type, Types};
 use crate::cli::client::failure::{Exit, remark, told};
+use crate::cli::client::files::Document;
 use crate::cli::client::report::{DryRun, Format, Report};
 use crate::cli::client::request::{JSON, ask};
 use crate::cli::client::selection::{Chosen, Namespace};
 use crate::cli::client::watch::Seen;
-use crate::cli::client::{duration, output, query::Query};
+use crate::cli::client::{duration, output, query::Query, three_way};
 use crate::cli::{say, verbs};
 
 /// What is done with the pod.
@@ -38,6 +40,11 @@ pub(super) struct Manner {
     /// How long to wait for the pod to run.
     #[arg(long, requires = "image", value_name = "DURATION", value_parser = duration::parse, default_value = "1m")]
     pod_running_timeout: Duration,
+    /// Keep the manifest in the pod, as `apply` does.
+    #[arg(long, requires = "image")]
+    save_config: bool,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 /// All that was asked for.
@@ -54,7 +61,7 @@ pub(super) struct Ask {
 pub(super) fn run(ask: &Ask, socket: &Path) -> anyhow::Result<ExitCode> {
     // What is wrong is told as kubectl does, and a dry run of the client needs no server.
     let made = match ask.pod() {
-        Ok(pod) if ask.dry_run() == DryRun::Client => ask.show(&pod).map(|()| None),
+        Ok(pod) if ask.dry_run() == DryRun::Client && !ask.image.expose => ask.show(&pod).map(|()| None),
         made => made.map(Some),
     };
     match made {
@@ -90,7 +97,12 @@ impl Ask {
             "--dry-run=[server|client] can't be used with attached containers options (--attach, --stdin, or --tty){HELP}"
         );
         let words: Vec<String> = more.iter().chain(&self.words).cloned().collect();
-        self.image.pod(name, &words)
+        let pod = self.image.pod(name, &words)?;
+        let mut pod = self.manner.overrides.apply(pod)?;
+        if self.manner.save_config && self.dry_run() != DryRun::Client {
+            three_way::keep_configuration(&mut pod);
+        }
+        Ok(pod)
     }
 
     fn show(&self, pod: &Value) -> anyhow::Result<()> {
@@ -106,14 +118,19 @@ impl Ask {
     async fn carry_out(&self, client: &Client, pod: &Value) -> anyhow::Result<ExitCode> {
         let types = Types::of(client).await.map_err(told)?;
         let (of, namespace) = (types.find("pods")?, self.namespace.name());
-        let mut query = Query::default();
-        query.add_some("dryRun", self.dry_run().parameter());
-        query.add("fieldManager", "kubectl-run");
-        let path = query.below(&of.path(Some(namespace)));
-        let created = ask(client, Method::POST, &path, JSON, Some(pod)).await.map_err(told)?;
+        let created = self.create(client, of, pod).await?;
+        // As kubectl has it, the pod is there whatever becomes of its Service.
+        let exposed = match self.image.expose {
+            true => Some(self.expose(client, &types, pod).await),
+            false => None,
+        };
         if !self.is_attached() {
             let mut report = Report::default();
             say(&report.text(self.output, of, &created, "created", self.dry_run())?)?;
+            if let Some(exposed) = exposed {
+                let (of, service) = exposed?;
+                say(&report.text(self.output, &of, &service, "created", self.dry_run())?)?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         let name = created["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -128,6 +145,25 @@ impl Ask {
             }
         }
         ended
+    }
+
+    async fn create(&self, client: &Client, of: &Type, object: &Value) -> anyhow::Result<Value> {
+        if self.dry_run() == DryRun::Client {
+            return Ok(object.clone());
+        }
+        let mut query = Query::default();
+        query.add_some("dryRun", self.dry_run().parameter());
+        query.add("fieldManager", "kubectl-run");
+        let path = query.below(&of.path(Some(self.namespace.name())));
+        ask(client, Method::POST, &path, JSON, Some(object)).await.map_err(told)
+    }
+
+    /// Makes the Service of `--expose`, where the API has any.
+    async fn expose(&self, client: &Client, types: &Types, pod: &Value) -> anyhow::Result<(Type, Value)> {
+        let document = Document { source: String::new(), object: self.image.service(pod) };
+        let unknown = |_| anyhow::anyhow!("no matches for kind \"Service\" in version \"v1\"");
+        let of = types.of_object(&document).map_err(unknown)?;
+        Ok((of.clone(), self.create(client, of, &document.object).await?))
     }
 
     async fn keep_company(&self, client: &Client, pod: &Chosen) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,9 @@
 
 mod foreground;
 mod image;
+mod overrides;
 mod pod;
+mod steps;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -23,6 +25,9 @@ pub(super) struct Arguments {
     /// Print the containers' output, too.
     #[arg(long, conflicts_with_all = ["image", "detach"])]
     logs: bool,
+    /// Print how long each step of a pod's start took, when the pod is up.
+    #[arg(long, conflicts_with_all = ["image", "detach", "output"])]
+    trace: bool,
     /// Hand the manifests to the agent, and return when it has them.
     #[arg(long, conflicts_with = "image")]
     detach: bool,
@@ -83,7 +88,7 @@ pub(super) fn run(
     socket: &Path,
     config: impl FnOnce() -> anyhow::Result<Config>,
 ) -> anyhow::Result<ExitCode> {
-    let Arguments { names, logs, detach, output, namespace, image, manner, words } = arguments;
+    let Arguments { names, logs, trace, detach, output, namespace, image, manner, words } = arguments;
     if image.is_given() {
         let output = output.map(Output::of_object).transpose()?;
         let ask = image::Ask { names, image, words, manner, namespace, output };
@@ -99,7 +104,7 @@ pub(super) fn run(
         "--namespace is of what the agent is handed: with --image or --detach"
     );
     let format = output.map_or(Ok(foreground::Format::Text), Output::of_events)?;
-    foreground::run(&config()?, &foreground::Arguments { logs, output: format, files: names })
+    foreground::run(&config()?, &foreground::Arguments { logs, trace, output: format, files: names })
 }
 
 #[cfg(test)]
@@ -124,6 +129,9 @@ mod tests {
             ("run a.yaml", "in the foreground"),
             ("run a.yaml b.yaml -o json --logs", "cannot be used with"),
             ("run a.yaml --logs", "in the foreground"),
+            ("run a.yaml --trace --logs", "in the foreground"),
+            ("run a.yaml --trace -o json", "cannot be used with"),
+            ("run web --image=i --trace", "cannot be used with"),
             ("run", "required arguments were not provided"),
             ("run a.yaml -o yaml", "--output yaml and name are of what the agent is handed"),
             ("run a.yaml -n n", "--namespace is of what the agent is handed"),

@@ -21,6 +21,9 @@ pub(super) struct Options {
     /// A port that the container serves.
     #[arg(long, requires = "image")]
     port: Option<String>,
+    /// Make a Service for the port, too, where the API has Services.
+    #[arg(long, requires = "image")]
+    pub(super) expose: bool,
     /// Labels of the pod: `app=web,tier=front`; else `run=NAME`.
     #[arg(short, long, value_name = "KEY=VALUE,...", value_delimiter = ',', requires = "image")]
     labels: Vec<String>,
@@ -69,6 +72,7 @@ impl Options {
 
     /// The pod. Errors are kubectl's.
     pub(super) fn pod(&self, name: &str, words: &[String]) -> anyhow::Result<Value> {
+        anyhow::ensure!(!self.expose || self.port.is_some(), "--port must be set when exposing a service");
         let mut container = json!({"name": name, "image": self.image, "resources": {}});
         if !words.is_empty() {
             container[if self.command { "command" } else { "args" }] = json!(words);
@@ -115,6 +119,25 @@ impl Options {
             "spec": {"containers": [container], "restartPolicy": restart, "dnsPolicy": "ClusterFirst"},
             "status": {},
         }))
+    }
+
+    /// The Service of `--expose`, for a pod that these options made.
+    pub(super) fn service(&self, pod: &Value) -> Value {
+        let port = &pod["spec"]["containers"][0]["ports"][0]["containerPort"];
+        let mut metadata = json!({"name": pod["metadata"]["name"]});
+        if !self.labels.is_empty() {
+            metadata["labels"] = pod["metadata"]["labels"].clone();
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {
+                "ports": [{"port": port, "protocol": "TCP", "targetPort": port}],
+                "selector": pod["metadata"]["labels"],
+            },
+            "status": {"loadBalancer": {}},
+        })
     }
 }
 
