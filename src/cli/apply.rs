@@ -7,14 +7,11 @@ use http::Method;
 use kube::Client;
 use serde_json::Value;
 
-use super::client::discovery::Types;
-use super::client::failure::{Tally, is_code, remark, told, told_when};
-use super::client::files::Document;
-use super::client::report::{DryRun, Report};
+use super::client::failure::{is_code, remark, told_when};
+use super::client::report::DryRun;
 use super::client::request::{STRATEGIC_MERGE, ask, get};
 use super::client::three_way;
-use super::create::Common;
-use super::say;
+use super::create::{Common, Item};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,44 +21,22 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    anyhow::ensure!(!common.files.is_empty(), "must specify one of -f and -k");
-    let documents = common.files.read().await?;
-    anyhow::ensure!(!documents.is_empty(), "no objects passed to apply");
-    let types = Types::of(client).await.map_err(told)?;
-    let (mut tally, mut report) = (Tally::default(), Report::default());
-    for document in &documents {
-        tally.note(one(client, &types, common, document, &mut report).await);
-    }
-    Ok(tally.exit_code())
+    common.each(client, "apply", async |item: Item<'_>| one(client, common, &item).await).await
 }
 
-async fn one(
-    client: &Client,
-    types: &Types,
-    common: &Common,
-    document: &Document,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let of = types.of_object(document)?;
-    let namespace = common.namespace.of(&document.object)?;
-    let mut modified = document.object.clone();
-    common.place(&mut modified, of, namespace);
+async fn one(client: &Client, common: &Common, item: &Item<'_>) -> anyhow::Result<(Value, &'static str)> {
+    let Item { of, namespace, source, .. } = item;
+    let mut modified = item.object.clone();
     three_way::keep_configuration(&mut modified);
     let name = modified["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    anyhow::ensure!(
-        !name.is_empty(),
-        "error when retrieving current configuration of {:?}: resource name may not be empty",
-        document.source
-    );
+    let retrieving = format!("error when retrieving current configuration of {source:?}");
+    anyhow::ensure!(!name.is_empty(), "{retrieving}: resource name may not be empty");
     let path = of.object_path(namespace, &name);
     let current = match get(client, &path).await {
         Err(error) if is_code(&error, 404) => {
-            let created = common.create(client, of, namespace, modified, &document.source).await?;
-            return say(&report.text(common.output, of, &created, "created", common.dry_run)?);
+            return Ok((common.create(client, item, modified).await?, "created"));
         }
-        answer => answer.map_err(|error| {
-            told_when(&format!("error when retrieving current configuration of {:?}", document.source), error)
-        })?,
+        answer => answer.map_err(|error| told_when(&retrieving, error))?,
     };
     let last = three_way::last_configuration(&current);
     if last.is_none() && common.dry_run == DryRun::None {
@@ -74,12 +49,11 @@ async fn one(
         ));
     }
     let patch = three_way::patch(&of.kind, last.as_ref(), &modified, &current);
-    let (changed, done) = match patch.as_object() {
+    Ok(match patch.as_object() {
         Some(fields) if fields.is_empty() => (current, "unchanged"),
         _ if common.dry_run == DryRun::Client => (modified, "configured"),
-        _ => (send(client, common, &path, &patch, &document.source).await?, "configured"),
-    };
-    say(&report.text(common.output, of, &changed, done, common.dry_run)?)
+        _ => (send(client, common, &path, &patch, source).await?, "configured"),
+    })
 }
 
 async fn send(

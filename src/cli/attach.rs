@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 
 use super::client::failure::{remark, told};
+use super::client::interaction::Interaction;
 use super::client::pod;
-use super::client::selection::Namespace;
 use super::client::session::Streams;
 
 #[derive(Debug, Args)]
@@ -16,39 +16,23 @@ pub(super) struct Arguments {
     /// The pod: `web` or `pod/web`.
     pod: String,
     #[command(flatten)]
-    namespace: Namespace,
-    /// The container; without it the default one of the pod, or its first.
-    #[arg(short, long)]
-    container: Option<String>,
-    /// Pass standard input on, if the container has one.
-    #[arg(short = 'i', long)]
-    stdin: bool,
-    /// Standard input is a terminal, and so is the container's.
-    #[arg(short, long)]
-    tty: bool,
-    /// Print only what the process prints.
-    #[arg(short, long)]
-    quiet: bool,
+    with: Interaction,
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let namespace = arguments.namespace.name();
-    let pod = pod::find(client, namespace, &arguments.pod).await?;
-    if let Some(phase @ ("Succeeded" | "Failed")) = pod["status"]["phase"].as_str() {
-        anyhow::bail!("cannot attach a container in a completed pod; current phase is {phase}");
-    }
-    let container = pod::container(&pod, arguments.container.as_deref(), arguments.quiet)?;
+    let with = &arguments.with;
+    let (pod, container) = with.find(client, &arguments.pod, "attach").await?;
     let name = container["name"].as_str().unwrap_or_default();
     let has_terminal = container["tty"] == true;
-    if arguments.tty && !has_terminal && !arguments.quiet {
+    if with.tty && !has_terminal && !with.quiet {
         remark(&format!("error: Unable to use a TTY - container {name} did not allocate one"));
     }
     // A container with a terminal has no other stream to attach to, whatever was asked for.
-    let streams = Streams { stdin: arguments.stdin, tty: has_terminal };
-    if streams.stdin && !arguments.quiet {
+    let streams = Streams { stdin: with.stdin, tty: has_terminal };
+    if streams.stdin && !with.quiet {
         remark("If you don't see a command prompt, try pressing enter.");
     }
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), with.namespace.name());
     let process = pods.attach(pod::name(&pod), &streams.parameters(name)).await.map_err(told)?;
     streams.run(process).await.map(|()| ExitCode::SUCCESS)
 }

@@ -9,7 +9,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use serde_json::Value;
 
-use super::{Cli, Command};
+use super::{Cli, Command, switches};
 use crate::config::kubelet::fields::Field;
 use crate::config::kubelet::{self, Setting, Settings};
 use crate::eviction::threshold::default_hard;
@@ -19,7 +19,8 @@ use crate::pod::problem::{Problem, Problems};
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads the command line, and the files that it names. Ends the program where clap does. With what there is to warn of.
-pub(super) fn parse(mut given: Vec<OsString>) -> anyhow::Result<(Cli, Vec<String>)> {
+pub(super) fn parse(given: Vec<OsString>) -> anyhow::Result<(Cli, Vec<String>)> {
+    let mut given = switches::plain(&Cli::command(), given);
     let mut matches = Cli::command().get_matches_from(&given);
     let mut warnings = Vec::new();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());

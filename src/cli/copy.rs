@@ -27,6 +27,7 @@ use super::client::failure::{remark, told};
 use super::client::pod;
 use super::client::selection::Namespace;
 use super::client::session::{self, Streams};
+use super::say;
 
 /// Time that a container has to tell whether a path is a directory, as kubectl has it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,11 +38,9 @@ const MAX_COMPLAINT: u64 = 64 << 10;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// What to copy: `PATH`, or `[NAMESPACE/]POD:PATH` in a container.
-    #[arg(value_parser = place::parse)]
-    source: Place,
+    source: String,
     /// Where to: the one of the two that the source is not.
-    #[arg(value_parser = place::parse)]
-    destination: Place,
+    destination: String,
     #[command(flatten)]
     namespace: Namespace,
     /// The container; without it the default one of the pod, or its first.
@@ -53,7 +52,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    match (&arguments.source, &arguments.destination) {
+    let place = |text: &str| place::parse(text).map_err(anyhow::Error::msg);
+    match (&place(&arguments.source)?, &place(&arguments.destination)?) {
         (Place::Remote(_), Place::Remote(_)) => {
             anyhow::bail!("one of src or dest must be a local file specification")
         }
@@ -83,10 +83,7 @@ struct Container {
 impl Container {
     async fn find(client: &Client, place: &Remote, arguments: &Arguments) -> anyhow::Result<Self> {
         let namespace = place.namespace.as_deref().unwrap_or(arguments.namespace.name());
-        let pod = pod::find(client, namespace, &place.pod).await?;
-        if let Some(phase @ ("Succeeded" | "Failed")) = pod["status"]["phase"].as_str() {
-            anyhow::bail!("cannot exec into a container in a completed pod; current phase is {phase}");
-        }
+        let pod = pod::find_alive(client, namespace, &place.pod, "exec into").await?;
         let name =
             pod::container(&pod, arguments.container.as_deref(), false)?["name"].as_str().map(str::to_owned);
         let pods = Api::namespaced(client.clone(), namespace);
@@ -146,11 +143,10 @@ async fn drain(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     said
 }
 
-/// Says what `tar` said, without what would move the cursor of a terminal.
-fn tell(said: &[u8]) {
-    for line in String::from_utf8_lossy(said).lines() {
-        remark(&line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
-    }
+/// What `tar` said, line by line, without what would move the cursor of a terminal.
+fn lines(said: &[u8]) -> Vec<String> {
+    let clean = |line: &str| line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    String::from_utf8_lossy(said).lines().map(clean).collect()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -186,7 +182,8 @@ async fn out(container: &Container, from: &Remote, to: &Path) -> anyhow::Result<
         never = progress.show() => match never {},
     };
     drop(progress);
-    tell(&said);
+    // On standard output, as kubectl has it.
+    lines(&said).iter().try_for_each(|line| say(&format!("{line}\n")))?;
     let status = match status {
         Some(status) => status.await,
         None => None,
@@ -231,8 +228,7 @@ async fn into(container: &Container, from: &Path, to: &str, no_preserve: bool) -
         never = progress.show() => match never {},
     };
     drop(progress);
-    tell(&out);
-    tell(&said);
+    lines(&out).iter().chain(&lines(&said)).for_each(|line| remark(line));
     let status = match status {
         Some(status) => status.await,
         None => None,

@@ -11,7 +11,7 @@ use super::client::discovery::{Type, Types};
 use super::client::failure::{Tally, told, told_when};
 use super::client::files::{Document, Files};
 use super::client::query::Query;
-use super::client::report::{DryRun, Format, Report};
+use super::client::report::{DryRun, Format, Report, Validation};
 use super::client::request::{JSON, ask};
 use super::client::selection::Namespace;
 use super::client::three_way;
@@ -31,9 +31,8 @@ pub(super) struct Common {
     #[arg(long, value_enum, default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     pub(super) dry_run: DryRun,
     /// What becomes of fields that a type does not have: an error, a warning, or nothing.
-    #[arg(long, default_value = "strict", value_parser = ["strict", "true", "warn", "ignore", "false"],
-          num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
-    validate: String,
+    #[arg(long, default_value = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    validate: Validation,
 }
 
 #[derive(Debug, Args)]
@@ -49,83 +48,92 @@ impl Arguments {
     /// To create what is in these files.
     pub(super) fn of_files(filename: Vec<String>, namespace: Namespace, output: Option<Format>) -> Self {
         let files = Files { filename, recursive: false };
-        let common =
-            Common { files, namespace, output, dry_run: DryRun::None, validate: "strict".to_owned() };
+        let common = Common { files, namespace, output, dry_run: DryRun::None, validate: Validation::Strict };
         Self { common, save_config: false }
     }
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    anyhow::ensure!(!common.files.is_empty(), "must specify one of -f and -k");
-    let documents = common.files.read().await?;
-    anyhow::ensure!(!documents.is_empty(), "no objects passed to create");
-    let types = Types::of(client).await.map_err(told)?;
-    let (mut tally, mut report) = (Tally::default(), Report::default());
-    for document in &documents {
-        tally.note(one(client, &types, arguments, document, &mut report).await);
-    }
-    Ok(tally.exit_code())
+    let create = async |item: Item<'_>| {
+        let mut object = item.object.clone();
+        if arguments.save_config {
+            three_way::keep_configuration(&mut object);
+        }
+        Ok((common.create(client, &item, object).await?, "created"))
+    };
+    common.each(client, "create", create).await
 }
 
-async fn one(
-    client: &Client,
-    types: &Types,
-    arguments: &Arguments,
-    document: &Document,
-    report: &mut Report,
-) -> anyhow::Result<()> {
-    let common = &arguments.common;
-    let of = types.of_object(document)?;
-    let namespace = common.namespace.of(&document.object)?;
-    let mut object = document.object.clone();
-    common.place(&mut object, of, namespace);
-    if arguments.save_config {
-        three_way::keep_configuration(&mut object);
-    }
-    let created = common.create(client, of, namespace, object, &document.source).await?;
-    say(&report.text(common.output, of, &created, "created", common.dry_run)?)
+/// An object of a manifest, on its way to the server.
+#[derive(Debug)]
+pub(super) struct Item<'a> {
+    pub(super) of: &'a Type,
+    pub(super) namespace: &'a str,
+    /// It names its namespace, if it has one.
+    pub(super) object: Value,
+    /// Where it was read.
+    pub(super) source: &'a str,
 }
 
 impl Common {
+    /// Does something with each object of the files, and tells what: the object as it is then, and the word for it. What fails for one is told,
+    /// and the others have their turn.
+    pub(super) async fn each(
+        &self,
+        client: &Client,
+        verb: &str,
+        mut act: impl AsyncFnMut(Item<'_>) -> anyhow::Result<(Value, &'static str)>,
+    ) -> anyhow::Result<ExitCode> {
+        anyhow::ensure!(!self.files.is_empty(), "must specify one of -f and -k");
+        let documents = self.files.read().await?;
+        anyhow::ensure!(!documents.is_empty(), "no objects passed to {verb}");
+        let types = Types::of(client).await.map_err(told)?;
+        let (mut tally, mut report) = (Tally::default(), Report::default());
+        for document in &documents {
+            let one = async {
+                let item = self.item(&types, document)?;
+                let of = item.of;
+                let (object, done) = act(item).await?;
+                say(&report.text(self.output, of, &object, done, self.dry_run)?)
+            };
+            tally.note(one.await);
+        }
+        Ok(tally.exit_code())
+    }
+
+    fn item<'a>(&'a self, types: &'a Types, document: &'a Document) -> anyhow::Result<Item<'a>> {
+        let of = types.of_object(document)?;
+        let namespace = self.namespace.of(&document.object)?;
+        let mut object = document.object.clone();
+        if of.namespaced {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        Ok(Item { of, namespace, object, source: &document.source })
+    }
+
     /// The parameters of a write.
     pub(super) fn parameters(&self, manager: &str) -> Query {
         let mut query = Query::default();
         query.add_some("dryRun", self.dry_run.parameter());
         query.add("fieldManager", manager);
-        query.add(
-            "fieldValidation",
-            match self.validate.as_str() {
-                "warn" => "Warn",
-                "ignore" | "false" => "Ignore",
-                _ => "Strict",
-            },
-        );
+        query.add("fieldValidation", self.validate.parameter());
         query
     }
 
-    /// Writes the namespace into an object that has one.
-    pub(super) fn place(&self, object: &mut Value, of: &Type, namespace: &str) {
-        if of.namespaced {
-            object["metadata"]["namespace"] = namespace.into();
-        }
-    }
-
-    /// Creates an object that was read at `source`.
+    /// Creates the object of an item, as `object` has it.
     pub(super) async fn create(
         &self,
         client: &Client,
-        of: &Type,
-        namespace: &str,
+        item: &Item<'_>,
         object: Value,
-        source: &str,
     ) -> anyhow::Result<Value> {
         if self.dry_run == DryRun::Client {
             return Ok(object);
         }
-        let path = self.parameters("kubectl-create").below(&of.path(Some(namespace)));
+        let path = self.parameters("kubectl-create").below(&item.of.path(Some(item.namespace)));
         let created = ask(client, Method::POST, &path, JSON, Some(&object)).await;
-        created.map_err(|error| told_when(&format!("error when creating {source:?}"), error))
+        created.map_err(|error| told_when(&format!("error when creating {:?}", item.source), error))
     }
 }
 

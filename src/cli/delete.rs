@@ -1,9 +1,10 @@
 //! `mkubelet delete`: ends objects, and waits until they are gone.
 
+use std::io::BufRead;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
@@ -34,6 +35,12 @@ pub(super) struct Arguments {
     /// At once: a pod's processes are killed, and its name is free before they have ended.
     #[arg(long)]
     force: bool,
+    /// What becomes of objects that these own: they go afterwards, or first, or they stay.
+    #[arg(long, value_enum, default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "background")]
+    cascade: Cascade,
+    /// Ask before anything is deleted.
+    #[arg(short, long)]
+    interactive: bool,
     /// Return when the objects are gone.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     wait: bool,
@@ -51,6 +58,26 @@ pub(super) struct Arguments {
     dry_run: DryRun,
 }
 
+/// `--cascade`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Cascade {
+    #[default]
+    Background,
+    Foreground,
+    Orphan,
+}
+
+impl Cascade {
+    /// `propagationPolicy` of the request.
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+            Self::Orphan => "Orphan",
+        }
+    }
+}
+
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let grace = grace(arguments)?;
     let mut tally = Tally::default();
@@ -58,6 +85,10 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
     let chosen = arguments.selection.objects(client, &types, false, &mut tally).await?;
     if chosen.is_empty() && tally.is_clean() {
         say("No resources found\n")?;
+    }
+    if arguments.interactive && !chosen.is_empty() && !is_wanted(&chosen, std::io::stdin().lock())? {
+        say("deletion is cancelled\n")?;
+        return Ok(tally.exit_code());
     }
     let mut leaving = Vec::new();
     for object in &chosen {
@@ -98,6 +129,19 @@ fn grace(arguments: &Arguments) -> anyhow::Result<Option<i64>> {
     })
 }
 
+/// Asks the person.
+fn is_wanted(chosen: &[Chosen], mut answers: impl BufRead) -> anyhow::Result<bool> {
+    let name = |object: &Chosen| format!("{}\n", object.of.named(&object.name));
+    let names: String = chosen.iter().map(name).collect();
+    let count = chosen.len();
+    say(&format!(
+        "You are about to delete the following {count} resource(s):\n{names}Do you want to continue? (y/n): "
+    ))?;
+    let mut answer = String::new();
+    answers.read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
 /// Sends the request; gives the UID of what now goes.
 async fn delete(
     client: &Client,
@@ -112,8 +156,7 @@ async fn delete(
             read => read.map(drop).map_err(told)?,
         }
     } else {
-        let mut options =
-            json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"});
+        let mut options = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": arguments.cascade.policy()});
         if let Some(seconds) = grace {
             options["gracePeriodSeconds"] = seconds.into();
         }
@@ -248,6 +291,33 @@ mod tests {
             let (client, _) = server(|_| not_found("web"));
             let ended = run(&client, &parse(line)).await.unwrap();
             assert_eq!(format!("{ended:?}"), format!("{code:?}"), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_owned_goes_as_it_is_asked() {
+        for (line, policy) in [
+            ("pod web --wait=false", "Background"),
+            ("pod web --wait=false --cascade", "Background"),
+            ("pod web --wait=false --cascade=orphan", "Orphan"),
+            ("pod web --wait=false --cascade=foreground", "Foreground"),
+        ] {
+            let (client, requests) = server(obliging);
+            run(&client, &parse(line)).await.unwrap();
+            assert_eq!(requests.all()[0].body["propagationPolicy"], policy, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_person_who_is_asked_has_to_say_yes() {
+        let (client, _) = server(obliging);
+        let types = Types::of(&client).await.unwrap();
+        let selection = parse("pod web").selection;
+        let chosen = selection.objects(&client, &types, false, &mut Tally::default()).await.unwrap();
+        for (answer, expected) in
+            [("y\n", true), ("YES\n", true), ("n\n", false), ("\n", false), ("", false), ("yo\n", false)]
+        {
+            assert_eq!(is_wanted(&chosen, answer.as_bytes()).unwrap(), expected, "{answer:?}");
         }
     }
 }

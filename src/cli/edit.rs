@@ -16,7 +16,8 @@ use self::text::Reason;
 use super::client::discovery::Types;
 use super::client::failure::{Exit, Tally, lines, remark, told};
 use super::client::query::Query;
-use super::client::request::{STRATEGIC_MERGE, ask};
+use super::client::report::Validation;
+use super::client::request::{self, STRATEGIC_MERGE, ask};
 use super::client::selection::{Chosen, Selection};
 use super::client::{files, output, three_way};
 use super::say;
@@ -25,9 +26,18 @@ use super::say;
 pub(super) struct Arguments {
     #[command(flatten)]
     selection: Selection,
-    /// In which form to edit them.
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    /// In which form to edit them, and to print what they are then.
+    #[arg(short, long, value_enum)]
+    output: Option<Format>,
+    /// The part of the object that is edited, such as `status`.
+    #[arg(long, value_name = "NAME")]
+    subresource: Option<String>,
+    /// Print the patch, too.
+    #[arg(long)]
+    output_patch: bool,
+    /// What becomes of fields that a type does not have: an error, a warning, or nothing.
+    #[arg(long, default_value = "strict", num_args = 0..=1, require_equals = true, default_missing_value = "strict")]
+    validate: Validation,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -55,17 +65,27 @@ async fn edit(client: &Client, arguments: &Arguments, editor: &Editor) -> anyhow
     let types = Types::of(client).await.map_err(told)?;
     let mut tally = Tally::default();
     let chosen = arguments.selection.objects(client, &types, true, &mut tally).await?;
+    if arguments.subresource.is_some() {
+        let is_named = chosen.iter().all(|object| object.object.is_none());
+        anyhow::ensure!(is_named, "subresource cannot be used when bulk resources are specified");
+    }
+    let part = arguments.subresource.as_deref();
     let mut originals = Vec::new();
     for object in &chosen {
-        let mut read = object.of.typed(object.read(client).await.map_err(told)?);
+        let read = match part {
+            Some(_) => request::get(client, &object.part(part)).await,
+            None => object.read(client).await,
+        };
+        let mut read = object.of.typed(read.map_err(told)?);
         if let Some(metadata) = read["metadata"].as_object_mut() {
             metadata.shift_remove("managedFields");
         }
         originals.push((object, read));
     }
     anyhow::ensure!(!originals.is_empty(), "edit cancelled, no objects found");
-    let original = shown(&originals, arguments.output)?;
-    let extension = if arguments.output == Format::Json { "json" } else { "yaml" };
+    let format = arguments.output.unwrap_or_default();
+    let original = shown(&originals, format)?;
+    let extension = if format == Format::Json { "json" } else { "yaml" };
     let (mut body, mut reasons, mut last) = (original.clone(), Vec::new(), None::<PathBuf>);
     loop {
         let (file, edited) = match editor.edit(&format!("{}{body}", text::header(&reasons)), extension) {
@@ -101,7 +121,9 @@ async fn edit(client: &Client, arguments: &Arguments, editor: &Editor) -> anyhow
             },
             Ok(documents) => {
                 let edited = documents.into_iter().map(|document| document.object);
-                apply(client, &originals, edited).await.map_err(|error| kept(error, Some(&file)))?
+                apply(client, arguments, &originals, edited)
+                    .await
+                    .map_err(|error| kept(error, Some(&file)))?
             }
         };
         if outcome.refused {
@@ -145,6 +167,7 @@ fn shown(originals: &[(&Chosen, Value)], format: Format) -> anyhow::Result<Strin
 /// Sends what was changed in each object.
 async fn apply(
     client: &Client,
+    arguments: &Arguments,
     originals: &[(&Chosen, Value)],
     edited: impl Iterator<Item = Value>,
 ) -> anyhow::Result<Outcome> {
@@ -167,10 +190,17 @@ async fn apply(
         let patch = three_way::patch(&object.of.kind, Some(original), &edited, original);
         let mut query = Query::default();
         query.add("fieldManager", "kubectl-edit");
-        query.add("fieldValidation", "Strict");
-        let path = query.below(&object.path());
+        query.add("fieldValidation", arguments.validate.parameter());
+        let path = query.below(&object.part(arguments.subresource.as_deref()));
+        if arguments.output_patch {
+            say(&format!("Patch: {patch}\n"))?;
+        }
         match ask(client, Method::PATCH, &path, STRATEGIC_MERGE, Some(&patch)).await {
-            Ok(_) => say(&format!("{} edited\n", object.of.named(name)))?,
+            Ok(after) => say(&match arguments.output {
+                None => format!("{} edited\n", object.of.named(name)),
+                Some(Format::Json) => output::json(&after)?,
+                Some(Format::Yaml) => output::yaml(&after)?,
+            })?,
             Err(error) => outcome.note(object, error),
         }
     }

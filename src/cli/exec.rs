@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 
 use super::client::failure::told;
+use super::client::files::Files;
+use super::client::interaction::Interaction;
 use super::client::pod;
-use super::client::selection::Namespace;
-use super::client::session::Streams;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,42 +19,42 @@ pub(super) struct Arguments {
     /// The command and its arguments.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
+    /// The manifest of the pod, instead of its name.
+    #[arg(short, long, value_name = "FILE")]
+    filename: Vec<String>,
     #[command(flatten)]
-    namespace: Namespace,
-    /// The container; without it the default one of the pod, or its first.
-    #[arg(short, long)]
-    container: Option<String>,
-    /// Pass standard input on.
-    #[arg(short = 'i', long)]
-    stdin: bool,
-    /// Give the command a terminal.
-    #[arg(short, long)]
-    tty: bool,
-    /// Print only what the command prints.
-    #[arg(short, long)]
-    quiet: bool,
+    with: Interaction,
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let name = match arguments.pod.as_slice() {
-        [] => anyhow::bail!("pod, type/name or --filename must be specified"),
-        [name] => name,
-        _ => anyhow::bail!(
+    let Arguments { command, with, .. } = arguments;
+    let name = name(arguments).await?;
+    anyhow::ensure!(!command.is_empty(), "you must specify at least one command for the container");
+    let (pod, container) = with.find(client, &name, "exec into").await?;
+    let streams = with.streams();
+    let parameters = streams.parameters(container["name"].as_str().unwrap_or_default());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), with.namespace.name());
+    let process = pods.exec(pod::name(&pod), command, &parameters).await.map_err(told)?;
+    streams.run(process).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// The pod that is named here, or by a manifest.
+async fn name(arguments: &Arguments) -> anyhow::Result<String> {
+    match (arguments.pod.as_slice(), arguments.filename.as_slice()) {
+        ([], []) => anyhow::bail!("pod, type/name or --filename must be specified"),
+        ([name], []) => Ok(name.clone()),
+        ([], files) => {
+            let files = Files { filename: files.to_owned(), recursive: false };
+            let documents = files.read().await?;
+            let kind = |object: &serde_json::Value| object["kind"].as_str().unwrap_or_default().to_owned();
+            let first = documents.first().map(|document| &document.object);
+            let named = first.map(|object| format!("{}/{}", kind(object), pod::name(object)));
+            named.ok_or_else(|| anyhow::anyhow!("no objects passed to exec"))
+        }
+        ([_, ..], _) => anyhow::bail!(
             "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead"
         ),
-    };
-    anyhow::ensure!(!arguments.command.is_empty(), "you must specify at least one command for the container");
-    let namespace = arguments.namespace.name();
-    let pod = pod::find(client, namespace, name).await?;
-    if let Some(phase @ ("Succeeded" | "Failed")) = pod["status"]["phase"].as_str() {
-        anyhow::bail!("cannot exec into a container in a completed pod; current phase is {phase}");
     }
-    let container = pod::container(&pod, arguments.container.as_deref(), arguments.quiet)?;
-    let streams = Streams::of(arguments.stdin, arguments.tty);
-    let parameters = streams.parameters(container["name"].as_str().unwrap_or_default());
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let process = pods.exec(pod::name(&pod), &arguments.command, &parameters).await.map_err(told)?;
-    streams.run(process).await.map(|()| ExitCode::SUCCESS)
 }
 
 #[cfg(test)]

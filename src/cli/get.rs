@@ -9,18 +9,20 @@ use futures::{AsyncBufReadExt, StreamExt};
 use http::Request;
 use kube::Client;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::format::Format;
 use self::order::Order;
 use super::client::arguments::{self, Asked};
 use super::client::discovery::{Type, Types};
 use super::client::failure::{lines, remark};
+use super::client::files::{Document, Files};
 use super::client::query::{self, Query as Parameters};
-use super::client::request::JSON;
+use super::client::request::{self, JSON};
+use super::client::selection::Namespace;
 use super::client::table::{self, Printer, Style, Table};
 use super::client::watch::Event;
-use super::client::{NAMESPACE, output, told};
+use super::client::{output, pod, told};
 use super::json_path::Missing;
 use super::say;
 
@@ -30,11 +32,12 @@ const CHUNK: u32 = 500;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Types, or a type and names, or TYPE/NAME: `pods`, `po,cm`, `pod web`, `pod/web cm/settings`.
-    #[arg(value_name = "TYPE [NAME]...", required = true)]
+    #[arg(value_name = "TYPE [NAME]...", required_unless_present_any = ["filename", "raw"])]
     arguments: Vec<String>,
-    /// Namespace of the objects.
-    #[arg(short, long, default_value = NAMESPACE)]
-    namespace: String,
+    #[command(flatten)]
+    files: Files,
+    #[command(flatten)]
+    namespace: Namespace,
     /// Objects of all namespaces.
     #[arg(short = 'A', long)]
     all_namespaces: bool,
@@ -57,15 +60,36 @@ pub(super) struct Arguments {
     /// Then print every change, until interrupted.
     #[arg(short, long)]
     watch: bool,
+    /// Print only changes, not what there is.
+    #[arg(long)]
+    watch_only: bool,
+    /// With what has happened to each object that is watched: ADDED, MODIFIED, DELETED.
+    #[arg(long)]
+    output_watch_events: bool,
     /// A column with the labels.
     #[arg(long)]
     show_labels: bool,
+    /// A column for each of these labels.
+    #[arg(short = 'L', long, value_name = "KEY,...", value_delimiter = ',')]
+    label_columns: Vec<String>,
+    /// Names with their types, as where several types are printed.
+    #[arg(long)]
+    show_kind: bool,
     /// No line with the names of the columns.
     #[arg(long)]
     no_headers: bool,
     /// No error for names that there are none of.
     #[arg(long)]
     ignore_not_found: bool,
+    /// The part of the objects that is asked for, such as `status`.
+    #[arg(long, value_name = "NAME")]
+    subresource: Option<String>,
+    /// Objects of a list that are asked for at a time; 0 is all at once.
+    #[arg(long, value_name = "NUMBER", default_value_t = CHUNK)]
+    chunk_size: u32,
+    /// What the server answers at this path, as it is.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["arguments", "filename", "watch", "watch_only"])]
+    raw: Option<String>,
 }
 
 /// One request: all objects of a type, or one by name.
@@ -76,13 +100,27 @@ struct Query<'a> {
 }
 
 pub(super) async fn run(client: &Client, arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(path) = &arguments.raw {
+        let request = Request::get(path).body(Vec::new())?;
+        return say(&client.request_text(request).await.map_err(told)?);
+    }
     let missing = if arguments.allow_missing_template_keys { Missing::Nothing } else { Missing::Error };
     let format = Format::parse(arguments.output.as_deref(), missing, arguments.no_headers)?;
     let order = arguments.sort_by.as_deref().map(Order::parse).transpose()?;
-    let asked = arguments::parse(&arguments.arguments).map_err(anyhow::Error::msg)?;
     let types = Types::of(client).await.map_err(told)?;
-    let queries = queries(&asked, &types, &arguments)?;
-    if arguments.watch {
+    let queries = match arguments.files.is_empty() {
+        true => {
+            let asked = arguments::parse(&arguments.arguments).map_err(anyhow::Error::msg)?;
+            queries(&asked, &types, &arguments)?
+        }
+        false => of_files(&types, &arguments).await?,
+    };
+    let is_of_names = queries.iter().all(|query| query.name.is_some());
+    anyhow::ensure!(
+        is_of_names || arguments.subresource.is_none(),
+        "subresource cannot be used when bulk resources are specified"
+    );
+    if arguments.watch || arguments.watch_only {
         let [query] = queries.as_slice() else {
             anyhow::bail!("you may only specify a single resource type");
         };
@@ -95,7 +133,7 @@ pub(super) async fn run(client: &Client, arguments: Arguments) -> anyhow::Result
 }
 
 fn queries<'a>(asked: &Asked, types: &'a Types, arguments: &Arguments) -> anyhow::Result<Vec<Query<'a>>> {
-    let namespace = (!arguments.all_namespaces).then_some(arguments.namespace.as_str());
+    let namespace = (!arguments.all_namespaces).then(|| arguments.namespace.name());
     match asked {
         Asked::All(names) => {
             let of = |name: &String| {
@@ -113,11 +151,32 @@ fn queries<'a>(asked: &Asked, types: &'a Types, arguments: &Arguments) -> anyhow
         Asked::Named(pairs) => {
             let of = |(kind, name): &(String, String)| {
                 let of = types.find(kind)?;
-                let path = format!("{}/{}", of.path(namespace), query::segment(name));
-                Ok(Query { of, path, name: Some(name.clone()) })
+                Ok(Query::of_one(of, namespace, name, arguments))
             };
             pairs.iter().map(of).collect()
         }
+    }
+}
+
+/// The objects that manifests name.
+async fn of_files<'a>(types: &'a Types, arguments: &Arguments) -> anyhow::Result<Vec<Query<'a>>> {
+    anyhow::ensure!(
+        arguments.arguments.is_empty(),
+        "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+    );
+    let one = |document: &Document| {
+        let of = types.of_object(document)?;
+        let namespace = arguments.namespace.of(&document.object)?;
+        Ok(Query::of_one(of, Some(namespace), pod::name(&document.object), arguments))
+    };
+    arguments.files.read().await?.iter().map(one).collect()
+}
+
+impl<'a> Query<'a> {
+    fn of_one(of: &'a Type, namespace: Option<&str>, name: &str, arguments: &Arguments) -> Self {
+        let part = arguments.subresource.as_deref().map(|part| format!("/{}", query::segment(part)));
+        let path = format!("{}/{}{}", of.path(namespace), query::segment(name), part.unwrap_or_default());
+        Self { of, path, name: Some(name.to_owned()) }
     }
 }
 
@@ -145,8 +204,8 @@ async fn pieces<T: Piece>(
     if arguments.sort_by.is_some() {
         // The whole list at once, and in the rows of tables what it is sorted by.
         parameters.add("includeObject", "Object");
-    } else if query.name.is_none() {
-        parameters.add("limit", &CHUNK.to_string());
+    } else if query.name.is_none() && arguments.chunk_size > 0 {
+        parameters.add("limit", &arguments.chunk_size.to_string());
     }
     let mut next = parameters.clone();
     loop {
@@ -185,6 +244,8 @@ fn style(arguments: &Arguments, wide: bool) -> Style {
     Style {
         wide,
         with_namespace: arguments.all_namespaces,
+        with_event: arguments.output_watch_events,
+        label_columns: arguments.label_columns.clone(),
         show_labels: arguments.show_labels,
         no_headers: arguments.no_headers,
     }
@@ -216,7 +277,7 @@ async fn tables(
         }
         let mut style = style(arguments, wide);
         style.with_namespace &= query.of.namespaced;
-        let prefix = if several_types { query.of.named("") } else { String::new() };
+        let prefix = if several_types || arguments.show_kind { query.of.named("") } else { String::new() };
         for piece in pieces.iter().filter(|piece| !piece.rows.is_empty()) {
             let is_new = printer.as_ref().is_none_or(|(of, _)| *of != query.of);
             if is_new && !is_empty {
@@ -224,7 +285,7 @@ async fn tables(
             }
             let (_, printer) = match &mut printer {
                 Some(printer) if !is_new => printer,
-                printer => printer.insert((query.of, Printer::new(style))),
+                printer => printer.insert((query.of, Printer::new(style.clone()))),
             };
             is_empty = false;
             say(&printer.print(piece, &prefix))?;
@@ -237,7 +298,7 @@ async fn tables(
 }
 
 fn nothing(arguments: &Arguments, namespaced: bool) {
-    let place = format!(" in {} namespace", arguments.namespace);
+    let place = format!(" in {} namespace", arguments.namespace.name());
     let is_within = namespaced && !arguments.all_namespaces;
     remark(&format!("No resources found{}", if is_within { format!("{place}.") } else { String::new() }));
 }
@@ -309,7 +370,7 @@ fn name(of: &Type, object: &Value) -> String {
     format!("{}\n", of.named(object["metadata"]["name"].as_str().unwrap_or_default()))
 }
 
-/// Prints what there is, and then every change.
+/// Prints what there is, unless only changes are wanted, and then every change.
 async fn watch(
     client: &Client,
     query: &Query<'_>,
@@ -321,9 +382,16 @@ async fn watch(
     let mut path = query.path.as_str();
     if let Some(name) = &query.name {
         // A single object is watched by its name.
+        anyhow::ensure!(arguments.subresource.is_none(), "a subresource cannot be watched");
         path = path.rsplit_once('/').map_or(path, |(list, _)| list);
         let field = format!("metadata.name={name}");
         parameters.add("fieldSelector", &field);
+    }
+    if arguments.watch_only {
+        let mut first = parameters.clone();
+        first.add("limit", "1");
+        let list = request::get(client, &first.below(path)).await.map_err(told)?;
+        parameters.add_some("resourceVersion", list["metadata"]["resourceVersion"].as_str());
     }
     parameters.add("watch", "true");
     let accept = if is_table { table::ACCEPT } else { JSON };
@@ -331,22 +399,25 @@ async fn watch(
         with_namespace: arguments.all_namespaces && query.of.namespaced,
         ..style(arguments, *format == Format::Table { wide: true })
     });
+    let prefix = if arguments.show_kind { query.of.named("") } else { String::new() };
     let mut is_first = true;
-    let mut lines = client.request_stream(request(path, &parameters, accept)?).await.map_err(told)?.lines();
+    let request = self::request(path, &parameters, accept)?;
+    let mut lines = client.request_stream(request).await.map_err(told)?.lines();
     while let Some(line) = lines.next().await {
-        let event: Event = serde_json::from_str(&line?)?;
-        match event.kind.as_str() {
+        let Event { kind, object } = serde_json::from_str(&line?)?;
+        match kind.as_str() {
             "BOOKMARK" => {}
-            "ERROR" => {
-                let message = event.object["message"].as_str().unwrap_or("the watch failed");
-                anyhow::bail!("{message}");
-            }
+            "ERROR" => anyhow::bail!("{}", object["message"].as_str().unwrap_or("the watch failed")),
             _ if is_table => {
-                let table: Table = serde_json::from_value(event.object)?;
-                say(&printer.print(&table, ""))?;
+                let table: Table = serde_json::from_value(object)?;
+                say(&printer.print_event(&table, &prefix, &kind))?;
             }
             _ => {
-                say(&one(&event.object, query.of, format, is_first)?)?;
+                let object = match arguments.output_watch_events {
+                    true => json!({"object": object, "type": kind}),
+                    false => object,
+                };
+                say(&one(&object, query.of, format, is_first)?)?;
                 is_first = false;
             }
         }

@@ -23,6 +23,12 @@ pub(super) struct Arguments {
     /// Change what has another value.
     #[arg(long)]
     overwrite: bool,
+    /// Print them as they are then; without changes, as they are.
+    #[arg(long)]
+    list: bool,
+    /// Change only an object of this version.
+    #[arg(long, value_name = "VERSION")]
+    resource_version: Option<String>,
     /// How to print what was done.
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
@@ -58,7 +64,7 @@ impl Field {
 type Changes = Vec<(String, Option<String>)>;
 
 /// Takes the changes from behind the objects.
-fn changes(field: Field, arguments: &mut Vec<String>) -> anyhow::Result<Changes> {
+fn changes(field: Field, arguments: &mut Vec<String>, may_be_none: bool) -> anyhow::Result<Changes> {
     let is_change = |text: &String| {
         text.find('=').is_some_and(|at| at > 0)
             || (text.len() > 1 && text.ends_with('-') && !text.contains('='))
@@ -68,7 +74,7 @@ fn changes(field: Field, arguments: &mut Vec<String>) -> anyhow::Result<Changes>
     if let Some(stray) = texts.iter().find(|text| !is_change(text)) {
         anyhow::bail!("all resources must be specified before {} changes: {stray}", field.singular());
     }
-    anyhow::ensure!(!texts.is_empty(), "at least one {} update is required", field.singular());
+    anyhow::ensure!(may_be_none || !texts.is_empty(), "at least one {} update is required", field.singular());
     let changes: Changes = texts
         .iter()
         .map(|text| match text.split_once('=') {
@@ -95,12 +101,21 @@ fn article(field: Field) -> &'static str {
 }
 
 pub(super) async fn run(client: &Client, field: Field, mut arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let changes = changes(field, &mut arguments.selection.arguments)?;
+    let changes = changes(field, &mut arguments.selection.arguments, arguments.list)?;
     let mut tally = Tally::default();
     let types = Types::of(client).await.map_err(told)?;
     let chosen = arguments.selection.objects(client, &types, false, &mut tally).await?;
+    let is_single = matches!(chosen.as_slice(), [one] if one.object.is_none());
+    anyhow::ensure!(
+        is_single || arguments.resource_version.is_none(),
+        "--resource-version may only be used with a single resource"
+    );
     let mut report = Report::default();
     for object in &chosen {
+        if arguments.list && !is_single {
+            let of = &object.of;
+            say(&format!("Listing {} for {}.{}/{}:\n", field.key(), of.kind, of.group(), object.name))?;
+        }
         tally.note(one(client, field, object, &changes, &arguments, &mut report).await);
     }
     Ok(tally.exit_code())
@@ -137,10 +152,27 @@ async fn one(
             "fieldManager",
             &format!("kubectl-{}", if field == Field::Labels { "label" } else { "annotate" }),
         );
-        let body = json!({"metadata": {field.key(): patch}});
+        let mut body = json!({"metadata": {field.key(): patch}});
+        if let Some(version) = &arguments.resource_version {
+            body["metadata"]["resourceVersion"] = version.as_str().into();
+        }
         ask(client, Method::PATCH, &query.below(&object.path()), MERGE, Some(&body)).await.map_err(told)?
     };
+    if arguments.list {
+        return say(&list(field, &after, object.object.is_some()));
+    }
     say(&report.text(arguments.output, &object.of, &after, done, arguments.dry_run)?)
+}
+
+/// A line for each, in order; behind a space where several objects are listed.
+fn list(field: Field, object: &Value, is_one_of_several: bool) -> String {
+    let indent = if is_one_of_several { " " } else { "" };
+    let all = object["metadata"][field.key()].as_object().into_iter().flatten();
+    let line =
+        |(key, value): (&String, &Value)| format!("{indent}{key}={}\n", value.as_str().unwrap_or_default());
+    let mut lines: Vec<String> = all.map(line).collect();
+    lines.sort();
+    lines.concat()
 }
 
 fn refuse_overwriting(field: Field, has: &Map<String, Value>, changes: &Changes) -> anyhow::Result<()> {
@@ -217,5 +249,13 @@ mod tests {
             assert_eq!(done(Field::Labels, &patch), word);
             assert_eq!(done(Field::Annotations, &patch), "annotated");
         }
+    }
+
+    #[test]
+    fn a_list_is_in_order_and_indented_where_there_are_several() {
+        let object = json!({"metadata": {"labels": {"b": "2", "a": "1"}}});
+        assert_eq!(list(Field::Labels, &object, false), "a=1\nb=2\n");
+        assert_eq!(list(Field::Labels, &object, true), " a=1\n b=2\n");
+        assert_eq!(list(Field::Annotations, &object, false), "");
     }
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::client::discovery::Types;
 use super::client::failure::{Tally, told};
+use super::client::interaction::RunningTimeout;
 use super::client::query::Query;
 use super::client::selection::Namespace;
 use super::client::{duration, pod, request};
@@ -60,6 +61,9 @@ pub(super) struct Arguments {
     /// Each line with its pod and container.
     #[arg(long)]
     prefix: bool,
+    /// All pods of what is named, of which a pod has one: the same as `--prefix`.
+    #[arg(long)]
+    all_pods: bool,
     /// All pods with these labels.
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
@@ -69,6 +73,8 @@ pub(super) struct Arguments {
     /// Go on with the others when one log cannot be read.
     #[arg(long)]
     ignore_errors: bool,
+    #[command(flatten)]
+    _timeout: RunningTimeout,
 }
 
 /// One log.
@@ -170,7 +176,11 @@ fn sources_of(pod: &Value, arguments: &Arguments) -> anyhow::Result<Vec<Source>>
     let source = |container: &Value| {
         let (pod, container) = (pod::name(pod), container["name"].as_str().unwrap_or_default());
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log");
-        let prefix = if arguments.prefix { format!("[pod/{pod}/{container}] ") } else { String::new() };
+        let prefix = if arguments.prefix || arguments.all_pods {
+            format!("[pod/{pod}/{container}] ")
+        } else {
+            String::new()
+        };
         Source { path: parameters(arguments, container).below(&path), prefix }
     };
     Ok(containers.iter().map(source).collect())

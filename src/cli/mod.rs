@@ -30,6 +30,7 @@ mod print;
 mod run;
 mod service;
 mod stats;
+mod switches;
 mod top;
 mod trace;
 mod verbs;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::discovery::Types;
 use super::client::failure::{Tally, told};
-use super::client::query::{Query, segment};
+use super::client::query::Query;
 use super::client::report::{DryRun, Format, Report};
 use super::client::request::{JSON_PATCH, MERGE, STRATEGIC_MERGE, ask};
 use super::client::selection::{Chosen, Selection};
@@ -104,9 +104,7 @@ async fn one(
         let mut query = Query::default();
         query.add_some("dryRun", arguments.dry_run.parameter());
         query.add("fieldManager", "kubectl-patch");
-        let part =
-            arguments.subresource.as_deref().map(|part| format!("/{}", segment(part))).unwrap_or_default();
-        let path = query.below(&format!("{}{part}", object.path()));
+        let path = query.below(&object.part(arguments.subresource.as_deref()));
         ask(client, Method::PATCH, &path, arguments.kind.content_type(), Some(patch)).await.map_err(told)?
     };
     let is_same = before == after && arguments.dry_run == DryRun::None;

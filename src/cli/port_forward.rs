@@ -10,6 +10,7 @@ use kube::{Api, Client};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client::failure::remark;
+use super::client::interaction::RunningTimeout;
 use super::client::pod;
 use super::client::selection::Namespace;
 use super::say;
@@ -26,6 +27,8 @@ pub(super) struct Arguments {
     /// Addresses to listen on.
     #[arg(long, value_delimiter = ',', default_value = "localhost")]
     address: Vec<String>,
+    #[command(flatten)]
+    _timeout: RunningTimeout,
 }
 
 /// A port here and one in the pod.

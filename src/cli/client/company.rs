@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::failure::{remark, told};
+use super::failure::{Exit, remark, told};
 use super::pod;
 use super::query::Query;
 use super::selection::Chosen;
@@ -69,16 +69,21 @@ impl Company<'_> {
             remark("If you don't see a command prompt, try pressing enter.");
         }
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.pod.namespace);
-        match pods.attach(&self.pod.name, &streams.parameters(self.container)).await {
+        let attached = match pods.attach(&self.pod.name, &streams.parameters(self.container)).await {
             Ok(process) => streams.run(process).await,
-            Err(error) => {
-                let (name, why) = (&self.pod.name, told(error).to_string());
+            Err(error) => Err(told(error)),
+        };
+        match attached {
+            // It may have ended while it was looked at.
+            Err(error) if error.downcast_ref::<Exit>().is_none() => {
+                let (name, why) = (&self.pod.name, error.to_string());
                 let why = why.strip_prefix("Error from server (BadRequest): ").unwrap_or(&why);
                 remark(&format!(
                     "warning: couldn't attach to pod/{name}, falling back to streaming logs: {why}"
                 ));
                 self.print_log().await
             }
+            ended => ended,
         }
     }
 

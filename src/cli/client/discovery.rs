@@ -60,7 +60,7 @@ impl Type {
         if self.group().is_empty() { name.to_owned() } else { format!("{name}.{}", self.group()) }
     }
 
-    fn group(&self) -> &str {
+    pub(in crate::cli) fn group(&self) -> &str {
         self.version.split_once('/').map_or("", |(group, _)| group)
     }
 

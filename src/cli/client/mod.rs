@@ -10,6 +10,7 @@ pub(super) mod failure;
 #[cfg(test)]
 pub(super) mod fake;
 pub(super) mod files;
+pub(super) mod interaction;
 pub(super) mod output;
 pub(super) mod pod;
 pub(super) mod query;

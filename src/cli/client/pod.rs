@@ -30,6 +30,20 @@ pub(in crate::cli) async fn find(client: &Client, namespace: &str, argument: &st
     request::get(client, &pods.object_path(namespace, name)).await.map_err(told)
 }
 
+/// The same, of a pod that is not over; `act` is what is to be done with it: `exec into`.
+pub(in crate::cli) async fn find_alive(
+    client: &Client,
+    namespace: &str,
+    argument: &str,
+    act: &str,
+) -> anyhow::Result<Value> {
+    let pod = find(client, namespace, argument).await?;
+    if let Some(phase @ ("Succeeded" | "Failed")) = pod["status"]["phase"].as_str() {
+        anyhow::bail!("cannot {act} a container in a completed pod; current phase is {phase}");
+    }
+    Ok(pod)
+}
+
 /// The name of an object.
 pub(in crate::cli) fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()

@@ -42,6 +42,31 @@ impl DryRun {
     }
 }
 
+/// `--validate`: what becomes of fields that a type does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Validation {
+    /// They are an error.
+    #[default]
+    #[value(alias = "true")]
+    Strict,
+    /// They are told.
+    Warn,
+    /// They are passed over.
+    #[value(alias = "false")]
+    Ignore,
+}
+
+impl Validation {
+    /// `fieldValidation` of the request.
+    pub(in crate::cli) fn parameter(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Warn => "Warn",
+            Self::Ignore => "Ignore",
+        }
+    }
+}
+
 /// Tells what was done. Several objects as YAML are documents of their own.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct Report {

@@ -9,7 +9,7 @@ use super::arguments::{self, Asked};
 use super::discovery::{Type, Types};
 use super::failure::{Tally, told};
 use super::files::{Document, Files};
-use super::query::Query;
+use super::query::{Query, segment};
 use super::request;
 
 /// The namespace of objects that name none.
@@ -88,6 +88,12 @@ impl Chosen {
     /// The path of its requests.
     pub(in crate::cli) fn path(&self) -> String {
         self.of.object_path(&self.namespace, &self.name)
+    }
+
+    /// The path of requests for one part of it: `status`.
+    pub(in crate::cli) fn part(&self, subresource: Option<&str>) -> String {
+        let part = subresource.map(|part| format!("/{}", segment(part))).unwrap_or_default();
+        format!("{}{part}", self.path())
     }
 
     /// Reads it, unless that was done.

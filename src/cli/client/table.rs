@@ -45,12 +45,16 @@ pub(in crate::cli) struct Row {
 }
 
 /// How tables are printed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::cli) struct Style {
     /// All columns.
     pub(in crate::cli) wide: bool,
     /// A column with the namespace comes first.
     pub(in crate::cli) with_namespace: bool,
+    /// A column with the word for what has happened comes before that.
+    pub(in crate::cli) with_event: bool,
+    /// A column for each of these labels comes last but one.
+    pub(in crate::cli) label_columns: Vec<String>,
     /// A column with the labels comes last.
     pub(in crate::cli) show_labels: bool,
     /// No line of names above.
@@ -74,6 +78,11 @@ impl Printer {
 
     /// The lines of a table, each with its end.
     pub(in crate::cli) fn print(&mut self, table: &Table, prefix: &str) -> String {
+        self.print_event(table, prefix, "")
+    }
+
+    /// The same, of an `event` of a watch.
+    pub(in crate::cli) fn print_event(&mut self, table: &Table, prefix: &str, event: &str) -> String {
         if !table.column_definitions.is_empty() {
             self.columns.clone_from(&table.column_definitions);
         }
@@ -82,7 +91,7 @@ impl Printer {
             lines.push(self.header());
         }
         self.has_header = true;
-        lines.extend(table.rows.iter().map(|row| self.row(row, prefix)));
+        lines.extend(table.rows.iter().map(|row| self.row(row, prefix, event)));
         for line in &lines {
             for (index, cell) in line.iter().enumerate() {
                 let width = cell.chars().count();
@@ -100,19 +109,23 @@ impl Printer {
     }
 
     fn header(&self) -> Vec<String> {
-        let first = self.style.with_namespace.then(|| "NAMESPACE".to_owned());
-        let last = self.style.show_labels.then(|| "LABELS".to_owned());
-        first
-            .into_iter()
-            .chain(self.shown().map(|(_, column)| column.name.to_uppercase()))
-            .chain(last)
-            .collect()
+        let style = &self.style;
+        let event = style.with_event.then(|| "EVENT".to_owned());
+        let namespace = style.with_namespace.then(|| "NAMESPACE".to_owned());
+        // Of `example.org/tier` what comes last.
+        let label = |key: &String| key.rsplit('/').next().unwrap_or_default().to_uppercase();
+        let last = style.show_labels.then(|| "LABELS".to_owned());
+        let first = event.into_iter().chain(namespace);
+        let shown = self.shown().map(|(_, column)| column.name.to_uppercase());
+        first.chain(shown).chain(style.label_columns.iter().map(label)).chain(last).collect()
     }
 
-    fn row(&self, row: &Row, prefix: &str) -> Vec<String> {
+    fn row(&self, row: &Row, prefix: &str, event: &str) -> Vec<String> {
         let metadata = &row.object["metadata"];
         let namespace = metadata["namespace"].as_str().unwrap_or_default();
-        let first = self.style.with_namespace.then(|| namespace.to_owned());
+        // As wide as the longest of these words, so that later rows are not wider.
+        let event = self.style.with_event.then(|| format!("{event:<8}"));
+        let first = event.into_iter().chain(self.style.with_namespace.then(|| namespace.to_owned()));
         let cell = |(index, column): (usize, &Column)| {
             let text = row.cells.get(index).map(text).unwrap_or_default();
             if column.format == "name" { format!("{prefix}{text}") } else { text }
@@ -124,7 +137,9 @@ impl Printer {
             labels.sort();
             if labels.is_empty() { "<none>".to_owned() } else { labels.join(",") }
         };
-        first.into_iter().chain(self.shown().map(cell)).chain(self.style.show_labels.then(labels)).collect()
+        let label = |key: &String| metadata["labels"][key].as_str().unwrap_or_default().to_owned();
+        let last = self.style.label_columns.iter().map(label).chain(self.style.show_labels.then(labels));
+        first.chain(self.shown().map(cell)).chain(last).collect()
     }
 
     fn line(&self, cells: &[String]) -> String {
@@ -222,5 +237,22 @@ mod tests {
         ] {
             assert_eq!(text(&cell), expected);
         }
+    }
+
+    #[test]
+    fn events_come_first_and_labels_by_their_keys_last() {
+        let table = json!({
+            "columnDefinitions": [{"name": "Name", "format": "name"}],
+            "rows": [{"cells": ["web"], "object": {"metadata": {"labels": {"example.org/tier": "front"}}}}],
+        });
+        let style = Style {
+            with_event: true,
+            label_columns: vec!["example.org/tier".to_owned(), "app".to_owned()],
+            ..Style::default()
+        };
+        let printed =
+            Printer::new(style).print_event(&serde_json::from_value(table).unwrap(), "pod/", "ADDED");
+        let expected = "EVENT      NAME      TIER    APP\nADDED      pod/web   front   \n";
+        assert_eq!(printed, expected);
     }
 }

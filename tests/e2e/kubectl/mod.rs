@@ -11,6 +11,7 @@ mod shell;
 mod show;
 mod streams;
 mod terminal;
+mod turns;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -149,7 +150,10 @@ impl Session<'_> {
         if !busybox.exists() {
             fs::copy("/bin/busybox", busybox).unwrap();
         }
-        for program in ["sh", "cat", "tar", "sleep", "stty", "kill", "echo", "ls", "true"] {
+        for program in [
+            "sh", "cat", "tar", "sleep", "stty", "kill", "echo", "ls", "true", "test", "mkdir", "find",
+            "tail",
+        ] {
             let link = image.join("bin").join(program);
             if link.symlink_metadata().is_err() {
                 symlink("busybox", link).unwrap();
