@@ -11,6 +11,7 @@ mod look;
 mod meter;
 mod pressure;
 mod room;
+mod shutdown;
 pub mod streams;
 pub mod traces;
 
@@ -40,7 +41,7 @@ use crate::runtime::pod_runtime::PodRuntime;
 use crate::runtime::timing::{Phase, Span};
 use crate::runtime::{Error, admit as node, pod_logs, reaper};
 use crate::source::{SourceEvent, Wanted};
-use crate::state::record::PodRecord;
+use crate::state::record::{Cause, PodRecord};
 use crate::state::store::{self, Survive};
 use crate::status::publish::{Change, Publisher, Update};
 use crate::sync::event_loop::{self, Candidate, EventLoop, Keeper, Refused};
@@ -396,7 +397,12 @@ fn admit_one(
         let others = of_same_key().filter(|old| old.uid != *uid);
         others.map(|old| Ok((old.clone(), Some(own(&old.uid)?)))).collect::<Result<Vec<_>, Error>>()
     };
+    // What runs already goes on.
+    let is_static = origin.as_ref().is_none_or(|origin| origin.source != SourceKind::Api);
     if let Some(old) = same {
+        if is_static {
+            begin_again(host, &old.uid)?;
+        }
         let edited = update::updated(old, &pod).unwrap_or_default();
         let ownership = own(&old.uid)?;
         let (predecessors, pod) = (others(&old.uid)?, old.clone());
@@ -429,6 +435,18 @@ fn admit_one(
 
 fn write_new(pod: &Pod, origin: Option<&Origin>, host: &Host) -> Result<(), Error> {
     write_record(&PodRecord::new(pod.clone()).with_origin(origin.cloned()), host, Survive::Crash)
+}
+
+/// A static pod that ended with its machine begins again with the next agent: nobody but this node would make another one.
+fn begin_again(host: &Host, uid: &PodUid) -> Result<(), Error> {
+    let record = read_record(&host.layout.pod_record(uid));
+    let went_down = |record: &PodRecord| {
+        record.eviction.as_ref().is_some_and(|eviction| eviction.cause == Cause::NodeShutdown)
+    };
+    match record.filter(went_down) {
+        Some(record) => write_record(&record.with_eviction(None).with_over(None), host, Survive::Crash),
+        None => Ok(()),
+    }
 }
 
 /// Undoes the admission of a new pod, of which there is nothing yet but its record and its lock.

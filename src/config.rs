@@ -69,6 +69,11 @@ impl Layout {
         self.root.join("store")
     }
 
+    /// The record of the machine's last shutdown.
+    pub fn shutdown_record(&self) -> PathBuf {
+        self.root.join("shutdown.json")
+    }
+
     /// The node's own seccomp profiles, as the kubelet has them.
     pub fn seccomp(&self) -> PathBuf {
         self.root.join("seccomp")

@@ -51,6 +51,7 @@ pub mod events;
 pub mod cluster;
 
 pub mod eviction;
+pub mod shutdown;
 
 pub mod usage;
 

@@ -28,6 +28,7 @@ use super::known::Known;
 use super::kubelet::Operations;
 use super::meter::Counters;
 use super::pressure::Pressured;
+use super::shutdown::GoingDown;
 use super::streams::pods::ShimStreams;
 use super::traces::Traces;
 use crate::api::auth::{Tokens, gate};
@@ -49,6 +50,7 @@ use crate::metrics::Metrics;
 use crate::metrics::starts::Starts;
 use crate::runtime::Error;
 use crate::runtime::host::Host;
+use crate::shutdown::watch as shutdown;
 use crate::source;
 use crate::status::publish::{Change, Update};
 use crate::sync::event_loop::Event;
@@ -193,17 +195,29 @@ impl Node {
         let reporter = Reporter::new(client.clone(), name.clone(), recorder.clone(), self.statics);
         tokio::spawn(reporter.run(receiver));
         let facts = facts(&name, config, &self.host);
+        let active = self.active;
         let pressured = Pressured {
             name: name.clone(),
             host: Arc::clone(&self.host),
             reader: Reader { root: config.layout.root().to_owned(), images: config.layout.images() },
-            active: self.active,
+            active: active.clone(),
             recorder: recorder.clone(),
             health: self.health.clone(),
             metrics: Arc::clone(&self.metrics),
         };
         let evictions = manager::run(config.node.eviction.clone(), pressured);
         tokio::spawn(evictions);
+        let going_down = GoingDown {
+            name: name.clone(),
+            active,
+            health: self.health.clone(),
+            recorder: recorder.clone(),
+            metrics: self.metrics,
+            record: config.layout.shutdown_record(),
+            say: self.say,
+        };
+        let shutdown = config.node.shutdown.clone();
+        tokio::spawn(async move { shutdown::run(shutdown, going_down.recalled().await).await });
         let (host, most, health) = (self.host, config.max_images, self.health.subscribe());
         let images = move || images(&host, most);
         tokio::spawn(registration::keep(client.clone(), facts, images, health, recorder));

@@ -1,12 +1,15 @@
 //! Flags of the agent about the node itself, by the kubelet's names.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
 use crate::config::node::{NodeCare, Reserved};
-use crate::eviction::threshold::{TRANSITION, Written, pairs};
+use crate::eviction::threshold::{TRANSITION, Written, duration, pairs};
+use crate::shutdown::Shutdown;
+use crate::shutdown::groups::{self, Groups};
 
 #[derive(Debug, Args)]
 pub(super) struct NodeFlags {
@@ -35,6 +38,37 @@ pub(super) struct NodeFlags {
     /// Likewise the agent and what belongs to it.
     #[arg(long, value_name = "RESOURCE=QUANTITY,...", value_parser = equal, default_value = "", hide_default_value = true)]
     kube_reserved: Pairs,
+    /// A shutdown of the machine waits so long for pods to end, with the help of systemd-logind; 0s is not at all.
+    #[arg(
+        long,
+        env = "MKUBELET_SHUTDOWN_GRACE_PERIOD",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "0s"
+    )]
+    shutdown_grace_period: Duration,
+    /// The last part of that time, which is for critical pods.
+    #[arg(
+        long,
+        env = "MKUBELET_SHUTDOWN_GRACE_PERIOD_CRITICAL_PODS",
+        value_name = "DURATION",
+        value_parser = duration,
+        default_value = "0s"
+    )]
+    shutdown_grace_period_critical_pods: Duration,
+    /// Instead of both: what pods from each priority on have, one group after another.
+    #[arg(
+        long,
+        value_name = "PRIORITY=SECONDS,...",
+        value_parser = Groups::parse,
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    shutdown_grace_period_by_pod_priority: Groups,
+    /// Where a file is written that has systemd-logind wait so long, if it would not (logind.conf(5)).
+    #[arg(long, value_name = "DIR", default_value = "/etc/systemd/logind.conf.d")]
+    logind_conf_dir: PathBuf,
 }
 
 /// What is written for each signal.
@@ -65,7 +99,14 @@ impl NodeFlags {
             |flag, written| Reserved::read(written).map_err(|why| anyhow::anyhow!("{flag}: {why}"));
         let system = reserved("--system-reserved", &self.system_reserved)?;
         let reserved = system.and(reserved("--kube-reserved", &self.kube_reserved)?);
-        Ok(NodeCare { eviction, reserved })
+        let groups = groups::Written {
+            total: self.shutdown_grace_period,
+            critical: self.shutdown_grace_period_critical_pods,
+            by_priority: self.shutdown_grace_period_by_pod_priority.clone(),
+        };
+        let groups = groups.read().map_err(|why| anyhow::anyhow!("invalid configuration: {why}"))?;
+        let shutdown = Shutdown { groups, logind_conf_dir: self.logind_conf_dir.clone() };
+        Ok(NodeCare { eviction, reserved, shutdown })
     }
 }
 
@@ -92,6 +133,25 @@ mod tests {
         assert_eq!(both.reserved, Reserved { cpu_millis: 1500, memory: 1 << 30, ephemeral_storage: 0 });
         let wrong = care(&["--kube-reserved=gpu=1"]).unwrap_err();
         assert_eq!(wrong.to_string(), "--kube-reserved: cannot reserve \"gpu\" resource");
+    }
+
+    #[test]
+    fn pods_have_time_at_a_shutdown_if_somebody_says_so() {
+        let groups = |line: &[&str]| {
+            let flags: NodeFlags =
+                parsed(["agent"].iter().chain(line).copied()).map_err(|error| error.to_string())?;
+            flags.care().map(|care| care.shutdown.groups).map_err(|error| error.to_string())
+        };
+        assert_eq!(groups(&[]), Ok(Groups::default()));
+        let both = ["--shutdown-grace-period=1m30s", "--shutdown-grace-period-critical-pods=30s"];
+        assert_eq!(groups(&both), Groups::parse("0=60,2000000000=30"));
+        let by_priority = "--shutdown-grace-period-by-pod-priority=-5=10,100=20";
+        assert_eq!(groups(&[by_priority]), Groups::parse("-5=10,100=20"));
+        assert_eq!(
+            groups(&[both[0], by_priority]).unwrap_err(),
+            "invalid configuration: Cannot specify both shutdownGracePeriodByPodPriority and shutdownGracePeriod at the same time"
+        );
+        assert!(groups(&["--shutdown-grace-period=soon"]).is_err());
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::pod::Pod;
 pub struct Health {
     /// What it runs short of.
     pub pressure: BTreeSet<Condition>,
+    /// The machine goes down.
+    pub is_going_down: bool,
 }
 
 /// A condition as it is told.
@@ -74,15 +76,19 @@ impl Health {
                 "PIDPressure",
                 "node.kubernetes.io/pid-pressure",
             ),
-            Told {
-                kind: "Ready",
-                holds: true,
-                reason: "KubeletReady",
-                message: "kubelet is posting ready status",
-                event: "NodeReady",
-                taint: None,
-            },
+            self.ready(),
         ]
+    }
+
+    fn ready(&self) -> Told {
+        let (kind, holds) = ("Ready", !self.is_going_down);
+        if holds {
+            let message = "kubelet is posting ready status";
+            Told { kind, holds, reason: "KubeletReady", message, event: "NodeReady", taint: None }
+        } else {
+            let (message, taint) = ("node is shutting down", Some("node.kubernetes.io/not-ready"));
+            Told { kind, holds, reason: "KubeletNotReady", message, event: "NodeNotReady", taint }
+        }
     }
 
     /// The events that tell what has become another than `old`. A node that is new is told to be well in each respect, but not
@@ -99,7 +105,8 @@ impl Health {
     /// The taints of a node that had these: those of others stay. A cluster's node lifecycle controller makes them of the conditions;
     /// where there is none, the node does.
     pub fn taints(&self, old: &[Taint]) -> Vec<Taint> {
-        const KEYS: [&str; 3] = [
+        const KEYS: [&str; 4] = [
+            "node.kubernetes.io/not-ready",
             "node.kubernetes.io/memory-pressure",
             "node.kubernetes.io/disk-pressure",
             "node.kubernetes.io/pid-pressure",
@@ -114,6 +121,9 @@ impl Health {
 
     /// Why the node does not take a new pod: reason and message.
     pub fn refusal(&self, pod: &Pod, is_static: bool) -> Option<(&'static str, String)> {
+        if self.is_going_down {
+            return Some(("NodeShutdown", "Pod was rejected as the node is shutting down.".to_owned()));
+        }
         Some(("Evicted", admission::refusal(pod, is_static, &self.pressure)?))
     }
 }
@@ -123,7 +133,7 @@ mod tests {
     use super::*;
 
     fn under(pressure: &[Condition]) -> Health {
-        Health { pressure: pressure.iter().copied().collect() }
+        Health { pressure: pressure.iter().copied().collect(), is_going_down: false }
     }
 
     fn conditions(health: &Health) -> Vec<NodeCondition> {
@@ -173,6 +183,20 @@ mod tests {
         let mut lost = conditions(&well);
         lost[3].status = "Unknown".to_owned();
         assert_eq!(well.events_since(&lost), ["NodeReady"]);
+    }
+
+    #[test]
+    fn a_node_that_goes_down_is_not_ready_and_takes_no_pod_at_all() {
+        let going = Health { is_going_down: true, ..Health::default() };
+        let ready = going.told()[3];
+        let told = (ready.holds, ready.reason, ready.message);
+        assert_eq!(told, (false, "KubeletNotReady", "node is shutting down"));
+        assert_eq!(going.events_since(&conditions(&Health::default())), ["NodeNotReady"]);
+        assert_eq!(going.taints(&[])[0].key, "node.kubernetes.io/not-ready");
+        let pod = crate::runtime::fixture::pod(crate::pod::spec::RestartPolicy::Always, &[], &["a"]);
+        let refused = ("NodeShutdown", "Pod was rejected as the node is shutting down.".to_owned());
+        assert_eq!(going.refusal(&pod, true), Some(refused));
+        assert_eq!(Health::default().refusal(&pod, false), None);
     }
 
     #[test]

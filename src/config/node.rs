@@ -6,6 +6,7 @@ use crate::eviction::signal::Signal;
 use crate::eviction::threshold::Eviction;
 use crate::pod::downward::Allocatable;
 use crate::pod::quantity::Quantity;
+use crate::shutdown::Shutdown;
 
 /// What an agent does for its node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct NodeCare {
     pub eviction: Eviction,
     /// What pods are not given.
     pub reserved: Reserved,
+    /// How pods end when the machine goes down.
+    pub shutdown: Shutdown,
 }
 
 /// What is kept from the pods, for the system and for the agent: thousandths of a processor, and bytes.
@@ -31,7 +34,7 @@ pub struct Reserved {
 impl Default for NodeCare {
     fn default() -> Self {
         let eviction = Eviction { thresholds: Vec::new(), ..Eviction::default() };
-        Self { eviction, reserved: Reserved::default() }
+        Self { eviction, reserved: Reserved::default(), shutdown: Shutdown::default() }
     }
 }
 
@@ -148,7 +151,7 @@ mod tests {
     fn pods_have_what_is_not_reserved_and_not_below_a_hard_threshold() {
         let capacity = Allocatable { cpu_millis: 4000, memory: 8 << 30, ephemeral_storage: 1000 };
         let reserved = read("cpu=1,memory=1Gi").unwrap().and(read("cpu=500m").unwrap());
-        let care = NodeCare { eviction: Eviction::default(), reserved };
+        let care = NodeCare { eviction: Eviction::default(), reserved, ..NodeCare::default() };
         assert_eq!(
             care.allocatable(&capacity),
             Allocatable { cpu_millis: 2500, memory: (7 << 30) - (100 << 20), ephemeral_storage: 900 }

@@ -153,6 +153,12 @@ impl Event {
         Self::of_pod(Kind::Warning, "Rebooted", message)
     }
 
+    /// The machine goes down, or does not after all.
+    pub fn node_shutdown(is_going_down: bool) -> Self {
+        let what = if is_going_down { "event" } else { "cancellation" };
+        Self::of_pod(Kind::Normal, "NodeShutdown", format!("Shutdown manager detected shutdown {what}"))
+    }
+
     /// There is too little of something.
     pub fn eviction_threshold_met(resource: &str) -> Self {
         let message = format!("Attempting to reclaim {resource}");

@@ -178,7 +178,7 @@ fn value_of(text: &str) -> Result<Option<Value>, String> {
 }
 
 /// A time as Go writes it: `1m30s`, and `0` too.
-fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "must be a time such as 90s or 1m30s".to_owned();
     if text == "0" {
         return Ok(Duration::ZERO);

@@ -14,7 +14,10 @@ pub mod resource;
 pub mod starts;
 pub mod text;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use self::counted::{Counters, Histograms};
 use self::text::{Exposition, Kind};
@@ -31,7 +34,11 @@ pub struct Metrics {
     turns: Histograms<1>,
     requests: Counters<8>,
     evictions: Counters<1>,
+    shutdown: Mutex<Option<LastShutdown>>,
 }
+
+/// When the machine's last shutdown began, and when that was over that pods were ended for it.
+type LastShutdown = (Timestamp, Option<Timestamp>);
 
 /// Upper bounds of the kubelet's histograms of operations, seconds.
 const OPERATIONS: [f64; 14] = [
@@ -67,6 +74,7 @@ impl Default for Metrics {
             turns: Histograms::new(["operation_type"], &TURNS),
             requests: Counters::new(REQUEST),
             evictions: Counters::new(["eviction_signal"]),
+            shutdown: Mutex::default(),
         }
     }
 }
@@ -107,6 +115,11 @@ impl Metrics {
         self.requests.add([verb, group, version, resource, subresource, scope, "apiserver", &code], 1);
     }
 
+    /// The machine goes down, or went down, and pods were ended for that from `started` to `ended`.
+    pub fn shut_down(&self, started: Timestamp, ended: Option<Timestamp>) {
+        *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner) = Some((started, ended));
+    }
+
     /// All of them.
     pub fn write(&self, text: &mut Exposition) {
         let total = "kubelet_runtime_operations_total";
@@ -128,6 +141,14 @@ impl Metrics {
         text.counters("apiserver_request_total", help, &self.requests);
         let help = "Cumulative number of pod evictions by eviction signal";
         text.counters("kubelet_evictions", help, &self.evictions);
+        let shutdown = *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
+        let seconds = |time: Option<Timestamp>| time.map_or(0.0, |time| time.as_duration().as_secs_f64());
+        let help = "Last graceful shutdown start time since unix epoch in seconds";
+        text.family("kubelet_graceful_shutdown_start_time_seconds", Kind::Gauge, help)
+            .sample(&[], seconds(shutdown.map(|(started, _)| started)));
+        let help = "Last graceful shutdown end time since unix epoch in seconds";
+        text.family("kubelet_graceful_shutdown_end_time_seconds", Kind::Gauge, help)
+            .sample(&[], seconds(shutdown.and_then(|(_, ended)| ended)));
     }
 }
 
@@ -180,6 +201,7 @@ mod tests {
         };
         metrics.answered(answer);
         metrics.answered(answer);
+        metrics.shut_down(Timestamp::from_millisecond(1_500).unwrap(), None);
         let mut text = Exposition::default();
         metrics.write(&mut text);
         write_agent(&mut text, "n", Running { pods: 2, containers: [3, 0, 1] }, 37, "v1.37.0");
@@ -197,6 +219,8 @@ mod tests {
             "apiserver_request_total{verb=\"LIST\",group=\"\",version=\"v1\",resource=\"pods\",subresource=\"\",scope=\"namespace\",component=\"apiserver\",code=\"200\"} 2",
             "kubelet_evictions{eviction_signal=\"memory.available\"} 1",
             "kubelet_running_pods 2",
+            "kubelet_graceful_shutdown_start_time_seconds 1.5",
+            "kubelet_graceful_shutdown_end_time_seconds 0",
             "kubelet_running_containers{container_state=\"exited\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

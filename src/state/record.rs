@@ -61,6 +61,8 @@ pub enum Cause {
     NodePressure,
     /// A critical pod needs its room.
     Preemption,
+    /// The machine goes down.
+    NodeShutdown,
 }
 
 impl Cause {
@@ -69,6 +71,7 @@ impl Cause {
         match self {
             Self::LocalStorage | Self::NodePressure => "Evicted",
             Self::Preemption => "Preempting",
+            Self::NodeShutdown => "Terminated",
         }
     }
 }
@@ -125,6 +128,15 @@ pub struct ProbesRecord {
 pub struct ConditionsRecord {
     version: u32,
     conditions: Vec<PodCondition>,
+}
+
+/// `shutdown.json`: the last shutdown of the machine that pods were ended for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShutdownRecord {
+    version: u32,
+    started: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<Timestamp>,
 }
 
 /// What the probes of one attempt of a container have found.
@@ -204,6 +216,18 @@ impl ConditionsRecord {
     /// Nothing if the record's version is not known: then the conditions hold since they were seen to.
     pub fn into_conditions(self) -> Vec<PodCondition> {
         if self.version == VERSION { self.conditions } else { Vec::new() }
+    }
+}
+
+impl ShutdownRecord {
+    /// The record of one that began then; `ended`: when pods had ended, or their time was over.
+    pub fn new(started: Timestamp, ended: Option<Timestamp>) -> Self {
+        Self { version: VERSION, started, ended }
+    }
+
+    /// When it began and ended; nothing if the record's version is not known.
+    pub fn into_times(self) -> Option<(Timestamp, Option<Timestamp>)> {
+        (self.version == VERSION).then_some((self.started, self.ended))
     }
 }
 

@@ -35,7 +35,7 @@ use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
 use crate::runtime::observe::{Held, Observed, PostStart, Resize, Sandbox, StopStep, Stopping};
 use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime, timing};
-use crate::state::record::Given;
+use crate::state::record::{Cause, Given};
 use crate::status::publish::Publisher;
 
 /// SIGKILL that could not be sent is tried again after this time.
@@ -330,11 +330,17 @@ impl<R: Runtime> Worker<R> {
             Notice::Evict(ending) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
                     tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, message = eviction.message, "Evicted");
-                    self.publisher.happened(Event::evicted(eviction.cause.reason(), &eviction.message));
+                    // Of the shutdown an event of the node tells.
+                    if eviction.cause != Cause::NodeShutdown {
+                        self.publisher.happened(Event::evicted(eviction.cause.reason(), &eviction.message));
+                    }
                     self.runtime.evicted(eviction);
                 }
             }
-            // It is on its way out.
+            // It is on its way out, and has no more time for that than the machine.
+            Notice::Evict(ending) if ending.cause == Cause::NodeShutdown => {
+                self.obey(Order::Terminate { grace: ending.grace });
+            }
             Notice::Evict(_) => {}
             Notice::Lost => {
                 tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, "the pod's shim is gone");

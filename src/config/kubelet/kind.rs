@@ -25,6 +25,8 @@ pub enum Kind {
     Texts,
     /// Strings by name; what a flag has between the two. All of them are one value of the flag, with commas.
     Map(&'static str),
+    /// A list of objects of two whole numbers, by these names; a flag has them as `ONE=OTHER`, with commas.
+    Pairs([&'static str; 2]),
     /// Lists of strings by name, as headers of HTTP.
     Headers,
     /// What nobody reads.
@@ -80,6 +82,11 @@ impl Kind {
                 let map = read.collect::<Result<BTreeMap<_, _>, Misfit>>()?;
                 Ok((!map.is_empty()).then_some(Words::Map(map)))
             }
+            Self::Pairs(names) => {
+                let Value::Sequence(nodes) = &node.value else { return Err(misfit(node, "array")) };
+                let pairs = nodes.iter().map(|node| pair(node, names)).collect::<Result<Vec<_>, _>>()?;
+                Ok((!pairs.is_empty()).then(|| one(pairs.join(","))))
+            }
             Self::Headers => {
                 let mut headers = Vec::new();
                 for entry in mapping(node)? {
@@ -107,6 +114,15 @@ impl Kind {
                     pair.split_once(separator).map(|(key, value)| (key.to_owned(), value.into()))
                 };
                 pairs.filter_map(pair).collect::<Object<_, _>>().into()
+            }
+            Self::Pairs(names) => {
+                let number = |text: &str| text.parse::<i64>().map_or(Json::Null, Json::from);
+                let pair = |pair: &str| {
+                    let (one, other) = pair.split_once('=')?;
+                    let pairs = names.into_iter().zip([one, other]);
+                    Some(pairs.map(|(name, text)| (name.to_owned(), number(text))).collect::<Object<_, _>>())
+                };
+                values.iter().flat_map(|value| value.split(',')).filter_map(pair).collect()
             }
             Self::Headers => {
                 let mut headers: Object<String, Json> = Object::new();
@@ -177,6 +193,22 @@ fn mapping(node: &Node) -> Result<&[crate::pod::yaml::Entry], Misfit> {
         Value::Mapping(entries) => Ok(entries),
         _ => Err(misfit(node, "object")),
     }
+}
+
+/// An object of two numbers, as a flag has it.
+fn pair(node: &Node, names: [&str; 2]) -> Result<String, Misfit> {
+    let entries = mapping(node)?;
+    if let Some(unknown) = entries.iter().find(|entry| !names.contains(&entry.key.as_str())) {
+        return Err((unknown.position, format!("unknown field {:?}", unknown.key)));
+    }
+    let number = |name| match entries.iter().find(|entry| entry.key == name).map(|entry| &entry.value) {
+        Some(Node { value: Value::Int(number), .. }) => Ok(number.to_string()),
+        // As in Go, a number that is not there is 0.
+        None | Some(Node { value: Value::Null, .. }) => Ok("0".to_owned()),
+        Some(node) => Err(misfit(node, "number")),
+    };
+    let [one, other] = names;
+    Ok(format!("{}={}", number(one)?, number(other)?))
 }
 
 fn misfit(node: &Node, wanted: &str) -> Misfit {

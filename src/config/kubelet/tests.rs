@@ -59,6 +59,15 @@ fn a_field_stands_for_a_flag() {
         ("logging: {format: json, verbosity: 4}", &["--logging-format=json", "--v=4"]),
         ("clusterDNS: [10.0.0.1, 10.0.0.2]", &["--cluster-dns=10.0.0.1", "--cluster-dns=10.0.0.2"]),
         ("fileCheckFrequency: 1m30s", &["--file-check-frequency=1m30s"]),
+        (
+            "shutdownGracePeriod: 30s\nshutdownGracePeriodCriticalPods: 10s",
+            &["--shutdown-grace-period=30s", "--shutdown-grace-period-critical-pods=10s"],
+        ),
+        (
+            "shutdownGracePeriodByPodPriority: [{priority: -7, shutdownGracePeriodSeconds: 5}, {priority: 9}]",
+            &["--shutdown-grace-period-by-pod-priority=-7=5,9=0"],
+        ),
+        ("shutdownGracePeriodByPodPriority: []", &[]),
         ("fileCheckFrequency: 0s\nmaxPods: 0\nclusterDomain: ''\nstaticPodPath:", &[]),
         ("resolvConf: /run/systemd/resolve/resolv.conf\nmemorySwap: {}\ncpuCFSQuotaPeriod: 0.1s", &[]),
     ] {
@@ -80,6 +89,18 @@ fn what_is_wrong_is_told_with_its_place() {
         (
             "fileCheckFrequency: soon",
             "k.yaml:3:21: fileCheckFrequency: Invalid value: \"soon\": must be a time such as 1m30s",
+        ),
+        (
+            "shutdownGracePeriodByPodPriority: {priority: 1}",
+            "k.yaml:3:35: shutdownGracePeriodByPodPriority: expected array, got object",
+        ),
+        (
+            "shutdownGracePeriodByPodPriority: [{priority: 1, seconds: 2}]",
+            "k.yaml:3:50: shutdownGracePeriodByPodPriority: unknown field \"seconds\"",
+        ),
+        (
+            "shutdownGracePeriodByPodPriority: [{priority: high}]",
+            "k.yaml:3:47: shutdownGracePeriodByPodPriority: expected number, got string",
         ),
         ("systemReserved: {cpu: 1}", "k.yaml:3:23: systemReserved: expected string, got number"),
         ("readOnlyPort: 10255", "k.yaml:3:1: readOnlyPort: not supported by this version of mkubelet"),
@@ -152,6 +173,7 @@ fn what_is_in_force_can_be_read_again() {
         "logging-format" => vec!["json".to_owned()],
         "manifest-url-header" => vec!["A:b".to_owned(), "A:c".to_owned()],
         "cluster-dns" => vec!["10.0.0.1".to_owned()],
+        "shutdown-grace-period-by-pod-priority" => vec!["-7=5,9=0".to_owned()],
         _ => Vec::new(),
     };
     let whole = in_force(values);
@@ -160,8 +182,24 @@ fn what_is_in_force_can_be_read_again() {
     assert_eq!(whole["staticPodURLHeader"], json!({"A": ["b", "c"]}));
     assert_eq!(whole["clusterDNS"], json!(["10.0.0.1"]));
     assert_eq!(whole["enableServer"], true);
+    assert_eq!(
+        whole["shutdownGracePeriodByPodPriority"],
+        json!([
+            {"priority": -7, "shutdownGracePeriodSeconds": 5},
+            {"priority": 9, "shutdownGracePeriodSeconds": 0},
+        ])
+    );
     let read = Settings::read(whole.to_string().as_bytes(), "k").unwrap();
     let flags: Vec<&str> = read.iter().map(|setting| setting.flag).collect();
-    assert_eq!(flags, ["manifest-url-header", "cluster-dns", "max-pods", "logging-format"]);
+    assert_eq!(
+        flags,
+        [
+            "manifest-url-header",
+            "cluster-dns",
+            "max-pods",
+            "logging-format",
+            "shutdown-grace-period-by-pod-priority"
+        ]
+    );
     assert_eq!(read.warnings, []);
 }

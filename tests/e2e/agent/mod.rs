@@ -10,6 +10,7 @@ mod older_shim;
 mod operation;
 mod phases;
 mod room;
+mod shutdown;
 mod sources;
 mod survival;
 mod verbs;

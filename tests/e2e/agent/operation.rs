@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::world::{World, until, world};
 
 /// Code and body of an answer.
-fn get(world: &World, path: &str) -> (u16, String) {
+pub(super) fn get(world: &World, path: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(world.run_dir().join("api.sock")).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -162,10 +162,11 @@ fn belongs_to_another(slot: &Slot, process: &Process) -> bool {
 }
 
 /// What is below the root, run and log directories, and the links to logs. Images stay, and so do the directories themselves,
-/// the locks and the number of the boot.
+/// the locks, the number of the boot and the record of its end.
 fn files(world: &Path) -> Vec<String> {
-    const STAYS: [&str; 8] = [
+    const STAYS: [&str; 9] = [
         "root",
+        "root/shutdown.json",
         "root/pods",
         "run",
         "run/pods",
