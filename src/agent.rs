@@ -30,6 +30,7 @@ use crate::cluster::health::Health;
 use crate::cluster::reporter::StaticPods;
 use crate::config::Config;
 use crate::events::Event;
+use crate::failpoint;
 use crate::metrics::Metrics;
 use crate::pod::objects::Objects;
 use crate::pod::{Origin, Pod, PodUid, SourceKind, update};
@@ -417,6 +418,7 @@ fn admit_one(
         return Err(why.into());
     }
     let ownership = own(&pod.uid)?;
+    failpoint::reached("admission.owned");
     let mut predecessors = others(&pod.uid).inspect_err(|_| {
         let _ = remove_tree(&host.layout.run_pod(&pod.uid));
     })?;

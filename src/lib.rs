@@ -61,5 +61,7 @@ pub mod state;
 
 pub mod sys;
 
+pub mod failpoint;
+
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

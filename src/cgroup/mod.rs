@@ -40,6 +40,8 @@ use group::Group;
 use hierarchy::Hierarchy;
 use stats::Stats;
 
+use crate::failpoint;
+
 /// The host's cgroup hierarchies, as far as they are used.
 #[derive(Debug)]
 pub struct Cgroups {
@@ -269,6 +271,7 @@ impl Cgroups {
             if hierarchy.make(group)? {
                 made.push(hierarchy.directory(group));
             }
+            failpoint::reached("cgroup.begun");
         }
         if let Some(v2) = &self.unified {
             let needed = v2.controllers().iter().filter(|c| c.on_demand && c.is_wanted(limits));

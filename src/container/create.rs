@@ -17,6 +17,7 @@ use super::stdio::{self, Stdio};
 use super::user::Identity;
 use super::user_namespace::{IdRange, UserNamespace};
 use crate::cgroup::Cgroups;
+use crate::failpoint;
 use crate::sys::clone::{Child, spawn, spawn_beside};
 
 /// A container between its clone and its execve.
@@ -96,6 +97,7 @@ pub fn create(
         (PidNamespace::Host, _) => spawn(flags, into, become_container),
     };
     let child = child.step(|| "clone3")?;
+    failpoint::reached("container.cloned");
     let user_namespace = sandbox.user_namespace.map(|namespace| namespace.ids);
     Ok(Starting { child, oom_kills, report, identity, user_namespace, stdio })
 }

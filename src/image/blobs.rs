@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::digest::{Digest, Digesting};
 use super::durable;
 use super::error::Error;
+use crate::failpoint;
 
 /// Largest manifest, configuration or index.
 pub(super) const MAX_DOCUMENT: u64 = 4 << 20;
@@ -110,12 +111,15 @@ impl Blobs {
         let mut input = Digesting::new(input, limit);
         io::copy(&mut input, &mut file).map_err(Error::io("copy", &path))?;
         file.sync_all().map_err(Error::io("write", &path))?;
+        failpoint::reached("blob.received");
         let (digest, size) = input.finish();
         Ok((path, digest, size))
     }
 
     fn publish(&self, file: &Path, digest: &Digest) -> Result<(), Error> {
-        durable::rename(file, &self.path(digest))
+        durable::rename(file, &self.path(digest))?;
+        failpoint::reached("blob.kept");
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use super::durable;
 use super::error::Error;
 use super::manifest::{Compression, LayerInfo};
 use super::unpack;
+use crate::failpoint;
 
 /// The layers of a store.
 #[derive(Debug, Clone)]
@@ -67,7 +68,10 @@ impl Layers {
         File::open(&scratch)
             .and_then(|directory| syncfs(directory).map_err(Into::into))
             .map_err(Error::io("write", &scratch))?;
-        durable::rename(&scratch, &self.path(layer))
+        failpoint::reached("layer.unpacked");
+        durable::rename(&scratch, &self.path(layer))?;
+        failpoint::reached("layer.kept");
+        Ok(())
     }
 
     /// Removes every layer for which `keep` is false.
@@ -78,7 +82,9 @@ impl Layers {
                 let scratch = self.ingest.join("removed");
                 durable::remove(&scratch)?;
                 durable::rename(&self.dir.join(&name), &scratch)?;
+                failpoint::reached("layer.moved");
                 durable::remove(&scratch)?;
+                failpoint::reached("layer.removed");
             }
         }
         Ok(())

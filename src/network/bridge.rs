@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use super::link::{self, Link};
 use super::netlink::{Batch, Socket};
 use super::{Error, address, names};
+use crate::failpoint;
 
 /// The bridge as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,7 @@ impl Bridge {
         request.encode().push_ifname_bytes(self.name.as_bytes()).push_ifalias_bytes(self.alias.as_bytes());
         batch.add(format!("set alias of {}", self.name), &request);
         socket.execute(batch)?;
+        failpoint::reached("network.bridge_made");
 
         let created = link::by_name(socket, &self.name)?;
         let index = created.map(|link| link.index);
@@ -76,6 +78,7 @@ impl Bridge {
         batch.add(format!("set {} up", self.name), &Request::new().op_setlink_do(&link::up(index)));
         address::assign(&mut batch, index, self.gateway, self.cidr.prefix_len());
         socket.execute(batch)?;
+        failpoint::reached("network.bridge_ready");
         Ok(index)
     }
 

@@ -16,6 +16,7 @@ use ipnet::Ipv4Net;
 
 use super::Error;
 use crate::config::Layout;
+use crate::failpoint;
 use crate::pod::PodUid;
 
 /// Holds the address that was given last. Not an address itself, so no address file can have this name.
@@ -124,8 +125,11 @@ impl Leases {
 
         let path = dir.join(address.to_string());
         let mut file = File::create_new(&path).map_err(Error::file("create", &path))?;
+        failpoint::reached("ipam.created");
         writeln!(file, "{uid}").map_err(Error::file("write", &path))?;
+        failpoint::reached("ipam.written");
         fs::write(&last, format!("{address}\n")).map_err(Error::file("write", &last))?;
+        failpoint::reached("ipam.noted");
         Ok(address)
     }
 

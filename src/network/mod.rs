@@ -26,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ipnet::Ipv4Net;
 
 use crate::config::{Config, Layout};
+use crate::failpoint;
 use crate::pod::PodUid;
 
 mod address;
@@ -201,6 +202,7 @@ impl Host {
     fn detach(&self, uid: &PodUid) -> Result<(), Error> {
         let mut route = Socket::route()?;
         link::delete(&mut route, &self.veth(uid))?;
+        failpoint::reached("removal.cable_removed");
         self.known().remove(uid);
         let Some(lock) = Lock::acquire(&self.layout.network_lock())? else { return Ok(()) };
         let mut inventory = self.inventory()?;
@@ -208,6 +210,7 @@ impl Host {
             inventory.held.iter().filter(|(_, holder)| *holder == uid).map(|(ip, _)| *ip).collect();
         for ip in own {
             self.leases.give_back(ip)?;
+            failpoint::reached("removal.address_released");
             inventory.held.remove(&ip);
         }
         if inventory.held.is_empty() { self.tear_down(&mut route, lock) } else { Ok(()) }
@@ -231,6 +234,7 @@ impl Host {
         }
         if !self.table.exists(&mut netfilter)? || existing.is_none() {
             self.table.install(&mut netfilter)?;
+            failpoint::reached("network.table_made");
         }
         match existing {
             Some(index) => Ok(index),
@@ -241,8 +245,11 @@ impl Host {
     /// Takes away all that pods share. The reverse of making it: whoever finds the bridge finds the table.
     fn tear_down(&self, route: &mut Socket, lock: Lock) -> Result<(), Error> {
         self.leases.close()?;
+        failpoint::reached("removal.leases_removed");
         if self.bridge.remove(route)? {
+            failpoint::reached("removal.bridge_removed");
             self.table.remove(&mut Socket::netfilter()?)?;
+            failpoint::reached("removal.table_removed");
         }
         lock.remove()
     }

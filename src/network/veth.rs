@@ -13,6 +13,7 @@ use super::link;
 use super::netlink::{Batch, Socket};
 use super::{Error, PodAddress, address, names, visit};
 use crate::container::sysctls;
+use crate::failpoint;
 
 /// The pod's end.
 const INSIDE: &str = "eth0";
@@ -56,7 +57,9 @@ impl Pair<'_> {
             }
             done => done?,
         }
+        failpoint::reached("network.cable_made");
         self.configure(&mut pod, netns)?;
+        failpoint::reached("network.cable_ready");
         self.wait(host, &mut pod)
     }
 

@@ -14,6 +14,7 @@ use resolv_conf::{Cluster, Resolver};
 use super::host_name;
 use super::oci::NodeFacts;
 use crate::config::Layout;
+use crate::failpoint;
 use crate::pod::Pod;
 
 /// Where the node's resolvers may be found; the first that a pod can use is taken.
@@ -105,7 +106,9 @@ fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     }
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o644).custom_flags(libc::O_NOFOLLOW);
-    options.open(path).and_then(|mut file| file.write_all(bytes)).map_err(failed)
+    let mut file = options.open(path).map_err(failed)?;
+    failpoint::reached("etc.created");
+    file.write_all(bytes).map_err(failed)
 }
 
 /// True if the file has exactly these bytes. A container may have written to it: no more is read than makes the difference.

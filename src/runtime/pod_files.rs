@@ -8,6 +8,7 @@ use std::path::Path;
 use super::host::Host;
 use super::owner::make_private_directory;
 use super::{Error, pod_logs};
+use crate::failpoint;
 use crate::pod::{ContainerSpec, Pod};
 use crate::state::record::PodRecord;
 use crate::state::store::{self, Survive};
@@ -35,10 +36,12 @@ pub(super) fn make_directories(
     let failed =
         |path: &Path, error: io::Error| Error(format!("make the directory {}: {error}", path.display()));
     make_private_directory(&attempt_dir).map_err(|error| failed(&attempt_dir, error))?;
+    failpoint::reached("attempt.made");
     let message = layout.termination_log(&pod.uid, &spec.name, attempt);
     make_termination_log(&message)
         .map_err(|error| Error(format!("make the termination log {}: {error}", message.display())))?;
     pod_logs::prepare(pod, &spec.name, attempt, id, layout)?;
+    failpoint::reached("attempt.logged");
     if let Some(last) = attempt.checked_sub(1) {
         remove_tree(&layout.attempt(&pod.uid, &spec.name, last))?;
     }
@@ -58,8 +61,11 @@ fn make_termination_log(path: &Path) -> io::Result<()> {
 pub(super) fn remove_files(pod: &Pod, host: &Host) -> Result<(), Error> {
     let layout = &host.layout;
     pod_logs::remove(pod, layout)?;
+    failpoint::reached("removal.logs_removed");
     remove_tree(&layout.pod(&pod.uid))?;
+    failpoint::reached("removal.files_removed");
     remove_tree(&layout.run_pod(&pod.uid))?;
+    failpoint::reached("removal.run_removed");
     host.remove_empty_directories()
 }
 

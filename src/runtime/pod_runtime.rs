@@ -37,6 +37,7 @@ use crate::cgroup;
 use crate::container::spec::PidNamespace;
 use crate::container::user;
 use crate::container::user_namespace::IdRange;
+use crate::failpoint;
 use crate::hook;
 use crate::image::{self, Image};
 use crate::network::{self, Network};
@@ -344,6 +345,7 @@ impl Runtime for PodRuntime {
         let config = config.unwrap_or_else(|error| Err(internal(error)))?;
 
         let started = watch.time(Phase::Start, shim.tell(Call::StartContainer(Box::new(config)))).await;
+        failpoint::reached("attempt.started");
         started.map_err(|e| internal(Error::chain(&e)))
     }
 
@@ -389,6 +391,7 @@ impl Runtime for PodRuntime {
 
     async fn remove(&self) -> Result<(), Error> {
         self.end_shim().await;
+        failpoint::reached("removal.shim_ended");
         let saving = {
             let mut memory = self.memory();
             [memory.saving.take(), memory.remembering.take()]
@@ -401,8 +404,11 @@ impl Runtime for PodRuntime {
         let group = blocking(move || host.remove_group(&host.pod_group(&pod))).await;
         let flat = |result: Result<Result<(), Error>, Error>| result.and_then(|inner| inner);
         let group = flat(group).map_err(Error::in_step("remove the pod's cgroup"));
+        failpoint::reached("removal.group_removed");
         let ids = self.release_user_ids().await;
+        failpoint::reached("removal.ids_released");
         let network = self.host.network.detach(&self.pod.uid).await.map_err(|e| Error::chain(&e));
+        failpoint::reached("removal.network_removed");
         let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
         let files = blocking(move || remove_files(&pod, &host)).await;
         group
@@ -609,6 +615,7 @@ fn launch(record: &PodRecord, host: &Host) -> Result<(), Error> {
     }
     write_record(record, host, Survive::Crash)?;
     make_pod_group(pod, host, &group).map_err(Error::in_step("make the pod's cgroup"))?;
+    failpoint::reached("cgroup.made");
     let spawned = host.program.spawn(&host.layout, &pod.uid, &group, Path::new(CGROUP_MOUNT));
     spawned.map_err(|e| Error::chain(&e)).map_err(Error::in_step("start the shim"))?;
     // While the shim gets ready.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::config::Layout;
+use crate::failpoint;
 use crate::pod::PodUid;
 use crate::sys::mount_api;
 
@@ -64,6 +65,7 @@ impl Program {
         }
         let listener = UnixListener::bind(&socket).map_err(failed("listen on", &socket))?;
         fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(failed("chmod", &socket))?;
+        failpoint::reached("shim.bound");
         let log = layout.shim_log(uid);
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
@@ -76,7 +78,10 @@ impl Program {
         command.arg("--cgroup-mount").arg(cgroup_mount);
         command.env_clear().current_dir("/").process_group(0);
         command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(log_file);
-        command.spawn().map(drop).map_err(failed("start", Path::new(NAME)))
+        failpoint::pass_on(&mut command);
+        command.spawn().map_err(failed("start", Path::new(NAME)))?;
+        failpoint::reached("shim.spawned");
+        Ok(())
     }
 }
 

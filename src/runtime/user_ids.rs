@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::owner::{self, Admission, make_private_directory};
 use crate::config::user_id_pool::{IDS_PER_POD, UserIdPool};
 use crate::container::user_namespace::IdRange;
+use crate::failpoint;
 
 /// Overlayfs takes idmapped layers from this version on.
 const OLDEST_KERNEL: (u32, u32) = (5, 19);
@@ -125,7 +126,10 @@ impl UserIds {
         let mut options = File::options();
         let file = options.write(true).create_new(true).mode(0o600).open(&path);
         let mut file = file.map_err(|error| failed("create", &path, error))?;
-        writeln!(file, "{}", run_pod.display()).map_err(|error| failed("write", &path, error))
+        failpoint::reached("ids.created");
+        writeln!(file, "{}", run_pod.display()).map_err(|error| failed("write", &path, error))?;
+        failpoint::reached("ids.written");
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {

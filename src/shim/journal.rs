@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::protocol::{Attempt, Event, Exit, Record};
+use crate::failpoint;
 
 /// What stands between a record's own fields and its checksum: CRC-32, in hexadecimal digits.
 const SEAL: &[u8] = b",\"crc32\":\"";
@@ -62,6 +63,7 @@ impl Journal {
                 .open(path)
         };
         let mut file = open().map_err(failed("open"))?;
+        failpoint::reached("journal.opened");
         let past = match replay(&file).map_err(failed("read"))? {
             Replay::Understood(past) => past,
             Replay::Corrupt => {
@@ -84,7 +86,9 @@ impl Journal {
         let failed = |source| JournalError { operation: "append to", path: self.path.clone(), source };
         let record = Record { seq: self.last + 1, at, event };
         let line = serde_json::to_vec(&record).map_err(|error| failed(error.into()))?;
+        failpoint::reached_of(record.event.name(), "next");
         self.file.write_all(&sealed(line)).map_err(failed)?;
+        failpoint::reached_of(record.event.name(), "written");
         self.last = record.seq;
         Ok(record)
     }

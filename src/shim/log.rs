@@ -26,6 +26,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use super::diagnostics::say;
 use super::message::Tail;
 use crate::container::spec::LogLimits;
+use crate::failpoint;
 use crate::logs::stamp::Stamp;
 
 /// A log file is read by its group, too.
@@ -148,11 +149,13 @@ impl Log {
         {
             // It may have been removed by somebody else.
             let _ = unlinkat(&self.directory, self.name_of(oldest).as_os_str(), UnlinkatFlags::NoRemoveDir);
+            failpoint::reached("log.dropped");
         }
         let (directory, name) = (self.directory.as_fd(), self.name.as_os_str());
         let stamp = Stamp::after(self.rotated.back().copied(), Timestamp::now());
         let aside = self.name_of(stamp);
         renameat(directory, name, directory, aside.as_os_str())?;
+        failpoint::reached("log.moved");
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_EXCL;
         match openat(directory, name, flags | CAREFUL, MODE) {
             Ok(file) => self.file = File::from(file),
@@ -161,6 +164,7 @@ impl Log {
                 return Err(errno.into());
             }
         }
+        failpoint::reached("log.begun");
         self.rotated.push_back(stamp);
         Ok(())
     }

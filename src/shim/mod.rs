@@ -26,6 +26,7 @@ pub mod tree;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -35,7 +36,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::{dup, dup2_stdin};
 use oci_spec::runtime::LinuxResources;
 
-use self::diagnostics::chain;
+use self::diagnostics::{chain, say};
 use self::event_loop::Shim;
 use self::journal::Journal;
 use self::options::Options;
@@ -52,6 +53,22 @@ pub const LEAF: &str = "shim";
 
 /// As for the kubelet's sandboxes: the last to go when memory runs out.
 const OOM_SCORE_ADJ: i32 = -998;
+
+/// The program: `mkubelet-shim shim FLAG...`.
+pub fn main() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    let result = match words.next() {
+        Some(mode) if mode == "shim" => Options::parse(words).and_then(|options| run(&options)),
+        _ => Err("this program is started by mkubelet, not by hand".to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            say(format_args!("mkubelet-shim: {text}"));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Runs a shim until its pod is gone. Expects a process with one thread, and the listening socket as standard input.
 ///

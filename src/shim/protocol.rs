@@ -302,6 +302,21 @@ pub enum Event {
     ContainersReset,
 }
 
+impl Event {
+    /// What the journal calls it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ShimStarted { .. } => "shimStarted",
+            Self::SandboxStarted { .. } => "sandboxStarted",
+            Self::SandboxExited { .. } => "sandboxExited",
+            Self::ContainerStarted { .. } => "containerStarted",
+            Self::ContainerStartFailed { .. } => "containerStartFailed",
+            Self::ContainerExited { .. } => "containerExited",
+            Self::ContainersReset => "containersReset",
+        }
+    }
+}
+
 /// Who a process runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {

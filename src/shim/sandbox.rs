@@ -15,6 +15,7 @@ use crate::cgroup::Cgroups;
 use crate::container::failure::{Failure, Step};
 use crate::container::spec::PidNamespace;
 use crate::container::user_namespace::UserNamespace;
+use crate::failpoint;
 use crate::pause;
 use crate::sys::clone::{Child, network_namespace};
 
@@ -87,7 +88,10 @@ pub fn start(config: &SandboxConfig, cgroups: &Cgroups, shm: &Path) -> Result<pa
     cgroups.create(&config.cgroup, &LinuxResources::default()).map_err(failed)?;
     let cgroup = cgroups.join(&config.cgroup).map_err(failed)?;
     let hostname = (!config.host_network).then_some(config.hostname.as_str());
-    pause::start(shared(config), hostname, &config.sysctls, config.user_namespace, &cgroup)
+    failpoint::reached("sandbox.mounted");
+    let starting = pause::start(shared(config), hostname, &config.sysctls, config.user_namespace, &cgroup)?;
+    failpoint::reached("sandbox.cloned");
+    Ok(starting)
 }
 
 /// By a line of /proc/PID/stat (proc_pid_stat(5)); the flags are the ninth field, the second one may have anything in it.

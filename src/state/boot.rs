@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use crate::failpoint;
+
 /// What the kernel calls it (proc(5)).
 const KERNEL: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -22,7 +24,10 @@ pub fn is_another(path: &Path) -> io::Result<bool> {
 pub fn write(path: &Path) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     fs::write(&temporary, now()?)?;
-    fs::rename(temporary, path)
+    failpoint::reached("boot.written");
+    fs::rename(temporary, path)?;
+    failpoint::reached("boot.renamed");
+    Ok(())
 }
 
 fn now() -> io::Result<String> {

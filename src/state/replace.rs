@@ -12,6 +12,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::failpoint;
+
 /// How much a written file must survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Survive {
@@ -96,9 +98,12 @@ pub fn file(
     survive: Survive,
 ) -> Result<(), Error> {
     let mut file = disk.create(scratch).map_err(Error::of("create", scratch))?;
+    failpoint::reached_of(path, "created");
     disk.write(&mut file, bytes).map_err(Error::of("write", scratch))?;
+    failpoint::reached_of(path, "written");
     if survive == Survive::PowerLoss {
         disk.sync(&file).map_err(Error::of("sync", scratch))?;
+        failpoint::reached_of(path, "synced");
     }
     name(disk, scratch, path, survive)
 }
@@ -106,11 +111,13 @@ pub fn file(
 /// Gives what is complete, and on the disk, its name.
 pub fn name(disk: &impl Disk, from: &Path, to: &Path, survive: Survive) -> Result<(), Error> {
     disk.rename(from, to).map_err(Error::of("replace", to))?;
-    let directory = to.parent().unwrap_or(Path::new("/"));
-    match survive {
-        Survive::Crash => Ok(()),
-        Survive::PowerLoss => disk.sync_directory(directory).map_err(Error::of("sync", directory)),
+    failpoint::reached_of(to, "renamed");
+    if survive == Survive::PowerLoss {
+        let directory = to.parent().unwrap_or(Path::new("/"));
+        disk.sync_directory(directory).map_err(Error::of("sync", directory))?;
+        failpoint::reached_of(to, "kept");
     }
+    Ok(())
 }
 
 #[cfg(test)]

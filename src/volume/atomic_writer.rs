@@ -25,6 +25,7 @@ use nix::unistd::{Gid, UnlinkatFlags, fchown, symlinkat, unlinkat};
 use pathrs::Root;
 
 use super::Error;
+use crate::failpoint;
 
 /// The link to the directory that counts.
 const DATA: &str = "..data";
@@ -64,6 +65,7 @@ pub(super) fn write(root: BorrowedFd<'_>, payload: &Payload, group: Option<u32>)
     for (path, content) in payload {
         write_file(directory.as_fd(), path, content, group)?;
     }
+    failpoint::reached("files.written");
     let visible: BTreeSet<&OsStr> = payload.keys().filter_map(|path| path.iter().next()).collect();
     for name in &visible {
         let target = Path::new(DATA).join(name);
@@ -77,7 +79,9 @@ pub(super) fn write(root: BorrowedFd<'_>, payload: &Payload, group: Option<u32>)
         Err(errno) => return Err(failed("remove", Path::new(NEXT))(errno)),
     }
     symlinkat(name.as_str(), root, NEXT).map_err(failed("link", Path::new(NEXT)))?;
+    failpoint::reached("files.linked");
     renameat(root, NEXT, root, DATA).map_err(failed("rename", Path::new(NEXT)))?;
+    failpoint::reached("files.renamed");
     remove_stale(root, &visible, &name)?;
     Ok(true)
 }

@@ -16,6 +16,7 @@ mod environment;
 mod ephemeral;
 mod escapes;
 mod exit_status;
+mod failpoints;
 mod hooks;
 mod identity;
 mod images;

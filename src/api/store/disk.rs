@@ -16,6 +16,7 @@ use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::{Durability, Entry, Error, Key, Quarantined};
 use crate::api::object::Object;
+use crate::failpoint;
 
 /// By `RESOURCE/NAMESPACE/NAME`: none of the three has a slash.
 const OBJECTS: TableDefinition<&str, &[u8]> = TableDefinition::new("objects");
@@ -82,8 +83,10 @@ impl Disk {
     /// Makes everything that was written survive the loss of power.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         if self.unflushed {
+            failpoint::reached("objects.flushing");
             let flush = || -> Result<(), redb::Error> { Ok(self.database()?.begin_write()?.commit()?) };
             flush().map_err(|error| self.failed("flush", error))?;
+            failpoint::reached("objects.flushed");
             self.unflushed = false;
         }
         Ok(())
@@ -129,7 +132,10 @@ impl Disk {
                 None => table.remove(key.as_str())?,
             };
         }
-        Ok(transaction.commit()?)
+        failpoint::reached("objects.written");
+        transaction.commit()?;
+        failpoint::reached("objects.committed");
+        Ok(())
     }
 
     fn database(&self) -> Result<&Database, redb::Error> {
@@ -161,6 +167,7 @@ fn open(path: &Path) -> Result<Database, redb::DatabaseError> {
 
 fn create(path: &Path) -> Result<Database, Failure> {
     let database = builder().create(path)?;
+    failpoint::reached("objects.created");
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert("version", VERSION)?;
     transaction.open_table(OBJECTS)?;

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
 use super::object::Object;
+use crate::failpoint;
 
 mod disk;
 mod history;
@@ -322,6 +323,7 @@ impl Store {
             self.unflushed.notify_one();
         }
         self.apply(Arc::clone(&entry), old, removed);
+        failpoint::reached("objects.applied");
         Ok(entry)
     }
 

@@ -22,6 +22,7 @@ use crate::container::mounts;
 use crate::container::peers;
 use crate::container::spec::{ContainerConfig, PidNamespace, StandardInput, TerminationMessage};
 use crate::container::stdio::{Stdio, take_terminal};
+use crate::failpoint;
 use crate::logs::line::Stream;
 use crate::sys::process::Ended;
 use crate::sys::terminal;
@@ -246,6 +247,7 @@ impl Shim {
         // The count goes with the group.
         let starved = count_oom_kills(&self.cgroups, &container.group) > container.oom_kills;
         self.remove_group(&container.group);
+        failpoint::reached("container.removed");
         if let Phase::Failed(failure) = container.phase {
             self.start_failed(container.attempt, failure)?;
         } else {

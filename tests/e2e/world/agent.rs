@@ -30,21 +30,19 @@ impl World {
 
     /// Likewise, out of a binary that lies elsewhere.
     pub(crate) fn agent_of(&self, program: &Path) -> Agent {
-        let (known, mut command) = (self.mkubelet(), Command::new(program));
-        command.env_clear().args(known.get_args());
-        command.envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.arg("agent").arg("--manifests").arg(self.manifests().0);
-        Agent { run: self.start(command) }
+        self.agent_by(self.mkubelet_of(program))
     }
 
     /// Likewise, with variables of the environment.
     pub(crate) fn agent_in(&self, environment: &[(&str, &str)]) -> Agent {
         let mut command = self.mkubelet();
-        command
-            .envs(environment.iter().copied())
-            .args(["agent", "--max-pods=1000"])
-            .arg("--manifests")
-            .arg(self.manifests().0);
+        command.envs(environment.iter().copied());
+        self.agent_by(command)
+    }
+
+    /// Likewise, by a command like [`World::mkubelet`].
+    pub(crate) fn agent_by(&self, mut command: Command) -> Agent {
+        command.args(["agent", "--max-pods=1000"]).arg("--manifests").arg(self.manifests().0);
         Agent { run: self.start(command) }
     }
 

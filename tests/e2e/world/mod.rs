@@ -202,6 +202,14 @@ impl World {
         command
     }
 
+    /// [`World::mkubelet`], out of a binary that lies elsewhere.
+    pub(crate) fn mkubelet_of(&self, program: &Path) -> Command {
+        let (known, mut command) = (self.mkubelet(), Command::new(program));
+        command.env_clear().args(known.get_args());
+        command.envs(known.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command
+    }
+
     /// Writes a manifest below the world's directory and returns its path.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
@@ -398,29 +406,46 @@ fn programs() -> &'static Path {
         if let Some(directory) = std::env::var_os("MKUBELET_TEST_PROGRAMS") {
             return directory.into();
         }
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
-        build.current_dir(env!("CARGO_MANIFEST_DIR")).args([
-            "build",
-            "--quiet",
-            "--example",
-            "ledger",
-            "--example",
-            "inside",
-            "--example",
-            "attacker",
-            "--message-format=json",
-        ]);
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        let output = build.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let messages = String::from_utf8(output.stdout).unwrap();
-        let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let executable =
-            built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-        let executable = executable.expect("cargo build --example names an executable");
-        executable.parent().unwrap().to_owned()
+        build(&["ledger", "inside", "attacker"], &[])
     })
+}
+
+/// The binaries with points at which they die (src/failpoint.rs), under the names that they have everywhere. From where the programs of the
+/// tests are.
+pub(crate) fn failing_mkubelet() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let built = match std::env::var_os("MKUBELET_TEST_PROGRAMS") {
+            Some(directory) => directory.into(),
+            None => build(&["failing-agent", "failing-shim"], &["--features", "failpoints"]),
+        };
+        let directory = built.join("failing");
+        fs::create_dir_all(&directory).unwrap();
+        for (program, name) in [("failing-agent", "mkubelet"), ("failing-shim", "mkubelet-shim")] {
+            // Other tests may be doing the same.
+            let new = directory.join(format!("{name}.{}", std::process::id()));
+            fs::hard_link(built.join(program), &new).unwrap();
+            fs::rename(new, directory.join(name)).unwrap();
+        }
+        directory.join("mkubelet")
+    })
+}
+
+/// Builds examples, by the cargo that built this test, and tells where they are.
+fn build(examples: &[&str], flags: &[&str]) -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut build = Command::new(cargo);
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--quiet", "--message-format=json"]);
+    build.args(examples.iter().flat_map(|example| ["--example", example])).args(flags);
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    let output = build.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let executable =
+        built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+    let executable = executable.expect("cargo build --example names an executable");
+    executable.parent().unwrap().to_owned()
 }

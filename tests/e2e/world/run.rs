@@ -159,6 +159,12 @@ impl Drop for Run {
 }
 
 impl Ended {
+    /// Demands that SIGKILL has ended it.
+    pub(crate) fn killed(self) -> Self {
+        assert_eq!(self.status.signal(), Some(libc::SIGKILL), "{}\n{}", self.status, self.transcript());
+        self
+    }
+
     pub(crate) fn success(self) -> Self {
         self.code(0)
     }
