@@ -34,7 +34,7 @@ pub fn running_id(status: &PodStatus, container: &str) -> Option<String> {
 async fn connect(socket: &Path) -> Result<ShimClient, shim_client::Error> {
     const NOTHING_OLD: u64 = u64::MAX;
     let (notices, _) = mpsc::unbounded_channel();
-    ShimClient::connect(socket, NOTHING_OLD, notices).await.map(|(shim, _)| shim)
+    ShimClient::connect(socket, NOTHING_OLD, notices, None).await.map(|(shim, _)| shim)
 }
 
 /// An error with its causes, for a client.

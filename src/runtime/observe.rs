@@ -270,6 +270,11 @@ impl Observed {
         self.containers.values().map(|container| container.attempts).sum()
     }
 
+    /// True if a container has been started, in this round where all have begun anew.
+    pub fn has_begun(&self) -> bool {
+        self.containers.values().any(|container| container.state != State::Absent)
+    }
+
     /// True if the newest attempt of a container belongs to the sandbox that there is.
     pub fn is_in_sandbox(&self, name: &ContainerName) -> bool {
         match &self.container(name).state {

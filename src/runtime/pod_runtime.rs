@@ -121,7 +121,8 @@ impl Runtime for PodRuntime {
     async fn take_over(&self) -> Result<Option<u64>, Error> {
         let socket = self.host.layout.shim_socket(&self.pod.uid);
         let mut shim = self.shim.lock().await;
-        match ShimClient::connect(&socket, 1, self.notices.clone()).await {
+        let journal = self.host.layout.journal(&self.pod.uid);
+        match ShimClient::connect(&socket, 1, self.notices.clone(), Some(journal)).await {
             Ok((client, last)) => {
                 *shim = Some(Arc::new(client));
                 self.memory().taken_over = true;
@@ -437,7 +438,8 @@ impl PodRuntime {
         blocking(move || launch(&record, &host)).await??;
         let layout = &self.host.layout;
         let socket = layout.shim_socket(&self.pod.uid);
-        let connected = ShimClient::connect(&socket, 1, self.notices.clone()).await;
+        let journal = layout.journal(&self.pod.uid);
+        let connected = ShimClient::connect(&socket, 1, self.notices.clone(), Some(journal)).await;
         let (client, _) = connected.map_err(|error| {
             let error = Error::chain(&error);
             match shim_process::last_words(layout, &self.pod.uid) {

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +14,12 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::spawn_blocking;
 
 use super::timing::Span;
 use crate::container::spec::TerminalSize;
 use crate::shim::frame::{self, Decoder, FrameError};
+use crate::shim::journal;
 use crate::shim::protocol::{
     AttachConfig, Call, Event, ExecConfig, ExecExit, Message, Record, Reply, Request, StartFailure, VERSION,
 };
@@ -168,10 +170,13 @@ type Answer = (Result<Reply, String>, Option<OwnedFd>);
 impl ShimClient {
     /// Connects, and asks for the records from number `from` on. When this returns, all that had been recorded is in
     /// `notices`, or on its way into it, up to the number returned.
+    ///
+    /// What the shim writes into `journal` and then has no time to tell is in `notices`, too, before [`Notice::Lost`].
     pub async fn connect(
         path: &Path,
         from: u64,
         notices: mpsc::UnboundedSender<Notice>,
+        journal: Option<PathBuf>,
     ) -> Result<(Self, u64), Error> {
         let socket = UnixStream::connect(path).await;
         let socket = socket.map_err(|source| Error::Connect { path: path.display().to_string(), source })?;
@@ -184,6 +189,9 @@ impl ShimClient {
             callers: Arc::clone(&callers),
             has_sandbox: Arc::clone(&has_sandbox),
             notices,
+            journal,
+            subscribed: false,
+            told: from.saturating_sub(1),
             decoder: Decoder::default(),
             fds: VecDeque::new(),
             _ended: ended,
@@ -357,6 +365,11 @@ struct Reader {
     socket: Arc<UnixStream>,
     callers: Arc<Mutex<Callers>>,
     notices: mpsc::UnboundedSender<Notice>,
+    journal: Option<PathBuf>,
+    /// The shim was able to read its journal.
+    subscribed: bool,
+    /// Number of the last record that came.
+    told: u64,
     /// Set before the record is passed on that says so.
     has_sandbox: Arc<AtomicBool>,
     decoder: Decoder,
@@ -370,6 +383,7 @@ impl Reader {
         if let Err(error) = self.read().await {
             tracing::warn!(%error, "connection to a shim broke");
         }
+        self.tell_the_rest().await;
         // Nobody may be left to care.
         let _ = self.notices.send(Notice::Lost);
         // Only now: whoever finds the shim gone finds the notice in the channel, too.
@@ -377,6 +391,16 @@ impl Reader {
         callers.waiting = None;
         callers.execs.clear();
         callers.attached.clear();
+    }
+
+    /// A shim writes down what happens before it tells of it: what it has not told any more is in its journal.
+    async fn tell_the_rest(&mut self) {
+        let Some(journal) = self.journal.take().filter(|_| self.subscribed) else { return };
+        let read = spawn_blocking(move || journal::read(&journal)).await;
+        // Where nothing can be read its successor will say so.
+        let records = read.ok().and_then(Result::ok).unwrap_or_default();
+        let rest = records.into_iter().filter(|record| record.seq > self.told);
+        rest.for_each(|record| drop(self.notices.send(Notice::Record(record))));
     }
 
     /// Reads until the shim ends, or what it says makes no sense.
@@ -407,6 +431,7 @@ impl Reader {
                     Event::SandboxExited { .. } => self.has_sandbox.store(false, Ordering::Release),
                     _ => {}
                 }
+                self.told = record.seq;
                 let _ = self.notices.send(Notice::Record(record));
             }
             Message::ExecExited { id, exit } => {
@@ -420,6 +445,7 @@ impl Reader {
                 }
             }
             Message::Reply { id, result } => {
+                self.subscribed |= matches!(result, Ok(Reply::Subscribed { .. }));
                 let fd = match &result {
                     Ok(Reply::Sandbox { .. } | Reply::Tmpfs | Reply::ExecStarted { terminal: true, .. }) => {
                         self.fds.pop_front()

@@ -144,7 +144,7 @@ fn settled(pod: &Pod, observed: &Observed) -> Option<Settled> {
     match observed.sandbox {
         Sandbox::Lost { at }
             if pod.spec.restart_policy == RestartPolicy::Never
-                && observed.containers_started() > 0
+                && observed.has_begun()
                 && observed.running().next().is_none()
                 && !containers().any(comes_back) =>
         {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::container::spec::ContainerConfig;
 use crate::container::spec::PidNamespace;
+use crate::shim::journal::Journal;
 use crate::shim::protocol::{Exit, SandboxConfig};
 
 const ENDED: Exit = Exit { code: 137, signal: Some(9), oom_killed: false, lost: false };
@@ -76,7 +77,7 @@ async fn connected_to(
         script(shim);
     });
     let (sender, notices) = mpsc::unbounded_channel();
-    let (client, last) = ShimClient::connect(&path, 1, sender).await.unwrap();
+    let (client, last) = ShimClient::connect(&path, 1, sender, None).await.unwrap();
     assert_eq!(last, 1);
     (client, notices)
 }
@@ -190,7 +191,7 @@ async fn a_newer_shim_is_told_from_one_that_is_gone() {
             shim.say(&Message::Reply { id, result });
         });
         let (sender, _notices) = mpsc::unbounded_channel();
-        let error = ShimClient::connect(&path, 1, sender).await.unwrap_err();
+        let error = ShimClient::connect(&path, 1, sender, None).await.unwrap_err();
         assert!(matches!(error, Error::TooNew(_)), "{error}");
         assert!(error.to_string().contains(&format!("version {}", VERSION + 1)), "{error}");
     }
@@ -200,7 +201,7 @@ async fn a_newer_shim_is_told_from_one_that_is_gone() {
 async fn nobody_listening_is_an_error_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let (sender, _notices) = mpsc::unbounded_channel();
-    let error = ShimClient::connect(&dir.path().join("none"), 1, sender).await.unwrap_err();
+    let error = ShimClient::connect(&dir.path().join("none"), 1, sender, None).await.unwrap_err();
     assert!(matches!(error, Error::Connect { .. }));
 }
 
@@ -272,4 +273,29 @@ async fn the_other_end_of_a_terminal_comes_with_the_answer_and_tells_of_a_new_si
 
     let (client, _notices) = connected_to(VERSION - 1, drop).await;
     assert!(matches!(client.exec(on_terminal(), &[]).await, Err(Error::TooOld(_))));
+}
+
+#[tokio::test]
+async fn what_a_shim_has_written_and_not_told_comes_before_its_loss() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, file) = (dir.path().join("shim.sock"), dir.path().join("journal"));
+    let (mut journal, _) = Journal::open(&file).unwrap();
+    let listener = UnixListener::bind(&path).unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut shim = FakeShim { peer: listener.accept().unwrap().0 };
+        let id = shim.request().id;
+        shim.reply(id, Reply::Subscribed { version: VERSION, pid: 1, last: 1 });
+        let mut happens =
+            |pid| journal.append(jiff::Timestamp::UNIX_EPOCH, Event::SandboxStarted { pid }).unwrap();
+        shim.say(&Message::Record(happens(1)));
+        happens(2);
+        happens(3);
+    });
+    let (sender, mut notices) = mpsc::unbounded_channel();
+    let (_client, _) = ShimClient::connect(&path, 1, sender, Some(file)).await.unwrap();
+    for seq in 1..=3 {
+        assert_eq!(number(notices.recv().await), seq);
+    }
+    assert_eq!(notices.recv().await, Some(Notice::Lost));
+    writer.join().unwrap();
 }

@@ -92,9 +92,8 @@ fn a_shim_that_dies_with_the_exit_of_a_container_is_followed_by_one_that_restart
             failing.expect_death(point);
             agent.expect_state("p", "a", |state| {
                 // Of what nobody wrote down no more is known than that it is over.
-                let is_lost = state.contains("exit code 137)");
-                state.starts_with("Terminated")
-                    && (is_lost || point == "containerExited.written" && state.contains("exit code 3)"))
+                let code = if point == "containerExited.written" { "exit code 3)" } else { "exit code 137)" };
+                state.starts_with("Terminated") && state.contains(code)
             });
             if policy == "Always" {
                 agent.expect_running("p", "a", 1);

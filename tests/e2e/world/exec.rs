@@ -31,7 +31,7 @@ impl Executor {
         let socket = world.run_dir().join("pods").join(&world.pod_uids()[0]).join("shim.sock");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (sender, notices) = mpsc::unbounded_channel();
-        let (shim, _) = runtime.block_on(ShimClient::connect(&socket, 1, sender)).unwrap();
+        let (shim, _) = runtime.block_on(ShimClient::connect(&socket, 1, sender, None)).unwrap();
         Self { runtime, shim, container, _notices: notices }
     }
 
