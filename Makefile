@@ -38,6 +38,11 @@ FUZZED := $(or $(TARGETS),$(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fu
 schemas: ## Write the OpenAPI schemas anew, when k8s-openapi or the list of kinds has changed; needs zstd.
 	cd tools/schemas && cargo run --quiet | zstd -19 --quiet --force -o ../../src/api/openapi/types.json.zst
 
+# Checkouts of kubernetes/api and kubernetes/apimachinery, both at VERSION.
+.PHONY: messages
+messages: ## Write the table of protobuf messages anew (API, APIMACHINERY, VERSION), when a kind has come to tools/messages.
+	cd tools/messages && cargo run --quiet -- $(API) $(APIMACHINERY) $(VERSION) >../../src/api/body/protobuf/messages.txt
+
 .PHONY: fuzz
 fuzz: ## Fuzz what strangers send (TARGETS, SECONDS); needs nightly Rust and cargo-fuzz.
 	cd fuzz && for target in $(FUZZED); do \

@@ -1,4 +1,4 @@
-//! Bodies of requests: bounded in size and time, JSON or YAML, and what is there twice is noticed.
+//! Bodies of requests: bounded in size and time, JSON, YAML or protobuf, and what is there twice is noticed.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ pub const MAX_BYTES: usize = 3 << 20;
 /// How long a client may take to send them.
 const MAX_TIME: Duration = Duration::from_secs(60);
 /// What an object may come as.
-pub const OBJECT_TYPES: [&str; 2] = ["application/json", "application/yaml"];
+pub const OBJECT_TYPES: [&str; 3] = ["application/json", "application/yaml", PROTOBUF];
 
-/// And what some clients send all the same; few kinds are read from it.
+/// As clients of Go send objects that they have types of.
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// What a body says.
@@ -67,11 +67,8 @@ pub fn parse_json(bytes: &[u8]) -> Result<Parsed, Status> {
 
 /// A body that is protobuf in Kubernetes' envelope.
 fn parse_protobuf(bytes: &[u8]) -> Result<Parsed, Status> {
-    match protobuf::parse(bytes) {
-        Ok(value) => Ok(Parsed { value, duplicates: Vec::new() }),
-        Err(protobuf::Error::Malformed) => Err(Status::bad_request(protobuf::Error::Malformed.to_string())),
-        Err(protobuf::Error::Kind(_)) => Err(Status::unsupported_media_type(&OBJECT_TYPES)),
-    }
+    let value = protobuf::parse(bytes).map_err(|error| Status::bad_request(error.to_string()))?;
+    Ok(Parsed { value, duplicates: Vec::new() })
 }
 
 /// A body that is YAML of one document.

@@ -9,6 +9,7 @@ mod image;
 mod journal;
 mod log;
 mod manifest;
+mod protobuf;
 mod protocol;
 mod quantity;
 mod reference;
@@ -20,12 +21,13 @@ mod user;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name that its file and its corpus have.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("archive", archive::check),
     ("image", image::check),
     ("journal", journal::check),
     ("log", log::check),
     ("manifest", manifest::check),
+    ("protobuf", protobuf::check),
     ("protocol", protocol::check),
     ("quantity", quantity::check),
     ("reference", reference::check),

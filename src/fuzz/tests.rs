@@ -49,6 +49,7 @@ replayed! {
     any_journal_is_understood_up_to_a_line_or_set_aside: "journal",
     any_log_yields_bounded_lines_however_it_is_cut: "log",
     any_manifest_is_pods_with_safe_names_or_problems_of_one_line: "manifest",
+    any_object_in_protobuf_is_refused_or_one_in_proportion_to_its_bytes: "protobuf",
     any_stream_is_the_same_frames_however_it_is_cut: "protocol",
     any_quantity_is_exact_or_refused: "quantity",
     any_image_name_is_normal_or_refused: "reference",

@@ -47,3 +47,33 @@ fn whoever_has_the_kubeconfig_is_a_master() {
         assert!(told.contains("system:masters"), "{told}");
     });
 }
+
+/// kubectl sends both pods as protobuf.
+#[test]
+fn kubectl_debugs_a_copy_of_a_pod_and_the_node() {
+    each_newer(|session| {
+        session.world.build("busybox", "busybox");
+        let sleeper = session.container("web", &[]).command(&["sleep", "1000"]);
+        session.run_pod(&session.world.pod("web", [sleeper]).grace(1).label("app", "web"));
+        let copy = "debug web --profile=general --copy-to=copy --image=busybox --container=look --share-processes \
+                    --image-pull-policy=IfNotPresent -- sleep 1000";
+        assert_eq!(session.kubectl(copy).done(), "");
+        session.kubectl("wait pod/copy --for=condition=Ready --timeout=60s").fine();
+        let [pod, copy] = ["pod web", "pod copy"].map(|which| session.object(which)["spec"].clone());
+        assert_eq!(copy["shareProcessNamespace"], true);
+        let of = |spec: &serde_json::Value, field: &str| spec["containers"][0][field].clone();
+        for field in ["name", "image", "command", "env", "volumeMounts", "resources"] {
+            assert_eq!(of(&copy, field), of(&pod, field), "{field}");
+        }
+        assert_eq!(copy["containers"][1]["command"], json!(["sleep", "1000"]));
+
+        let node = session.kubectl("get nodes -o name").fine();
+        let debug = format!("debug {} --profile=general --image=busybox -- ls /host", node.trim());
+        let said = session.kubectl(&debug).fine();
+        let name = words(&said)[0][3].to_owned();
+        assert!(name.starts_with("node-debugger-"), "{said}");
+        let phase = || session.object(&format!("pod {name}"))["status"]["phase"] == "Succeeded";
+        crate::world::until("the files of the node", || phase().then_some(()));
+        assert!(session.kubectl(&format!("logs {name}")).fine().lines().any(|file| file == "etc"));
+    });
+}

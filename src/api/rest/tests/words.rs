@@ -156,13 +156,14 @@ async fn bodies_are_json_or_yaml_and_not_too_long() {
     let protobuf = post("application/vnd.kubernetes.protobuf", yaml.clone()).await;
     assert_eq!(
         (protobuf.code, protobuf.json["message"].as_str()),
-        (400, Some("provided data does not appear to be a protobuf message"))
+        (400, Some("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"))
     );
     let other = post("text/plain", yaml).await;
     assert_eq!(other.code, 415);
     assert_eq!(
         other.json["message"],
-        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"
+        "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf"
     );
     assert_eq!(post("application/json", "{".to_owned()).await.code, 400);
     let long = post("application/json", " ".repeat(4 << 20)).await;
