@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Child;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -18,11 +18,10 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::answer::{Target, first_answers};
-use crate::contestant::mkubelet::{self, BRIDGE, Directories};
+use crate::contestant::mkubelet::{self, BRIDGE, Ours};
 use crate::contestant::wait;
-use crate::cpu::used;
-use crate::memory::{Process, processes, pss_kib, rss_kib};
-use crate::probes::Load;
+use crate::memory::{pss_kib, rss_kib};
+use crate::upkeep::{Load, Measurement};
 
 /// From the pods' first answers until nothing happens any more.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -76,26 +75,9 @@ impl Node {
     }
 }
 
-/// An agent with so many pods of its API, watched in so many spans.
-#[derive(Debug, Clone)]
-pub struct Measurement<'a> {
-    /// The agent's binary.
-    pub program: &'a Path,
-    /// Its directories.
-    pub directories: Directories,
-    /// The image of the pods.
-    pub rootfs: &'a Path,
-    /// How many pods.
-    pub pods: usize,
-    /// How many spans.
-    pub spans: usize,
-    /// How long each is.
-    pub span: Duration,
-}
-
 impl Measurement<'_> {
     /// Runs the agent and its pods, kills it, and starts another; ends all of it.
-    pub fn run(&self) -> Result<Node> {
+    pub fn node(&self) -> Result<Node> {
         fs::create_dir_all(self.manifests())?;
         let (mut agent, targets) = self.agent()?;
         let measured = self.measure(&mut agent, &targets);
@@ -119,13 +101,14 @@ impl Measurement<'_> {
         let known: BTreeSet<Ipv4Addr> = answers.iter().map(|answer| answer.ip).collect();
         thread::sleep(SETTLE);
 
-        let (shims, pauses) = (self.of_pods("mkubelet-shim")?, self.of_pods("pause")?);
-        let idle = self.watch(agent.id(), &[shims.clone(), pauses.clone()].concat())?;
+        let ours = self.ours()?;
+        let load = Load { name: "nothing happens".to_owned(), ..Load::default() };
+        let idle = self.watch(agent.id(), &ours.all(), load)?;
         let full = rss_kib(agent.id())?;
         let each = |pids: &[u32]| -> Result<u64> {
             Ok(pids.iter().map(|pid| pss_kib(*pid)).sum::<Result<u64>>()? / self.pods as u64)
         };
-        let (shim, pause) = (each(&shims)?, each(&pauses)?);
+        let (shim, pause) = (each(&ours.shims)?, each(&ours.pauses)?);
 
         agent.kill()?;
         agent.wait()?;
@@ -142,9 +125,13 @@ impl Measurement<'_> {
         let acting = acting?;
         thread::sleep(SETTLE);
         let taken_over = rss_kib(agent.id())?;
-        ensure!(self.of_pods("pause")?.len() == self.pods + 1, "pods were lost");
+        ensure!(self.ours()?.pauses.len() == self.pods + 1, "pods were lost");
         let pods = self.pods;
         Ok(Node { pods, empty, full, taken_over, shim, pause, started, idle, listening, acting })
+    }
+
+    fn ours(&self) -> Result<Ours> {
+        Ours::of(&self.directories.run)
     }
 
     fn manifests(&self) -> PathBuf {
@@ -170,39 +157,6 @@ impl Measurement<'_> {
                 }],
             },
         })
-    }
-
-    /// The processes of this name that belong to our pods.
-    fn of_pods(&self, name: &str) -> Result<Vec<u32>> {
-        let all = processes()?;
-        let run = self.directories.run.to_string_lossy().into_owned();
-        let ours = |pid: u32| {
-            fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&run))
-        };
-        let shims: Vec<u32> = all
-            .iter()
-            .filter(|process| process.name == "mkubelet-shim" && ours(process.pid))
-            .map(|process| process.pid)
-            .collect();
-        if name == "mkubelet-shim" {
-            return Ok(shims);
-        }
-        let is_one = |process: &&Process| process.name == name && shims.contains(&process.parent);
-        Ok(all.iter().filter(is_one).map(|process| process.pid).collect())
-    }
-
-    fn watch(&self, agent: u32, pods: &[u32]) -> Result<Load> {
-        let of_pods = || pods.iter().map(|pid| used(*pid)).sum::<Result<Duration>>();
-        let mut load = Load { name: "nothing happens".to_owned(), ..Load::default() };
-        for _ in 0..self.spans {
-            let (begin, before) = (Instant::now(), (used(agent)?, of_pods()?));
-            thread::sleep(self.span);
-            let took = begin.elapsed().as_secs_f64();
-            load.agent.push((used(agent)? - before.0).as_secs_f64() / took);
-            load.shims.push((of_pods()? - before.1).as_secs_f64() / took);
-        }
-        Ok(load)
     }
 
     /// Waits until the agent answers on its socket.
@@ -245,7 +199,7 @@ impl Measurement<'_> {
         }
         self.ask("DELETE", PODS, "")?;
         let begin = Instant::now();
-        while !self.of_pods("mkubelet-shim")?.is_empty() {
+        while !self.ours()?.shims.is_empty() {
             ensure!(begin.elapsed() < PATIENCE, "pods do not end");
             thread::sleep(Duration::from_millis(100));
         }

@@ -3,19 +3,16 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
-use serde_json::{Value, json};
 
 use crate::answer::first_answers;
-use crate::contestant::mkubelet::{self, BRIDGE, Directories};
-use crate::cpu::used;
-use crate::memory::{descendants, processes};
+use crate::contestant::mkubelet::{self, BRIDGE, Ours};
+use crate::upkeep::{Load, Measurement};
 
 /// From the pods' first answers until what they do is the same every second.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -37,62 +34,11 @@ pub enum Probes {
     Exec,
 }
 
-/// Time of a processor in equal spans, each as a share of its span.
-#[derive(Debug, Clone, Default)]
-pub struct Load {
-    /// What it is about.
-    pub name: String,
-    /// Questions in a second.
-    pub questions: usize,
-    /// Of the agent, or of whoever asks.
-    pub agent: Vec<f64>,
-    /// Of the pods' shims and pauses together.
-    pub shims: Vec<f64>,
-}
-
-impl Load {
-    /// The median of all spans.
-    pub fn median(spans: &[f64]) -> f64 {
-        let mut sorted = spans.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-    }
-
-    /// For the file.
-    pub fn json(&self) -> Value {
-        json!({
-            "contestant": self.name,
-            "questions_per_second": self.questions,
-            "agent_median": Self::median(&self.agent),
-            "agent": self.agent,
-            "shims_median": Self::median(&self.shims),
-            "shims": self.shims,
-        })
-    }
-}
-
-/// A measurement of so many pods, in so many spans.
-#[derive(Debug, Clone)]
-pub struct Measurement<'a> {
-    /// The agent's binary.
-    pub program: &'a Path,
-    /// Its directories.
-    pub directories: Directories,
-    /// The image of the pods.
-    pub rootfs: &'a Path,
-    /// How many pods.
-    pub pods: usize,
-    /// How many spans.
-    pub spans: usize,
-    /// How long each is.
-    pub span: Duration,
-}
-
 impl Measurement<'_> {
     /// Runs pods with these probes, and looks at the agent; when it is done, asks them the same from one thread.
-    pub fn run(&self, probes: Probes) -> Result<Vec<Load>> {
+    pub fn probes(&self, probes: Probes) -> Result<Vec<Load>> {
         let (send, receive) = mpsc::channel();
-        let mut agent = mkubelet::run(self.program, &self.directories, &self.manifest(probes)?, &send)?;
+        let mut agent = mkubelet::run(self.program, &self.directories, &self.probed(probes)?, &send)?;
         let measured = (|| {
             drop(send);
             let answers = first_answers(&receive, self.pods, BRIDGE)?;
@@ -103,14 +49,14 @@ impl Measurement<'_> {
                 loads.push(self.floor(&ips)?);
             }
             ensure!(agent.try_wait()?.is_none(), "mkubelet has ended");
-            loads.push(self.watch(agent.id(), probes)?);
+            loads.push(self.watch_probes(agent.id(), probes)?);
             Ok(loads)
         })();
         let stopped = mkubelet::stop(vec![agent]);
         measured.and_then(|loads| stopped.map(|()| loads))
     }
 
-    fn manifest(&self, probes: Probes) -> Result<String> {
+    fn probed(&self, probes: Probes) -> Result<String> {
         let image = self.rootfs.display();
         let mut text = String::new();
         for number in 1..=self.pods {
@@ -136,29 +82,21 @@ impl Measurement<'_> {
         Ok(text)
     }
 
-    fn watch(&self, agent: u32, probes: Probes) -> Result<Load> {
-        let all = processes()?;
-        let ours: Vec<u32> = descendants(&[agent], &all)
-            .iter()
-            .filter(|process| ["mkubelet-shim", "pause"].contains(&process.name.as_str()))
-            .map(|process| process.pid)
-            .collect();
-        ensure!(ours.len() == 2 * self.pods, "{} shims and pauses of {} pods", ours.len(), self.pods);
-        let of_ours = || ours.iter().map(|pid| used(*pid)).sum::<Result<Duration>>();
+    fn watch_probes(&self, agent: u32, probes: Probes) -> Result<Load> {
+        let ours = Ours::of(&self.directories.run)?;
+        ensure!(
+            ours.shims.len() == self.pods && ours.pauses.len() == self.pods,
+            "{} shims and {} pauses of {} pods",
+            ours.shims.len(),
+            ours.pauses.len(),
+            self.pods
+        );
         let (name, questions) = match probes {
             Probes::None => ("no probes".to_owned(), 0),
             Probes::Network => ("httpGet, tcpSocket and grpc".to_owned(), 3 * self.pods),
             Probes::Exec => ("exec".to_owned(), self.pods),
         };
-        let mut load = Load { name, questions, ..Load::default() };
-        for _ in 0..self.spans {
-            let (begin, before) = (Instant::now(), (used(agent)?, of_ours()?));
-            thread::sleep(self.span);
-            let took = begin.elapsed().as_secs_f64();
-            load.agent.push((used(agent)? - before.0).as_secs_f64() / took);
-            load.shims.push((of_ours()? - before.1).as_secs_f64() / took);
-        }
-        Ok(load)
+        self.watch(agent, &ours.all(), Load { name, questions, ..Load::default() })
     }
 
     /// The same questions, with nothing but blocking system calls.

@@ -12,9 +12,10 @@ use anyhow::{Context, Result, bail};
 use mkubelet_bench::answer::first_answers;
 use mkubelet_bench::contestant::mkubelet::{self, BRIDGE, Directories};
 use mkubelet_bench::exec;
-use mkubelet_bench::node::{self, Node};
-use mkubelet_bench::probes::{Load, Measurement, Probes};
+use mkubelet_bench::node::Node;
+use mkubelet_bench::probes::Probes;
 use mkubelet_bench::table::{Measure, Series, render};
+use mkubelet_bench::upkeep::{Load, Measurement};
 use serde_json::json;
 
 /// How long the agent is watched for one figure.
@@ -48,6 +49,14 @@ fn measure(options: &Options, scratch: &Path, run: &Path) -> Result<()> {
     fs::copy(options.programs.join("server"), rootfs.join("server")).context("copy server")?;
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| only == name);
     let directories = |name: &str| Directories { scratch: scratch.join(name), run: run.join(name) };
+    let measurement = |name: &str| Measurement {
+        program: &options.mkubelet,
+        directories: directories(name),
+        rootfs: &rootfs,
+        pods: options.pods,
+        spans: options.spans,
+        span: SPAN,
+    };
 
     let mut execs = Vec::new();
     if wanted("exec") {
@@ -62,15 +71,7 @@ fn measure(options: &Options, scratch: &Path, run: &Path) -> Result<()> {
         for (name, probes) in [("none", Probes::None), ("network", Probes::Network), ("execs", Probes::Exec)]
         {
             eprintln!("probes: {name} ...");
-            let measurement = Measurement {
-                program: &options.mkubelet,
-                directories: directories(name),
-                rootfs: &rootfs,
-                pods: options.pods,
-                spans: options.spans,
-                span: SPAN,
-            };
-            loads.extend(measurement.run(probes)?);
+            loads.extend(measurement(name).probes(probes)?);
         }
         print_loads(options, &loads);
     }
@@ -78,15 +79,7 @@ fn measure(options: &Options, scratch: &Path, run: &Path) -> Result<()> {
     let mut node = None;
     if wanted("node") {
         eprintln!("node ...");
-        let measurement = node::Measurement {
-            program: &options.mkubelet,
-            directories: directories("node"),
-            rootfs: &rootfs,
-            pods: options.pods,
-            spans: options.spans,
-            span: SPAN,
-        };
-        node = Some(measurement.run()?);
+        node = Some(measurement("node").node()?);
         node.iter().for_each(|node| print_node(options, node));
     }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use nix::unistd::Pid;
 
 use super::{Contestant, Memory, wait};
 use crate::answer::Target;
-use crate::memory::{descendants, processes, pss_kib, rss_kib};
+use crate::memory::{Process, processes, pss_kib, rss_kib};
 
 /// The bridge of all of its pods.
 pub const BRIDGE: &str = "mkbench0";
@@ -42,6 +43,37 @@ pub struct Directories {
     pub scratch: PathBuf,
     /// For sockets; short.
     pub run: PathBuf,
+}
+
+/// What runs for the pods of an agent, beside their containers. Process IDs.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    /// Their shims.
+    pub shims: Vec<u32>,
+    /// Their pauses.
+    pub pauses: Vec<u32>,
+}
+
+impl Ours {
+    /// What runs for the pods of the agent with this run directory.
+    pub fn of(run: &Path) -> Result<Self> {
+        let all = processes()?;
+        let run = run.to_string_lossy();
+        let is_of_run = |pid: u32| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&*run))
+        };
+        let is_shim = |process: &&Process| process.name == "mkubelet-shim" && is_of_run(process.pid);
+        let shims: Vec<u32> = all.iter().filter(is_shim).map(|process| process.pid).collect();
+        let is_pause = |process: &&Process| process.name == "pause" && shims.contains(&process.parent);
+        let pauses = all.iter().filter(is_pause).map(|process| process.pid).collect();
+        Ok(Self { shims, pauses })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<u32> {
+        [self.shims.as_slice(), &self.pauses].concat()
+    }
 }
 
 /// `mkubelet run` of a manifest. The addresses of its pods come out of `targets`.
@@ -152,21 +184,12 @@ impl Contestant for Mkubelet {
 
     fn memory(&self) -> Result<Option<Memory>> {
         let (false, Some(agent)) = (self.process_per_pod, self.agents.first()) else { return Ok(None) };
-        let all = processes()?;
         // The holder's shim is one of ours as well, and counts as a pod.
-        let ours = |pid: u32| {
-            let run = self.run.to_string_lossy().into_owned();
-            std::fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&run))
-        };
-        let shims: Vec<_> =
-            all.iter().filter(|it| it.name == "mkubelet-shim" && ours(it.pid)).map(|it| it.pid).collect();
-        let pauses: Vec<_> =
-            descendants(&shims, &all).iter().filter(|it| it.name == "pause").map(|it| it.pid).collect();
+        let ours = Ours::of(&self.run)?;
         let sum = |pids: &[u32]| pids.iter().map(|pid| pss_kib(*pid)).sum::<Result<u64>>();
         Ok(Some(Memory {
-            pods: shims.len(),
-            per_pod: vec![("shim".to_owned(), sum(&shims)?), ("pause".to_owned(), sum(&pauses)?)],
+            pods: ours.shims.len(),
+            per_pod: vec![("shim".to_owned(), sum(&ours.shims)?), ("pause".to_owned(), sum(&ours.pauses)?)],
             agent: Some((format!("mkubelet, {} pods", self.pods), rss_kib(agent.id())?)),
         }))
     }
