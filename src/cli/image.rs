@@ -1,12 +1,20 @@
 //! `mkubelet image`: what is in the store.
 
+use std::convert::Infallible;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 
 use super::say;
 use crate::config::Config;
-use crate::image::{Store, Stored};
+use crate::image::registry::{Endpoint, Patience, Progress, Pull, Source};
+use crate::image::{Reference, Store, Stored};
+
+/// How often a pull's progress is told.
+const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -17,6 +25,12 @@ pub(super) enum Command {
         source: PathBuf,
         /// The image's name, as `image:` of a Pod will say it.
         #[arg(long, value_name = "NAME")]
+        name: String,
+    },
+    /// Pulls an image from its registry.
+    Pull {
+        /// The image's name, as `image:` of a Pod says it.
+        #[arg(value_name = "NAME")]
         name: String,
     },
     /// Lists the images.
@@ -36,8 +50,56 @@ pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
             let stored = store.import(&source, &name)?;
             say(&format!("{} {}\n", stored.reference, stored.id))
         }
+        Command::Pull { name } => {
+            let stored = pull(store, &name)?;
+            say(&format!("{} {}\n", stored.reference, stored.id))
+        }
         Command::List => say(&table(&store.list()?)),
         Command::Rm { name } => Ok(store.remove(&name)?),
+    }
+}
+
+/// Pulls, and tells how far that has come where somebody looks on.
+fn pull(store: Store, name: &str) -> anyhow::Result<Stored> {
+    let reference: Reference = name.parse()?;
+    let progress = Arc::new(Progress::default());
+    let sources = vec![Source { endpoint: Endpoint::of(&reference)?, credentials: Vec::new() }];
+    let pull =
+        Pull { store, reference, sources, patience: Patience::default(), progress: Arc::clone(&progress) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let shown = show(&progress);
+        tokio::select! {
+            pulled = pull.run() => {
+                erase();
+                Ok(pulled?)
+            }
+            never = shown => match never {},
+        }
+    })
+}
+
+/// Tells a pull's progress on a terminal. Never returns.
+async fn show(progress: &Progress) -> Infallible {
+    if !io::stderr().is_terminal() {
+        return std::future::pending().await;
+    }
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        ticks.tick().await;
+        let (done, total) = progress.bytes();
+        if total > 0 {
+            let mut stderr = io::stderr().lock();
+            // Nobody reads: nobody to tell.
+            let _ = write!(stderr, "\r\x1b[K{} of {}", human(done.min(total)), human(total))
+                .and_then(|()| stderr.flush());
+        }
+    }
+}
+
+fn erase() {
+    if io::stderr().is_terminal() {
+        let _ = io::stderr().write_all(b"\r\x1b[K");
     }
 }
 

@@ -67,7 +67,13 @@ fn steers_nothing(config: oci_spec::image::Config) {
 fn told(config: oci_spec::image::Config) -> Option<ContainerConfig> {
     let pods = pod::decode(POD, "pod.yaml").expect("a plain pod").pods;
     let pod = &pods[0];
-    let image = Image { id: "sha256:1".into(), reference: "i".into(), layers: vec!["/l".into()], config };
+    let image = Image {
+        id: "sha256:1".into(),
+        reference: "i".into(),
+        layers: vec!["/l".into()],
+        config,
+        access: None,
+    };
     let start = oci::Start {
         pod,
         spec: &pod.spec.containers[0],

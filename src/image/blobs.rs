@@ -90,6 +90,11 @@ impl Blobs {
         Ok((digest, size))
     }
 
+    /// Takes in a file of the same file system that has been checked and is on the disk.
+    pub(super) fn adopt(&self, file: &Path, digest: &Digest) -> Result<(), Error> {
+        self.publish(file, digest)
+    }
+
     /// Removes every blob for which `keep` is false.
     pub(super) fn retain(&self, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
         for name in durable::names(&self.dir)? {

@@ -18,6 +18,11 @@ impl Digest {
         Digest::from_hash(Sha256::digest(bytes).as_ref())
     }
 
+    /// The digest of all that a hash has seen.
+    pub(crate) fn of_hash(hash: Sha256) -> Digest {
+        Digest::from_hash(hash.finalize().as_ref())
+    }
+
     /// The digits, without `sha256:`.
     pub(crate) fn hex(&self) -> &str {
         &self.0
@@ -64,7 +69,7 @@ impl<R: Read> Digesting<R> {
 
     /// Digest and number of the bytes that were read.
     pub(crate) fn finish(self) -> (Digest, u64) {
-        (Digest::from_hash(self.hash.finalize().as_ref()), self.size)
+        (Digest::of_hash(self.hash), self.size)
     }
 }
 

@@ -1,8 +1,11 @@
 //! Files and directories that are seen complete or not at all, and are still there after a power loss.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::error::Error;
 use crate::state::replace::{self, HostDisk, Survive};
@@ -11,6 +14,19 @@ use crate::sys::tree;
 /// Makes a directory, and those above it, that only root can enter.
 pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))
+}
+
+/// Opens a file, which is made when it is missing, and waits until nobody else has it locked.
+pub(super) fn lock(path: &Path) -> Result<Flock<File>, Error> {
+    let options = File::options().create(true).read(true).write(true).truncate(false).open(path);
+    let mut file = options.map_err(Error::io("open", path))?;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusive) {
+            Ok(lock) => return Ok(lock),
+            Err((unlocked, Errno::EINTR)) => file = unlocked,
+            Err((_, errno)) => return Err(Error::io("lock", path)(errno)),
+        }
+    }
 }
 
 /// Replaces a file. `scratch` is a name of the same file system that nobody else uses.

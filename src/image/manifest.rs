@@ -99,10 +99,63 @@ pub(crate) fn is_image(descriptor: &Descriptor) -> bool {
 
 /// True if an index does not say that this is for another system than ours.
 pub(crate) fn may_run_here(descriptor: &Descriptor) -> bool {
-    descriptor
-        .platform()
-        .as_ref()
-        .is_none_or(|platform| *platform.os() == Os::Linux && *platform.architecture() == Arch::default())
+    descriptor.platform().as_ref().is_none_or(|platform| {
+        *platform.os() == Os::Linux
+            && *platform.architecture() == Arch::default()
+            && platform.variant().as_deref().is_none_or(is_every_machines)
+    })
+}
+
+/// True for the variant of our architecture that all of its machines have.
+fn is_every_machines(variant: &str) -> bool {
+    let expected = match Arch::default() {
+        Arch::Amd64 => "v1",
+        Arch::ARM64 => "v8",
+        _ => "",
+    };
+    variant.is_empty() || variant == expected
+}
+
+/// The first of an index that is for this machine; one that says so is meant rather than one that says nothing.
+pub(crate) fn choose(all: &[Descriptor]) -> Option<&Descriptor> {
+    let usable = |one: &&Descriptor| (is_image(one) || is_index(one)) && may_run_here(one);
+    let mut said = all.iter().filter(usable).filter(|one| one.platform().is_some());
+    said.next().or_else(|| all.iter().find(usable))
+}
+
+/// What a document is that a registry calls a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Lists further manifests.
+    Index,
+    /// Is an image's.
+    Image,
+}
+
+/// Tells by what is in it. One that could be read either way is refused (CVE-2021-41190).
+pub(crate) fn kind(bytes: &[u8], what: &str) -> Result<Kind, Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Either {
+        schema_version: Option<u64>,
+        manifests: Option<serde::de::IgnoredAny>,
+        layers: Option<serde::de::IgnoredAny>,
+    }
+    let either: Either = serde_json::from_slice(bytes).map_err(Error::invalid(what))?;
+    let refuse = |reason: &str| Err(Error::Invalid { what: what.to_owned(), reason: reason.to_owned() });
+    match (either.schema_version, either.manifests.is_some(), either.layers.is_some()) {
+        (Some(1), ..) => refuse("its schemaVersion is 1, and only 2 is supported"),
+        (_, true, true) => refuse("it is both an index and a manifest"),
+        (_, true, false) => Ok(Kind::Index),
+        (_, false, true) => Ok(Kind::Image),
+        (_, false, false) => refuse("it is neither an index nor a manifest"),
+    }
+}
+
+/// The configuration of an image manifest: its digest, and its size in bytes.
+pub(crate) fn config(bytes: &[u8], what: &str) -> Result<(Digest, u64), Error> {
+    let manifest = parse(bytes, what)?;
+    Ok((digest(manifest.config())?, manifest.config().size()))
 }
 
 /// Checks an image: its manifest, its configuration, and that it is for this machine.

@@ -32,6 +32,16 @@ pub struct InvalidReference {
 }
 
 impl Reference {
+    /// The registry, such as `docker.io` or `registry.example:5000`.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The path within the registry, such as `library/nginx`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// Registry and path, such as `docker.io/library/nginx`.
     pub fn repository(&self) -> String {
         format!("{}/{}", self.registry, self.path)

@@ -3,7 +3,7 @@
 //! An OCI image index whose entries carry the normalised name, as other tools expect it, and what else we keep of each
 //! in annotations of our own. It is replaced as a whole, by whoever holds the store's lock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +24,44 @@ const IMPORTED: &str = "dev.mkubelet.image.imported";
 /// `true` on an entry whose name has moved on to another image.
 const REPLACED: &str = "dev.mkubelet.image.replaced";
 
+/// On an image that was pulled, the digest that its registry knows it by: of an index, or of the manifest itself.
+const PULLED: &str = "dev.mkubelet.image.pulled";
+
+/// On an image that was pulled with somebody's credentials, who has those: see [`Access`].
+const ACCESS: &str = "dev.mkubelet.image.access";
+
+/// Who may use an image that was pulled, without asking its registry again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// Everybody on the node: it was pulled without credentials, or with the node's own.
+    Everyone,
+    /// Whoever has one of these credentials, by their [`super::registry::Credential::fingerprint`].
+    Holders(BTreeSet<String>),
+}
+
+impl Access {
+    /// Who may use an image that both of these were granted for.
+    #[must_use]
+    pub fn or(self, other: Access) -> Access {
+        match (self, other) {
+            (Access::Holders(mut all), Access::Holders(more)) => {
+                all.extend(more);
+                Access::Holders(all)
+            }
+            _ => Access::Everyone,
+        }
+    }
+}
+
+/// Where an image came from that was pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pulled {
+    /// What its registry knows it by: the digest of an index, or of the manifest itself.
+    pub(super) digest: Digest,
+    /// Who may use it.
+    pub(super) access: Access,
+}
+
 /// One name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -37,6 +75,15 @@ pub(super) struct Entry {
     pub(super) imported: Timestamp,
     /// The name means another image now; this one is kept for the pods that were started from it.
     pub(super) replaced: bool,
+    /// `None` for an image that was imported.
+    pub(super) pulled: Option<Pulled>,
+}
+
+impl Entry {
+    fn has_digest(&self, digest: &str) -> bool {
+        let pulled = self.pulled.as_ref().is_some_and(|pulled| pulled.digest.to_string() == digest);
+        pulled || self.manifest.to_string() == digest
+    }
 }
 
 /// What an image is asked for by.
@@ -65,7 +112,7 @@ impl Name {
             Name::Stored(wanted) => entry.reference.parse::<Reference>().is_ok_and(|named| {
                 named.repository() == wanted.repository()
                     && match wanted.digest() {
-                        Some(digest) => digest == entry.manifest.to_string(),
+                        Some(digest) => entry.has_digest(digest),
                         None => named.tag() == wanted.tag(),
                     }
             }),
@@ -139,7 +186,13 @@ fn entry(descriptor: &Descriptor, what: &str) -> Result<Entry, Error> {
             reason: format!("an entry has no annotation {name}"),
         })
     };
+    let access = || match annotations.get(ACCESS) {
+        Some(holders) => Access::Holders(holders.split(',').map(str::to_owned).collect()),
+        None => Access::Everyone,
+    };
+    let pulled = annotations.get(PULLED).map(|digest| digest.parse()).transpose()?;
     Ok(Entry {
+        pulled: pulled.map(|digest| Pulled { digest, access: access() }),
         reference: annotation(ANNOTATION_REF_NAME)?,
         manifest: manifest::digest(descriptor)?,
         size: descriptor.size(),
@@ -157,6 +210,13 @@ fn descriptor(entry: &Entry) -> Result<Descriptor, Error> {
     ]);
     if entry.replaced {
         annotations.insert(REPLACED.to_owned(), "true".to_owned());
+    }
+    if let Some(pulled) = &entry.pulled {
+        annotations.insert(PULLED.to_owned(), pulled.digest.to_string());
+        if let Access::Holders(holders) = &pulled.access {
+            let holders: Vec<&str> = holders.iter().map(String::as_str).collect();
+            annotations.insert(ACCESS.to_owned(), holders.join(","));
+        }
     }
     let mut descriptor = Descriptor::new(MediaType::ImageManifest, entry.size, digest);
     descriptor.set_annotations(Some(annotations));

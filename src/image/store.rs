@@ -6,6 +6,7 @@
 //!   blobs/sha256/<hex>        manifests, configurations, packed layers, see `blobs`
 //!   layers/<chain id>/        unpacked layers, see `layers`
 //!   ingest/                   what is being made; emptied by whoever takes the lock
+//!   downloads/                blobs that are being pulled, without the lock, see `downloads`
 //!   lock                      flock'ed by the one process that changes the store
 //! ```
 //!
@@ -19,20 +20,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use oci_spec::image::Config;
 use serde_json::{Value, json};
 
 use super::blobs::Blobs;
 use super::digest::Digest;
+use super::downloads::Downloads;
 use super::durable;
 use super::error::Error;
 use super::layers::Layers;
 use super::manifest::{self, Checked, Compression};
 use super::pods;
 use super::reference::Reference;
-use super::references::{self, Entry, Name};
+use super::references::{self, Access, Entry, Name, Pulled};
 use super::source::{self, Files, Offer, Source};
 use super::unpack;
 
@@ -47,6 +48,8 @@ pub struct Image {
     pub layers: Vec<PathBuf>,
     /// Env, Entrypoint, Cmd, User, WorkingDir, StopSignal. Free of NULs; else as the image's author wrote it.
     pub config: Config,
+    /// Who may use it without asking its registry; `None` when it was imported, or is read from its place.
+    pub access: Option<Access>,
 }
 
 /// A row of [`Store::list`].
@@ -81,6 +84,7 @@ pub struct Store {
     pods: PathBuf,
     blobs: Blobs,
     layers: Layers,
+    downloads: Downloads,
 }
 
 impl Store {
@@ -88,10 +92,12 @@ impl Store {
     pub fn open(dir: &Path) -> Result<Store, Error> {
         let ingest = dir.join("ingest");
         durable::make_directory(&ingest)?;
+        let blobs = Blobs::open(dir, &ingest)?;
         let store = Store {
+            downloads: Downloads::open(dir, &blobs)?,
             dir: dir.to_owned(),
             pods: dir.parent().unwrap_or(Path::new("/")).join("pods"),
-            blobs: Blobs::open(dir, &ingest)?,
+            blobs,
             layers: Layers::open(dir, &ingest)?,
             ingest,
         };
@@ -139,6 +145,51 @@ impl Store {
         }
     }
 
+    /// The blobs that are being pulled.
+    pub(super) fn downloads(&self) -> &Downloads {
+        &self.downloads
+    }
+
+    /// A manifest, index or configuration that is there and whole.
+    pub(super) fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
+        if self.blobs.has(digest) { self.blobs.document(digest).ok() } else { None }
+    }
+
+    /// Takes in an image whose blobs have been downloaded, under the name that it was asked for by.
+    ///
+    /// An image that is there already is granted to those who pulled it now, too.
+    pub(super) fn admit_pulled(
+        &self,
+        manifest: &[u8],
+        config: &[u8],
+        reference: &Reference,
+        pulled: Pulled,
+    ) -> Result<Stored, Error> {
+        let checked = manifest::check(manifest, config)?;
+        let reference = reference.to_string();
+        let known = |entries: &[Entry]| {
+            let mut named = entries.iter().filter(|entry| !entry.replaced && entry.reference == reference);
+            named.find(|entry| entry.manifest == checked.manifest).cloned()
+        };
+        let grant = |known: Option<&Entry>| match known.and_then(|entry| entry.pulled.clone()) {
+            Some(before) => Pulled { access: before.access.or(pulled.access.clone()), ..pulled.clone() },
+            None => pulled.clone(),
+        };
+        if let Some(entry) = known(&references::read(&self.dir)?)
+            && entry.pulled == Some(grant(Some(&entry)))
+            && self.is_unpacked(&checked)
+        {
+            return self.stored(&entry);
+        }
+        let _lock = self.lock()?;
+        let entry = known(&references::read(&self.dir)?);
+        for layer in &checked.layers {
+            self.downloads.take_in(&layer.blob)?;
+        }
+        let pulled = grant(entry.as_ref());
+        self.complete(manifest, config, &reference, Some(pulled))
+    }
+
     /// What is in the store, by name. An image whose blobs are damaged is left out, and the log says so.
     pub fn list(&self) -> Result<Vec<Stored>, Error> {
         let mut entries = references::read(&self.dir)?;
@@ -179,12 +230,13 @@ impl Store {
             let detail = format!("is not in the store {store}; import one with: {import}");
             return Err(Error::NotFound { image: image.to_owned(), detail });
         };
+        let access = entry.pulled.as_ref().map(|pulled| pulled.access.clone());
         let checked = self.checked(&entry.manifest)?;
         if !self.is_unpacked(&checked) {
             let _lock = self.lock()?;
             self.unpack(&checked)?;
         }
-        Ok(self.image(checked, &entry.reference))
+        Ok(Image { access, ..self.image(checked, &entry.reference) })
     }
 
     fn resolve_source(&self, image: &str, path: &Path) -> Result<Image, Error> {
@@ -232,7 +284,7 @@ impl Store {
                         self.blobs.add(source::blob(files, &layer.blob)?, &layer.blob, layer.size)?;
                     }
                 }
-                self.complete(&manifest, &config, reference)
+                self.complete(&manifest, &config, reference, None)
             }
             Offer::Docker { config, layers } => {
                 let mut descriptors = Vec::new();
@@ -244,7 +296,7 @@ impl Store {
                     let (digest, size) = self.blobs.add_unknown(start.as_slice().chain(file), size)?;
                     descriptors.push(descriptor(compression.media_type(), &digest, size));
                 }
-                self.complete(&manifest_of(&config, &descriptors), &config, reference)
+                self.complete(&manifest_of(&config, &descriptors), &config, reference, None)
             }
         }
     }
@@ -260,11 +312,17 @@ impl Store {
         // Not compressed: the blob is the archive, so its digest is the diff id.
         let config = source::directory_config(&digest);
         let layer = descriptor(Compression::None.media_type(), &digest, size);
-        self.complete(&manifest_of(&config, &[layer]), &config, reference)
+        self.complete(&manifest_of(&config, &[layer]), &config, reference, None)
     }
 
     /// Unpacks an image whose layers' blobs are there, and gives it its name.
-    fn complete(&self, manifest: &[u8], config: &[u8], reference: &str) -> Result<Stored, Error> {
+    fn complete(
+        &self,
+        manifest: &[u8],
+        config: &[u8],
+        reference: &str,
+        pulled: Option<Pulled>,
+    ) -> Result<Stored, Error> {
         let checked = manifest::check(manifest, config)?;
         self.blobs.add_document(config)?;
         self.blobs.add_document(manifest)?;
@@ -276,6 +334,7 @@ impl Store {
             size: manifest.len() as u64,
             imported: Timestamp::now(),
             replaced: false,
+            pulled,
         };
         let mut entries = references::read_to_change(&self.dir)?;
         entries.retain(|other| other.reference != entry.reference || other.manifest != entry.manifest);
@@ -318,7 +377,8 @@ impl Store {
             }
         }
         self.layers.retain(|name| layers.contains(name))?;
-        self.blobs.retain(|name| blobs.contains(name))
+        self.blobs.retain(|name| blobs.contains(name))?;
+        self.downloads.sweep()
     }
 
     /// Reads a stored image's documents.
@@ -350,6 +410,7 @@ impl Store {
             reference: reference.to_owned(),
             layers: checked.layers.iter().rev().map(|layer| self.layers.path(layer)).collect(),
             config: checked.config,
+            access: None,
         }
     }
 
@@ -367,16 +428,7 @@ impl Store {
 
     /// Waits until no other process changes the store, and removes what a process that died left behind.
     fn lock(&self) -> Result<Flock<File>, Error> {
-        let path = self.dir.join("lock");
-        let options = File::options().create(true).write(true).truncate(false).open(&path);
-        let mut file = options.map_err(Error::io("open", &path))?;
-        let lock = loop {
-            match Flock::lock(file, FlockArg::LockExclusive) {
-                Ok(lock) => break lock,
-                Err((unlocked, Errno::EINTR)) => file = unlocked,
-                Err((_, errno)) => return Err(Error::io("lock", &path)(errno)),
-            }
-        };
+        let lock = durable::lock(&self.dir.join("lock"))?;
         for name in durable::names(&self.ingest)? {
             durable::remove(&self.ingest.join(name))?;
         }
@@ -402,6 +454,7 @@ fn directory(image: &str, path: &Path) -> Result<Image, Error> {
         reference: image.to_owned(),
         layers: vec![path.to_owned()],
         config: Config::default(),
+        access: None,
     })
 }
 
