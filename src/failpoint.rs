@@ -114,6 +114,8 @@ pub const POINTS: &[&str] = &[
     "sandboxStarted.written",
     "sandboxExited.next",
     "sandboxExited.written",
+    "containerStarting.next",
+    "containerStarting.written",
     "containerStarted.next",
     "containerStarted.written",
     "containerStartFailed.next",

@@ -392,7 +392,7 @@ fn a_shim_outlives_its_agent_and_tells_the_next_one_everything() {
     let mut agent = world.connect(1);
     assert_eq!(agent.end_of("a"), Ok((42, None)));
     drop(agent);
-    let mut agent = world.connect(3);
+    let mut agent = world.connect(4);
     assert!(matches!(agent.record().event, Event::ContainerStarted { .. }));
     assert!(matches!(agent.record().event, Event::ContainerExited { .. }));
     assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
@@ -480,12 +480,12 @@ fn a_killed_shim_takes_its_pod_along_and_the_next_one_reports_it_lost() {
     }
     world.started = World::spawn(world.directory.path(), &world.group);
     let mut agent = world.connect(1);
-    let ends: Vec<Event> = std::iter::from_fn(|| Some(agent.record().event)).take(6).collect();
+    let ends: Vec<Event> = std::iter::from_fn(|| Some(agent.record().event)).take(7).collect();
     assert!(
-        matches!(&ends[3], Event::ContainerExited { container, exit, .. } if container.id == "a" && exit.lost)
+        matches!(&ends[4], Event::ContainerExited { container, exit, .. } if container.id == "a" && exit.lost)
     );
-    assert!(matches!(ends[4], Event::SandboxExited { exit } if exit.lost));
-    assert!(matches!(ends[5], Event::ShimStarted { .. }));
+    assert!(matches!(ends[5], Event::SandboxExited { exit } if exit.lost));
+    assert!(matches!(ends[6], Event::ShimStarted { .. }));
     assert_eq!(agent.call(Call::Shutdown), Ok(Reply::Done));
 }
 

@@ -19,6 +19,10 @@ use crate::sync::restart;
 pub struct Observed {
     /// Number of the newest record folded in.
     pub last_seq: u64,
+    /// How many records have been folded in, of this journal and of what it lost.
+    folded: u64,
+    /// When each record of the journal was written that has been folded in: another time is another record.
+    journal: Vec<Timestamp>,
     /// The pod's namespaces.
     pub sandbox: Sandbox,
     /// How many sandboxes there have been.
@@ -100,6 +104,8 @@ pub struct Container {
     pub image_id: Option<String>,
     /// A start has been asked for and not been answered. A record of it may come before the answer.
     pub starting: bool,
+    /// An attempt whose program may run by now.
+    pub begun: Option<Begun>,
     /// It could not be asked for: the image is missing, say.
     pub held: Option<Held>,
     /// Who its newest attempt ran as, once it has been started.
@@ -136,6 +142,15 @@ pub struct Unhealthy {
     pub message: String,
     /// Time between the stop signal and SIGKILL, where the probe has one of its own.
     pub grace: Option<Duration>,
+}
+
+/// An attempt of which the journal says that its program is about to be started, and nothing more yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Which.
+    pub attempt: Attempt,
+    /// Since when.
+    pub at: Timestamp,
 }
 
 /// Where a container stands.
@@ -178,7 +193,7 @@ pub struct Ended {
     pub how: Ending,
     /// Its termination message.
     pub message: Option<String>,
-    /// Number of the record that told of it: says what came first of two ends.
+    /// How many records there had been when one told of it: says what came first of two ends.
     pub seq: u64,
 }
 
@@ -312,25 +327,35 @@ impl Observed {
     }
 
     /// Takes one record of the journal in. Records come in order; one that was taken in already changes nothing.
+    ///
+    /// A journal that was damaged has lost its end, or all of it, and its next shim uses those numbers again: what comes under one of them
+    /// is new, and what was known stays so.
     pub fn fold(&mut self, record: Record) {
         if record.seq <= self.last_seq {
-            return;
+            let index = usize::try_from(record.seq.saturating_sub(1)).unwrap_or(usize::MAX);
+            if self.journal.get(index) == Some(&record.at) {
+                return;
+            }
+            self.journal.truncate(index);
         }
         self.last_seq = record.seq;
+        self.folded += 1;
         let at = record.at;
+        self.journal.push(at);
         self.began.get_or_insert(at);
         match record.event {
             Event::ShimStarted { .. } => {}
             Event::SandboxStarted { .. } => self.sandbox_started(at),
             Event::SandboxExited { .. } => self.sandbox_lost(at),
+            Event::ContainerStarting { container } => self.container_starting(container, at),
             Event::ContainerStarted { container, pid, user } => {
                 self.container_started(container, pid, user, at);
             }
             Event::ContainerStartFailed { container, failure } => {
-                self.container_ended(container, Ending::StartFailed(failure), None, at);
+                self.container_ended(container, Ending::StartFailed(failure), None, at, self.folded);
             }
             Event::ContainerExited { container, exit, message } => {
-                self.container_ended(container, Ending::Exit(exit), message, at);
+                self.container_ended(container, Ending::Exit(exit), message, at, self.folded);
             }
             Event::ContainersReset => self.reset(at),
         }
@@ -344,17 +369,21 @@ impl Observed {
         }
     }
 
-    /// The shim is gone, and with it all that ran. Its successor will put the same into the journal.
+    /// The shim is gone, and with it all that ran or may have run. Its successor will put the same into the journal.
     pub fn shim_lost(&mut self, at: Timestamp) {
         self.sandbox_lost(at);
+        let lost = || Ending::Exit(Exit { code: 137, signal: None, oom_killed: false, lost: true });
+        let seq = self.folded + 1;
         for container in self.containers.values_mut() {
             if let State::Running(running) = &container.state {
-                let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
-                container.state =
-                    State::Ended(running.ended(Ending::Exit(exit), None, at, self.last_seq + 1));
+                container.state = State::Ended(running.ended(lost(), None, at, seq));
                 container.stopping = None;
                 container.health = Health::default();
             }
+        }
+        let begun = self.containers.values().filter_map(|container| container.begun.as_ref());
+        for attempt in begun.map(|begun| begun.attempt.clone()).collect::<Vec<_>>() {
+            self.container_ended(attempt, lost(), None, at, seq);
         }
     }
 
@@ -377,21 +406,43 @@ impl Observed {
         }
     }
 
+    /// The container stays as it was until there is more to tell.
+    fn container_starting(&mut self, attempt: Attempt, at: Timestamp) {
+        if let Ok(name) = attempt.name.parse() {
+            self.container_mut(&name).begun = Some(Begun { attempt, at });
+        }
+    }
+
     fn container_started(&mut self, attempt: Attempt, pid: i32, user: Option<User>, at: Timestamp) {
         let sandbox = self.sandboxes;
         let Some(container) = self.begin(&attempt) else { return };
+        container.begun = None;
         container.user = user;
         container.state = State::Running(Running { id: attempt.id, pid, started_at: at, sandbox });
     }
 
-    fn container_ended(&mut self, attempt: Attempt, how: Ending, message: Option<String>, at: Timestamp) {
-        let (sandbox, seq) = (self.sandboxes, self.last_seq);
+    fn container_ended(
+        &mut self,
+        attempt: Attempt,
+        how: Ending,
+        message: Option<String>,
+        at: Timestamp,
+        seq: u64,
+    ) {
+        let sandbox = self.sandboxes;
         let Some(container) = self.begin(&attempt) else { return };
+        let begun = container.begun.take().filter(|begun| begun.attempt.id == attempt.id);
         container.state = State::Ended(match &container.state {
             State::Running(running) if running.id == attempt.id => running.ended(how, message, at, seq),
             // The end had been concluded from the loss of the shim: the journal knows no better moment.
             State::Ended(ended) if ended.id == attempt.id => return,
-            _ => Ended { id: attempt.id, started_at: at, finished_at: at, sandbox, how, message, seq },
+            _ => {
+                let started_at = match &how {
+                    Ending::Exit(_) => begun.map_or(at, |begun| begun.at),
+                    Ending::StartFailed(_) => at,
+                };
+                Ended { id: attempt.id, started_at, finished_at: at, sandbox, how, message, seq }
+            }
         });
         container.stopping = None;
         container.health = Health::default();
@@ -409,12 +460,16 @@ impl Observed {
         }
     }
 
-    /// The container of that attempt, moved on to it if it is a new one.
+    /// The container of that attempt, moved on to it if it is a new one; `None` for one before the newest, of which a journal tells again
+    /// that has lost what followed.
     fn begin(&mut self, attempt: &Attempt) -> Option<&mut Container> {
         // A shim is only ever given valid names.
         let name: ContainerName = attempt.name.parse().ok()?;
         let sandbox = self.sandboxes;
         let container = self.containers.entry(name).or_default();
+        if attempt.attempt.saturating_add(1) < container.attempts {
+            return None;
+        }
         if attempt.attempt >= container.attempts {
             if let State::Ended(ended) = &container.state {
                 container.restarts_in_a_row = container.restarts_then(ended, sandbox);
@@ -441,6 +496,7 @@ impl Container {
         restarts_in_a_row: 0,
         image_id: None,
         starting: false,
+        begun: None,
         held: None,
         user: None,
         post_start: PostStart::Due,
@@ -599,6 +655,15 @@ mod tests {
         Event::ContainerStarted { container: attempt(n), pid: 100, user: None }
     }
 
+    fn starting(n: u32) -> Event {
+        Event::ContainerStarting { container: attempt(n) }
+    }
+
+    fn lost(n: u32) -> Event {
+        let exit = Exit { code: 137, signal: None, oom_killed: false, lost: true };
+        Event::ContainerExited { container: attempt(n), exit, message: None }
+    }
+
     fn exited(n: u32, code: i32) -> Event {
         Event::ContainerExited { container: attempt(n), exit: exit(code), message: None }
     }
@@ -654,20 +719,82 @@ mod tests {
         observed.shim_lost(at(7));
         let before = web(&observed).clone();
         assert_eq!(before.ended().unwrap().code(), 137);
-        let lost = Exit { code: 137, signal: None, oom_killed: false, lost: true };
-        observed.fold(Record {
-            seq: 3,
-            at: at(8),
-            event: Event::ContainerExited { container: attempt(0), exit: lost, message: None },
-        });
+        observed.fold(Record { seq: 3, at: at(8), event: lost(0) });
         assert_eq!(*web(&observed), before);
         assert_eq!(observed.sandbox, Sandbox::Lost { at: at(7) });
     }
 
     #[test]
+    fn a_start_is_no_attempt_until_more_is_known_of_it() {
+        let sandbox = (0, Event::SandboxStarted { pid: 1 });
+        let observed = folded(vec![sandbox.clone(), (1, starting(0))]);
+        assert_eq!((&web(&observed).state, web(&observed).attempts), (&State::Absent, 0));
+        let observed = folded(vec![sandbox, (1, starting(0)), (2, started(0))]);
+        assert_eq!((web(&observed).running().unwrap().started_at, &web(&observed).begun), (at(2), &None));
+    }
+
+    #[test]
+    fn a_start_of_which_a_lost_shim_told_no_more_is_an_attempt_that_was_lost() {
+        let begun = vec![(0, Event::SandboxStarted { pid: 1 }), (1, starting(0))];
+        let mut alive = folded(begun.clone());
+        alive.shim_lost(at(7));
+        let ended = web(&alive).ended().unwrap();
+        assert_eq!((ended.id.as_str(), ended.code(), ended.started_at), ("id0", 137, at(1)));
+        assert_eq!((web(&alive).attempts, &web(&alive).begun), (1, &None));
+        let before = web(&alive).clone();
+        alive.fold(Record { seq: 3, at: at(8), event: lost(0) });
+        assert_eq!(*web(&alive), before);
+
+        // An agent that comes after both finds the same in the journal.
+        let mut successor = folded([begun, vec![(7, lost(0))]].concat());
+        successor.sandbox_lost(at(7));
+        assert_eq!(*web(&successor), before);
+    }
+
+    #[test]
+    fn a_journal_that_lost_records_goes_on_and_what_was_known_stays() {
+        let sandbox = Event::SandboxStarted { pid: 1 };
+        let whole = vec![
+            (0, Event::ShimStarted { version: 1, pid: 9 }),
+            (1, sandbox.clone()),
+            (2, started(0)),
+            (3, exited(0, 1)),
+            (4, started(1)),
+        ];
+        let known = folded(whole.clone());
+        for kept in 0..=whole.len() {
+            let mut observed = known.clone();
+            observed.shim_lost(at(7));
+            let mut successor = whole[..kept].to_vec();
+            if kept == 3 {
+                successor.push((8, lost(0)));
+            }
+            if kept > 1 {
+                successor.push((8, Event::SandboxExited { exit: exit(137) }));
+            }
+            successor.extend([(8, Event::ShimStarted { version: 1, pid: 10 }), (9, sandbox.clone())]);
+            let last = successor.len() as u64;
+            for (seq, (second, event)) in (1..).zip(successor.clone()) {
+                observed.fold(Record { seq, at: at(second), event });
+            }
+            assert_eq!((observed.last_seq, observed.sandboxes), (last, 2), "{kept} kept");
+            assert_eq!(observed.sandbox, Sandbox::Ready { since: at(9) }, "{kept} kept");
+            let ended = web(&observed).ended().unwrap();
+            assert_eq!((ended.id.as_str(), ended.code(), ended.finished_at), ("id1", 137, at(7)));
+            // It is told again: nothing happens twice.
+            for (seq, (second, event)) in (1..).zip(successor) {
+                observed.fold(Record { seq, at: at(second), event });
+            }
+            assert_eq!(observed.sandboxes, 2, "{kept} kept");
+            observed.fold(Record { seq: last + 1, at: at(10), event: started(2) });
+            assert_eq!(web(&observed).restarts(), 2, "{kept} kept");
+        }
+    }
+
+    #[test]
     fn a_record_is_taken_in_once() {
         let mut observed = folded(vec![(0, Event::SandboxStarted { pid: 1 })]);
-        observed.fold(Record { seq: 1, at: at(9), event: Event::SandboxStarted { pid: 1 } });
+        observed.fold(Record { seq: 1, at: at(0), event: Event::SandboxStarted { pid: 1 } });
         assert_eq!(observed.sandboxes, 1);
     }
 

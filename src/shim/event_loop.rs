@@ -34,7 +34,7 @@ use super::diagnostics::{chain, say};
 use super::exec::Exec;
 use super::journal::{Journal, JournalError};
 use super::poll::{Poll, Token};
-use super::protocol::{self, Call, Event, Message, Reply, Request};
+use super::protocol::{self, Call, Event, Message, Record, Reply, Request};
 use super::sandbox::Sandbox;
 use super::tmpfs;
 use crate::cgroup::Cgroups;
@@ -192,12 +192,17 @@ impl Shim {
     /// Writes an event down, then tells every subscribed agent.
     pub fn record(&mut self, event: Event) -> Result<(), Error> {
         let record = self.journal.append(Timestamp::now(), event)?;
+        self.tell(&record);
+        Ok(())
+    }
+
+    /// Tells every subscribed agent what has been written down.
+    fn tell(&mut self, record: &Record) {
         let subscribed: Vec<u64> =
             self.connections.iter().filter(|(_, (c, _))| c.subscribed).map(|(id, _)| *id).collect();
         for connection in subscribed {
             self.send(connection, &Message::Record(record.clone()), Vec::new());
         }
-        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Journal {
 pub struct Unfinished {
     /// Pause was started, and its end not seen.
     pub sandbox: bool,
-    /// So were these.
+    /// So were these, or may have been.
     pub containers: Vec<Attempt>,
 }
 
@@ -198,7 +198,13 @@ impl Unfinished {
             Event::ShimStarted { .. } | Event::ContainersReset => {}
             Event::SandboxStarted { .. } => self.sandbox = true,
             Event::SandboxExited { .. } => self.sandbox = false,
-            Event::ContainerStarted { container, .. } => self.containers.push(container.clone()),
+            Event::ContainerStarting { container } => self.containers.push(container.clone()),
+            // Shims of earlier releases did not write down that they were about to.
+            Event::ContainerStarted { container, .. } => {
+                if self.containers.iter().all(|begun| begun.id != container.id) {
+                    self.containers.push(container.clone());
+                }
+            }
             Event::ContainerStartFailed { container, .. } | Event::ContainerExited { container, .. } => {
                 self.containers.retain(|running| running.id != container.id);
             }
@@ -220,6 +226,7 @@ impl Unfinished {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shim::protocol::StartFailure;
 
     fn attempt(id: &str) -> Attempt {
         Attempt { id: id.to_owned(), name: "web".to_owned(), attempt: 0, image_id: None }
@@ -234,6 +241,10 @@ mod tests {
         for event in events {
             journal.append(Timestamp::UNIX_EPOCH, event.clone()).unwrap();
         }
+    }
+
+    fn starting(id: &str) -> Event {
+        Event::ContainerStarting { container: attempt(id) }
     }
 
     fn started(id: &str) -> Event {
@@ -252,6 +263,35 @@ mod tests {
         assert_eq!(unfinished, Unfinished { sandbox: true, containers: vec![attempt("b")] });
         assert_eq!(unfinished.into_lost().count(), 2);
         assert_eq!(journal.records(3).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn a_container_whose_start_was_begun_is_lost_once_unless_its_end_was_seen() {
+        let failed = Event::ContainerStartFailed {
+            container: attempt("a"),
+            failure: StartFailure { step: "execve".to_owned(), errno: None, text: "no".to_owned() },
+        };
+        let ended = Event::ContainerExited { container: attempt("a"), exit: exit(), message: None };
+        for (events, lost) in [
+            (vec![starting("a")], 1),
+            (vec![starting("a"), started("a")], 1),
+            // As shims of earlier releases wrote it.
+            (vec![started("a")], 1),
+            (vec![starting("a"), failed], 0),
+            (vec![starting("a"), ended.clone()], 0),
+            (vec![starting("a"), started("a"), ended], 0),
+            (vec![starting("a"), starting("b")], 2),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("journal");
+            write(&path, &events);
+            let (_, unfinished) = Journal::open(&path).unwrap();
+            let ends: Vec<Event> = unfinished.into_lost().collect();
+            assert_eq!(ends.len(), lost, "{events:?}");
+            assert!(ends.iter().all(
+                |end| matches!(end, Event::ContainerExited { exit, .. } if exit.lost && exit.code == 137)
+            ));
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::container::user_namespace::IdRange;
 /// and ends what they run, and asks them to start nothing.
 ///
 /// It rises with every field that a shim must not pass over.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// A longer body ends the connection, bytes.
 pub const MAX_FRAME: usize = 8 << 20;
@@ -271,6 +271,11 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// The container's program is about to be started: from here on it may have run. Not told by shims of earlier releases.
+    ContainerStarting {
+        /// The attempt.
+        container: Attempt,
+    },
     /// The container's program runs.
     ContainerStarted {
         /// The attempt.
@@ -309,6 +314,7 @@ impl Event {
             Self::ShimStarted { .. } => "shimStarted",
             Self::SandboxStarted { .. } => "sandboxStarted",
             Self::SandboxExited { .. } => "sandboxExited",
+            Self::ContainerStarting { .. } => "containerStarting",
             Self::ContainerStarted { .. } => "containerStarted",
             Self::ContainerStartFailed { .. } => "containerStartFailed",
             Self::ContainerExited { .. } => "containerExited",

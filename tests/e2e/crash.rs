@@ -246,19 +246,21 @@ fn a_pod_whose_shim_is_of_a_newer_mkubelet_is_left_alone_until_that_one_comes_ba
 /// What happens to the bytes of a file.
 type Damage = fn(&[u8]) -> Vec<u8>;
 
+const DAMAGES: [(&str, Damage); 4] = [
+    ("cut", |bytes| bytes[..bytes.len() / 2].to_vec()),
+    ("flipped", |bytes| {
+        let mut bytes = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        bytes
+    }),
+    ("zeros", |bytes| vec![0; bytes.len()]),
+    ("emptied", |_| Vec::new()),
+];
+
 /// What is on the disk of a pod is damaged while no agent looks after it: the next one sets that aside, and the pod runs.
 #[test]
 fn damaged_records_are_set_aside_and_the_pod_runs_as_its_manifest_says() {
-    const DAMAGES: [(&str, Damage); 3] = [
-        ("cut", |bytes| bytes[..bytes.len() / 2].to_vec()),
-        ("flipped", |bytes| {
-            let mut bytes = bytes.to_vec();
-            let middle = bytes.len() / 2;
-            bytes[middle] ^= 4;
-            bytes
-        }),
-        ("zeros", |bytes| vec![0; bytes.len()]),
-    ];
     world(|world| {
         for (damage, damaged) in DAMAGES {
             for file in ["pod.json", "probes.json", "conditions.json", "journal"] {
@@ -283,4 +285,35 @@ fn damaged_records_are_set_aside_and_the_pod_runs_as_its_manifest_says() {
             }
         }
     });
+}
+
+/// The journal is damaged, and its shim killed, under an agent that lives: that goes on by what it knows, and follows the shim that comes next.
+#[test]
+fn a_shim_that_is_killed_after_its_journal_was_damaged_is_followed_by_one_whose_journal_is_believed() {
+    for (damage, damaged) in DAMAGES {
+        for policy in ["Always", "Never"] {
+            world(|world| {
+                let run = world.run(&pair(world, "bereft").restart_policy(policy));
+                expect_both(&run, "bereft", 0);
+                let path = world.run_dir().join("pods").join(&world.pod_uids()[0]).join("journal");
+                // It is in the journal.
+                let shim = world.shim_pid();
+                fs::write(&path, damaged(&fs::read(&path).unwrap())).unwrap();
+                kill(shim);
+                let starts = |name: &str| world.ledger().starts(name);
+                if policy == "Always" {
+                    expect_both(&run, "bereft", 1);
+                    // Once more, from the journal that there is now.
+                    kill(world.shim_pid());
+                    expect_both(&run, "bereft", 2);
+                    run.stop();
+                } else {
+                    let lost = "Terminated (ContainerStatusUnknown, exit code 137): it ended while nobody watched: its shim was gone";
+                    run.wait().code(137).printed(&format!("container default/bereft/a: {lost}"));
+                }
+                let expected = if policy == "Always" { 3 } else { 1 };
+                assert_eq!((starts("a"), starts("b")), (expected, expected), "{damage} {policy}");
+            });
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
 use super::super::attach::Lost;
 use super::super::connection::Caller;
 use super::super::container::{Container, Output, Phase, exit_of};
@@ -80,10 +82,14 @@ impl Shim {
             mount_namespaces: &self.mount_namespaces,
             user_namespace: pause.user_namespace.as_ref(),
         };
+        // Whoever comes after this shim must know that the program may have run.
+        let begun =
+            self.journal.append(Timestamp::now(), Event::ContainerStarting { container: attempt.clone() })?;
         let started = open_files(&config).and_then(|files| {
             share_volumes(&mut self.shared_volumes, &config)?;
             Ok((files, create::create(&config, &self.cgroups, sandbox)?))
         });
+        self.tell(&begun);
         match started {
             Ok((files, starting)) => self.adopt(caller, attempt, config, files, starting, owns_pids),
             Err(failure) => {
