@@ -31,7 +31,7 @@ use crate::sys::{fd_passing, terminal};
 const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// Read at a time, bytes.
-const BUFFER: usize = 64 << 10;
+const BUFFER: usize = 16 << 10;
 
 /// What happens to a pod without having been asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -405,18 +405,22 @@ impl Reader {
 
     /// Reads until the shim ends, or what it says makes no sense.
     async fn read(&mut self) -> io::Result<()> {
-        let mut buffer = vec![0; BUFFER];
         loop {
             let mut fds = Vec::new();
-            let receive = || fd_passing::receive(self.socket.as_fd(), &mut buffer, &mut fds);
-            let count = match self.socket.async_io(Interest::READABLE, receive).await {
+            let receive = || {
+                // For this moment alone: most shims of a node say nothing most of the time.
+                let mut buffer = [0; BUFFER];
+                let count = fd_passing::receive(self.socket.as_fd(), &mut buffer, &mut fds)?;
+                self.decoder.push(&buffer[..count]);
+                Ok(count)
+            };
+            match self.socket.async_io(Interest::READABLE, receive).await {
                 Ok(0) => return Ok(()),
                 // What a killed peer leaves unread resets the connection: an end like any other.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(()),
                 count => count?,
             };
             self.fds.extend(fds);
-            self.decoder.push(&buffer[..count]);
             while let Some(message) = self.decoder.take().map_err(io::Error::other)? {
                 self.dispatch(message);
             }
