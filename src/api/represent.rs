@@ -64,9 +64,11 @@ impl Format {
         }
         let (mut parts, body) = answer.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| error.to_string());
-        let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()));
-        match value.and_then(|value: Value| yaml::of(&value)) {
-            Ok(text) => {
+        let value = bytes
+            .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).map_err(|error| error.to_string()));
+        match value {
+            Ok(value) => {
+                let text = yaml::of(&value);
                 parts.headers.remove(header::CONTENT_LENGTH);
                 parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/yaml"));
                 Response::from_parts(parts, text.into())

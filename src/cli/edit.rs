@@ -86,9 +86,12 @@ async fn edit(client: &Client, arguments: &Arguments, editor: &Editor) -> anyhow
     let format = arguments.output.unwrap_or_default();
     let original = shown(&originals, format)?;
     let extension = if format == Format::Json { "json" } else { "yaml" };
+    // JSON has no comments.
+    let header =
+        |reasons: &[Reason]| if format == Format::Json { String::new() } else { text::header(reasons) };
     let (mut body, mut reasons, mut last) = (original.clone(), Vec::new(), None::<PathBuf>);
     loop {
-        let (file, edited) = match editor.edit(&format!("{}{body}", text::header(&reasons)), extension) {
+        let (file, edited) = match editor.edit(&format!("{}{body}", header(&reasons)), extension) {
             Ok(edited) => edited,
             Err(error) => return Err(kept(error, last.as_deref())),
         };
@@ -161,7 +164,7 @@ fn shown(originals: &[(&Chosen, Value)], format: Format) -> anyhow::Result<Strin
             json!({"apiVersion": "v1", "kind": "List", "items": items, "metadata": {}})
         }
     };
-    if format == Format::Json { output::json(&object) } else { output::yaml(&object) }
+    if format == Format::Json { output::json(&object) } else { Ok(output::yaml(&object)) }
 }
 
 /// Sends what was changed in each object.
@@ -199,7 +202,7 @@ async fn apply(
             Ok(after) => say(&match arguments.output {
                 None => format!("{} edited\n", object.of.named(name)),
                 Some(Format::Json) => output::json(&after)?,
-                Some(Format::Yaml) => output::yaml(&after)?,
+                Some(Format::Yaml) => output::yaml(&after),
             })?,
             Err(error) => outcome.note(object, error),
         }

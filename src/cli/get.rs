@@ -3,10 +3,12 @@
 mod custom_columns;
 mod format;
 mod order;
+mod plain;
 
 use clap::Args;
 use futures::{AsyncBufReadExt, StreamExt};
 use http::Request;
+use jiff::Timestamp;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -81,6 +83,12 @@ pub(super) struct Arguments {
     /// No error for names that there are none of.
     #[arg(long)]
     ignore_not_found: bool,
+    /// With managed fields, which objects have none of here.
+    #[arg(long)]
+    show_managed_fields: bool,
+    /// Columns as the server has them; else names and ages.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    server_print: bool,
     /// The part of the objects that is asked for, such as `status`.
     #[arg(long, value_name = "NAME")]
     subresource: Option<String>,
@@ -263,7 +271,14 @@ async fn tables(
     let mut printer: Option<(&Type, Printer)> = None;
     let mut is_empty = true;
     for query in queries {
-        let mut pieces: Vec<Table> = match pieces(client, query, arguments, table::ACCEPT).await {
+        let found = match arguments.server_print {
+            true => pieces(client, query, arguments, table::ACCEPT).await,
+            false => match pieces::<Value>(client, query, arguments, JSON).await {
+                Ok(pieces) => pieces.iter().map(|piece| plain::table(piece, Timestamp::now())).collect(),
+                Err(error) => Err(error),
+            },
+        };
+        let mut pieces: Vec<Table> = match found {
             Ok(pieces) => pieces,
             Err(error) => {
                 failed.push(error);
@@ -357,7 +372,7 @@ async fn objects(
         Format::CustomColumns(_) if is_single && found.is_empty() => String::new(),
         Format::CustomColumns(columns) => columns.text(objects(), true)?,
         Format::JsonPath(path) => whole().map_or(Ok(String::new()), |object| path.text(&object))?,
-        Format::Yaml => whole().map_or(Ok(String::new()), |object| output::yaml(&object))?,
+        Format::Yaml => whole().map_or_else(String::new, |object| output::yaml(&object)),
         Format::Json | Format::Table { .. } => {
             whole().map_or(Ok(String::new()), |object| output::json(&object))?
         }
@@ -431,6 +446,6 @@ fn one(object: &Value, of: &Type, format: &Format, is_first: bool) -> anyhow::Re
         Format::JsonPath(path) => path.text(object),
         Format::CustomColumns(columns) => columns.text([object], is_first),
         Format::Json => output::json(object),
-        Format::Yaml | Format::Table { .. } => Ok(format!("---\n{}", output::yaml(object)?)),
+        Format::Yaml | Format::Table { .. } => Ok(format!("---\n{}", output::yaml(object))),
     }
 }

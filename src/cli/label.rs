@@ -143,8 +143,12 @@ async fn one(
         }
     }
     let done = done(field, &patch);
-    let after = if patch.is_empty() || arguments.dry_run == DryRun::Client {
+    let after = if patch.is_empty() {
         before
+    } else if arguments.dry_run == DryRun::Client {
+        let mut after = before;
+        json_patch::merge(&mut after, &json!({"metadata": {field.key(): patch}}));
+        after
     } else {
         let mut query = Query::default();
         query.add_some("dryRun", arguments.dry_run.parameter());

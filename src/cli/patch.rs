@@ -14,6 +14,7 @@ use super::client::report::{DryRun, Format, Report};
 use super::client::request::{JSON_PATCH, MERGE, STRATEGIC_MERGE, ask};
 use super::client::selection::{Chosen, Selection};
 use super::say;
+use crate::api::patch::Patch;
 use crate::pod::yaml_to_json;
 
 #[derive(Debug, Args)]
@@ -52,6 +53,16 @@ enum Kind {
 }
 
 impl Kind {
+    /// What the server would make of an object, as far as anybody else can tell.
+    fn apply(self, patch: &Value, object: Value) -> anyhow::Result<Value> {
+        let patch = match self {
+            Self::Strategic => Patch::Strategic(patch.clone()),
+            Self::Merge => Patch::Merge(patch.clone()),
+            Self::Json => Patch::Json(serde_json::from_value(patch.clone())?),
+        };
+        patch.apply(object).map_err(|status| anyhow::anyhow!("{}", status.message))
+    }
+
     fn content_type(self) -> &'static str {
         match self {
             Self::Strategic => STRATEGIC_MERGE,
@@ -99,7 +110,7 @@ async fn one(
 ) -> anyhow::Result<()> {
     let before = object.read(client).await.map_err(told)?;
     let after = if arguments.dry_run == DryRun::Client {
-        before.clone()
+        arguments.kind.apply(patch, before.clone())?
     } else {
         let mut query = Query::default();
         query.add_some("dryRun", arguments.dry_run.parameter());
@@ -121,6 +132,18 @@ mod tests {
 
     fn parse(line: &[&str]) -> Arguments {
         parsed(std::iter::once("patch").chain(line.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn a_dry_run_of_the_client_shows_what_becomes_of_the_object() {
+        let pod = json!({"spec": {"containers": [{"name": "a", "image": "one"}]}});
+        let change = json!({"spec": {"containers": [{"name": "a", "image": "two"}]}});
+        let operations = json!([{"op": "replace", "path": "/spec/containers/0/image", "value": "two"}]);
+        for (kind, patch) in [(Kind::Strategic, &change), (Kind::Merge, &change), (Kind::Json, &operations)] {
+            let after = kind.apply(patch, pod.clone()).unwrap();
+            assert_eq!(after["spec"]["containers"][0]["image"], "two", "{kind:?}");
+        }
+        assert!(Kind::Json.apply(&json!([{"op": "remove", "path": "/none"}]), pod).is_err());
     }
 
     #[tokio::test]

@@ -89,8 +89,8 @@ impl Report {
             None => format!("{name} {done}{}\n", dry_run.suffix()),
             Some(Format::Name) => format!("{name}\n"),
             Some(Format::Json) => output::json(object)?,
-            Some(Format::Yaml) if self.told > 1 => format!("---\n{}", output::yaml(object)?),
-            Some(Format::Yaml) => output::yaml(object)?,
+            Some(Format::Yaml) if self.told > 1 => format!("---\n{}", output::yaml(object)),
+            Some(Format::Yaml) => output::yaml(object),
         })
     }
 }

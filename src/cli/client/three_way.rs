@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::yaml::sorted;
+use super::output;
 
 /// The annotation in which an object keeps the manifest that it was made of.
 pub(in crate::cli) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -18,7 +18,7 @@ pub(in crate::cli) fn keep_configuration(object: &mut Value) {
     if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
         annotations.shift_remove(LAST_APPLIED);
     }
-    let text = format!("{}\n", sorted(object));
+    let text = format!("{}\n", output::compact(object));
     object["metadata"]["annotations"][LAST_APPLIED] = text.into();
 }
 

@@ -1,30 +1,16 @@
 //! Values as text: as JSON path templates print them, and as Go does.
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
-use crate::api::yaml::sorted;
+use crate::cli::client::output;
 
 /// As a template prints it: text and numbers plain, all else as JSON on one line with its fields in order.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Object(_) | Value::Array(_) => harmless_in_html(&sorted(value).to_string()),
+        Value::Object(_) | Value::Array(_) => output::compact(value),
         other => other.to_string(),
     }
-}
-
-/// Go's JSON is fit for a script in a page. All that is replaced can only be within strings.
-fn harmless_in_html(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for c in json.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => drop(write!(escaped, "\\u{:04x}", u32::from(c))),
-            _ => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 /// As Go's `fmt` prints it: `map[a:1 b:[x y]]`.

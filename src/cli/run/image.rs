@@ -111,7 +111,7 @@ impl Ask {
             None => format!("pod/{name} created{}\n", self.dry_run().suffix()),
             Some(Format::Name) => format!("pod/{name}\n"),
             Some(Format::Json) => output::json(pod)?,
-            Some(Format::Yaml) => output::yaml(pod)?,
+            Some(Format::Yaml) => output::yaml(pod),
         })
     }
 

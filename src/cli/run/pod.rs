@@ -176,7 +176,7 @@ mod tests {
         let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  creationTimestamp: null\n  labels:\n    run: x\n  name: x\n\
                         spec:\n  containers:\n  - args:\n    - a\n    - b\n    image: i\n    name: x\n    resources: {}\n  \
                         dnsPolicy: ClusterFirst\n  restartPolicy: Always\nstatus: {}\n";
-        assert_eq!(output::yaml(&made).unwrap(), expected);
+        assert_eq!(output::yaml(&made), expected);
         let line = "run --image=i --env=A=b --port=80 --labels=a=b,c=d --restart=Never --command --privileged \
                     --image-pull-policy=Never --annotations=k=v -it";
         let made = pod(&line.replace("  ", " "), &["a"]).unwrap();

@@ -12,6 +12,7 @@ mod show;
 mod streams;
 mod terminal;
 mod turns;
+mod yaml;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -82,6 +82,8 @@ fn an_editor_changes_objects_alike() {
             ("true", "edit cm settings"),
             ("sed -i s/kind:.ConfigMap/kind:\\ Secret/", "edit cm settings"),
             (keep.as_str(), "edit cm settings"),
+            (keep.as_str(), "edit pod web"),
+            (keep.as_str(), "edit nodes"),
             (script("rename", &once).as_str(), "edit pod web"),
             ("true", "edit cm nobody"),
             ("true", "edit pods --subresource=status"),
