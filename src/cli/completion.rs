@@ -1,13 +1,19 @@
 //! `mkubelet completion` and `mkubelet man`: what shells and manuals know of the command line, made of its own types.
 
+mod live;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
-use clap_complete::Shell;
+use clap::{Args, CommandFactory, ValueEnum};
+use clap_complete::CompleteEnv;
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 
 use super::{Cli, say};
+
+/// Names the shell that asks how a command line goes on, which comes after `--`.
+const ASKED: &str = "MKUBELET_COMPLETE";
 
 #[derive(Debug, Args)]
 pub(super) struct Completion {
@@ -16,17 +22,38 @@ pub(super) struct Completion {
     shell: Shell,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Man {
     /// Directory for the pages, one per command; made when missing.
     directory: PathBuf,
 }
 
-/// Prints the script that a shell reads: `source <(mkubelet completion bash)`.
+/// Prints the script that a shell reads: `source <(mkubelet completion bash)`. It asks this program for everything else.
 pub(super) fn completion(arguments: &Completion) -> anyhow::Result<()> {
+    let shell: &dyn EnvCompleter = match arguments.shell {
+        Shell::Bash => &Bash,
+        Shell::Elvish => &Elvish,
+        Shell::Fish => &Fish,
+        Shell::Powershell => &Powershell,
+        Shell::Zsh => &Zsh,
+    };
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut Cli::command(), "mkubelet", &mut script);
+    shell.write_registration(ASKED, "mkubelet", "mkubelet", "mkubelet", &mut script)?;
     say(&String::from_utf8(script)?)
+}
+
+/// Answers a shell that asks how a command line goes on; whether one did.
+pub(super) fn answer() -> anyhow::Result<bool> {
+    Ok(CompleteEnv::with_factory(live::command).var(ASKED).try_complete(std::env::args_os(), None)?)
 }
 
 /// Writes the manual: `mkubelet.1`, `mkubelet-get.1`, and so on.

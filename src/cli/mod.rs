@@ -242,6 +242,11 @@ pub fn main() -> ExitCode {
         complain(&format!("{error:#}"));
         ExitCode::FAILURE
     };
+    match completion::answer() {
+        Ok(false) => {}
+        Ok(true) => return ExitCode::SUCCESS,
+        Err(error) => return fail(error),
+    }
     let (Cli { flags, command }, warnings) = match config_file::parse(std::env::args_os().collect()) {
         Ok(parsed) => parsed,
         Err(error) => {

@@ -20,15 +20,18 @@ pub(in crate::cli) struct Type {
     pub(in crate::cli) kind: String,
     /// Its objects are in namespaces.
     pub(in crate::cli) namespaced: bool,
+    /// They can be listed.
+    listed: bool,
     short: Vec<String>,
 }
 
 impl Type {
     fn new(version: &str, resource: APIResource) -> Self {
-        let APIResource { name: plural, singular_name, kind, namespaced, short_names, .. } = resource;
+        let APIResource { name: plural, singular_name, kind, namespaced, short_names, verbs, .. } = resource;
         let singular = if singular_name.is_empty() { kind.to_lowercase() } else { singular_name };
         let short = short_names.unwrap_or_default();
-        Self { version: version.to_owned(), plural, singular, kind, namespaced, short }
+        let listed = verbs.iter().any(|verb| verb == "list");
+        Self { version: version.to_owned(), plural, singular, kind, namespaced, listed, short }
     }
 
     /// The path of all its objects, or of those in a namespace.
@@ -106,6 +109,13 @@ impl Types {
         Ok(Self(types))
     }
 
+    /// What those are called whose objects can be listed; with its group where another one comes first by that name.
+    pub(in crate::cli) fn names(&self) -> impl Iterator<Item = String> {
+        let is_first = |of: &Type| self.0.iter().find(|other| other.plural == of.plural) == Some(of);
+        let listed = self.0.iter().filter(|of| of.listed);
+        listed.map(move |of| if is_first(of) { of.plural.clone() } else { of.qualified(&of.plural) })
+    }
+
     /// The type of an object.
     pub(in crate::cli) fn of_object(&self, document: &Document) -> anyhow::Result<&Type> {
         let text =
@@ -137,8 +147,10 @@ mod tests {
     fn types() -> Types {
         let of = |version: &str, plural: &str, kind: &str, short: &[&str], namespaced| {
             let short_names = Some(short.iter().map(|name| (*name).to_owned()).collect());
-            let (name, kind) = (plural.to_owned(), kind.to_owned());
-            Type::new(version, APIResource { name, kind, short_names, namespaced, ..APIResource::default() })
+            let (name, kind, verbs) = (plural.to_owned(), kind.to_owned(), vec!["list".to_owned()]);
+            let resource =
+                APIResource { name, kind, short_names, namespaced, verbs, ..APIResource::default() };
+            Type::new(version, resource)
         };
         Types(vec![
             of("v1", "pods", "Pod", &["po"], true),
@@ -146,6 +158,13 @@ mod tests {
             of("v1", "nodes", "Node", &["no"], false),
             of("events.k8s.io/v1", "events", "Event", &["ev"], true),
         ])
+    }
+
+    #[test]
+    fn a_name_that_two_have_is_the_first_ones() {
+        let mut types = types();
+        types.0[2].listed = false;
+        assert_eq!(types.names().collect::<Vec<_>>(), ["pods", "events", "events.events.k8s.io"]);
     }
 
     #[test]

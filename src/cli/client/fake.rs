@@ -78,7 +78,7 @@ pub(in crate::cli) fn server(
 }
 
 fn discovery(path: &str) -> Option<Value> {
-    let of = |plural: &str, singular: &str, kind: &str, short: &str, namespaced: bool| json!({"name": plural, "singularName": singular, "kind": kind, "shortNames": [short], "namespaced": namespaced, "verbs": []});
+    let of = |plural: &str, singular: &str, kind: &str, short: &str, namespaced: bool| json!({"name": plural, "singularName": singular, "kind": kind, "shortNames": [short], "namespaced": namespaced, "verbs": ["get", "list"]});
     match path {
         "/api" => Some(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})),
         "/api/v1" => Some(json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [
