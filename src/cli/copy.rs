@@ -6,6 +6,7 @@ mod pack;
 mod pipe;
 mod place;
 mod progress;
+mod retries;
 mod unpack;
 
 use std::io;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 
 use self::place::{Place, Remote};
 use self::progress::Progress;
+use self::retries::Retries;
 use super::client::failure::{remark, told};
 use super::client::pod;
 use super::client::selection::Namespace;
@@ -49,6 +51,10 @@ pub(super) struct Arguments {
     /// Files in the container belong to who runs `tar` there, with the permissions that it gives.
     #[arg(long)]
     no_preserve: bool,
+    /// How often a copy out of a container goes on where it was after its connection was lost; less than 0 is any number. Needs a shell and
+    /// `tail` in the container.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    retries: i64,
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -61,7 +67,8 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
             anyhow::bail!("one of src or dest must be a remote file specification")
         }
         (Place::Remote(from), Place::Local(to)) => {
-            out(&Container::find(client, from, arguments).await?, from, to).await?
+            let container = Container::find(client, from, arguments).await?;
+            out(&container, from, to, Retries::new(arguments.retries)).await?
         }
         (Place::Local(from), Place::Remote(to)) => {
             let is_there = std::fs::symlink_metadata(from).is_ok();
@@ -101,11 +108,8 @@ impl Container {
         let asked = async {
             let mut process = self.start(&command, false).await?;
             let status = process.take_status();
-            let _ = tokio::join!(drain(process.stdout()), drain(process.stderr()));
-            let status = match status {
-                Some(status) => status.await,
-                None => None,
-            };
+            let streams = async { tokio::join!(drain(process.stdout()), drain(process.stderr())) };
+            let (status, _) = session::ended(status, streams).await;
             anyhow::Ok(status.is_some_and(|status| status.status.as_deref() == Some("Success")))
         };
         timeout(PATIENCE, asked)
@@ -154,45 +158,66 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// From a container.
-async fn out(container: &Container, from: &Remote, to: &Path) -> anyhow::Result<()> {
-    let command = ["tar", "cf", "-", &from.path].map(str::to_owned);
-    let mut process = container.start(&command, false).await?;
-    let status = process.take_status();
-    let (stdout, stderr) = (process.stdout(), process.stderr());
+async fn out(container: &Container, from: &Remote, to: &Path, mut retries: Retries) -> anyhow::Result<()> {
     let (writer, reader) = pipe::pipe();
     let progress = Progress::default();
     let (prefix, target) = (place::prefix(&from.path), to.to_owned());
     let unpacking =
         tokio::task::spawn_blocking(move || unpack::unpack(reader, &prefix, &target, &|text| remark(text)));
     let carried = async {
-        if let Some(stdout) = stdout {
-            writer.fill(stdout, &progress).await;
+        let mut said = Vec::new();
+        loop {
+            let ended =
+                carry(container, &retries.command(&from.path, progress.bytes()), &writer, &progress).await;
+            // Who has never sent a byte will not send one for being asked again.
+            let is_refused = ended.is_err() && progress.bytes() == 0;
+            let is_over = is_refused || !writer.is_read() || matches!(ended, Ok((Some(_), _)));
+            if is_over || !retries.again(progress.bytes()).await? {
+                drop(writer);
+                let (status, last) = ended?;
+                said.extend(last);
+                return anyhow::Ok((status, said));
+            }
+            said.extend(ended.map(|(_, said)| said).unwrap_or_default());
         }
     };
-    let unpacked = async {
-        let unpacked = unpacking.await;
-        if !matches!(unpacked, Ok(Ok(()))) {
-            // What nobody can unpack need not be sent.
-            process.abort();
-        }
-        unpacked
-    };
-    let ((), said, unpacked) = tokio::select! {
-        ended = async { tokio::join!(carried, drain(stderr), unpacked) } => ended,
+    let (carried, unpacked) = tokio::select! {
+        ended = async { tokio::join!(carried, unpacking) } => ended,
         never = progress.show() => match never {},
     };
     drop(progress);
+    let (status, said) = carried?;
     // On standard output, as kubectl has it.
     lines(&said).iter().try_for_each(|line| say(&format!("{line}\n")))?;
-    let status = match status {
-        Some(status) => status.await,
-        None => None,
-    };
     match unpacked? {
         Err(error) if status.is_none() => Err(error),
         // Why there was nothing to unpack is told by who did not send it.
         unpacked => container.judge(status.as_ref()).and(unpacked),
     }
+}
+
+/// Carries what a command prints into a pipe. How the command has ended is not known when the connection was lost, or when nobody reads any more:
+/// what nobody can unpack need not be sent.
+async fn carry(
+    container: &Container,
+    command: &[String],
+    writer: &pipe::Writer,
+    progress: &Progress,
+) -> anyhow::Result<(Option<Status>, Vec<u8>)> {
+    let mut process = container.start(command, false).await?;
+    let status = process.take_status();
+    let (stdout, stderr) = (process.stdout(), process.stderr());
+    let filled = async {
+        if let Some(stdout) = stdout {
+            writer.fill(stdout, progress).await;
+        }
+        if !writer.is_read() {
+            process.abort();
+        }
+    };
+    let (status, streams) = session::ended(status, async { tokio::join!(filled, drain(stderr)) }).await;
+    let said = streams.map(|((), said)| said);
+    Ok((status, said.unwrap_or_default()))
 }
 
 /// Into a container.
@@ -223,16 +248,14 @@ async fn into(container: &Container, from: &Path, to: &str, no_preserve: bool) -
             reader.empty(stdin, &progress).await;
         }
     };
-    let ((), out, said, packed) = tokio::select! {
-        ended = async { tokio::join!(carried, drain(stdout), drain(stderr), packing) } => ended,
+    let streams = async { tokio::join!(carried, drain(stdout), drain(stderr)) };
+    let ((status, streams), packed) = tokio::select! {
+        ended = async { tokio::join!(session::ended(status, streams), packing) } => ended,
         never = progress.show() => match never {},
     };
     drop(progress);
+    let ((), out, said) = streams.unwrap_or_default();
     lines(&out).iter().chain(&lines(&said)).for_each(|line| remark(line));
-    let status = match status {
-        Some(status) => status.await,
-        None => None,
-    };
     let packed = packed?;
     // When the other side has ended early, it tells why; else what is wrong here is the reason.
     match packed {

@@ -12,7 +12,7 @@ use super::client::failure::{Tally, told, told_when};
 use super::client::files::{Document, Files};
 use super::client::query::Query;
 use super::client::report::{DryRun, Format, Report, Validation};
-use super::client::request::{JSON, ask};
+use super::client::request::{JSON, ask, raw};
 use super::client::selection::Namespace;
 use super::client::three_way;
 use super::say;
@@ -42,6 +42,9 @@ pub(super) struct Arguments {
     /// Keep the manifest in the object, as `apply` does.
     #[arg(long)]
     save_config: bool,
+    /// Send the file as it is to this path, and print what the server answers.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["save_config", "output", "dry_run", "recursive"])]
+    raw: Option<String>,
 }
 
 impl Arguments {
@@ -49,12 +52,18 @@ impl Arguments {
     pub(super) fn of_files(filename: Vec<String>, namespace: Namespace, output: Option<Format>) -> Self {
         let files = Files { filename, recursive: false };
         let common = Common { files, namespace, output, dry_run: DryRun::None, validate: Validation::Strict };
-        Self { common, save_config: false }
+        Self { common, save_config: false, raw: None }
     }
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
+    if let Some(path) = &arguments.raw {
+        let body = common.files.bytes()?;
+        let body = body.ok_or_else(|| anyhow::anyhow!("--raw needs one file, with -f"))?;
+        say(&raw(client, Method::POST, path, body).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let create = async |item: Item<'_>| {
         let mut object = item.object.clone();
         if arguments.save_config {
@@ -181,6 +190,20 @@ mod tests {
         run(&client, &parse(&["-f", &path, "--dry-run=server", "--validate=false"])).await.unwrap();
         let line = "POST /api/v1/namespaces/default/pods?dryRun=All&fieldManager=kubectl-create&fieldValidation=Ignore";
         assert_eq!(requests.lines(), [line]);
+    }
+
+    #[tokio::test]
+    async fn a_raw_path_gets_the_file_as_it_is() {
+        let (_kept, path) = file("{\"kind\": \"Anything\"}");
+        let (client, requests) = server(|_| (201, json!({})));
+        run(&client, &parse(&["--raw", "/api/v1/somewhere", "-f", &path])).await.unwrap();
+        let all = requests.all();
+        assert_eq!(
+            (all[0].line.as_str(), &all[0].body["kind"]),
+            ("POST /api/v1/somewhere", &json!("Anything"))
+        );
+        let error = run(&client, &parse(&["--raw", "/api/v1/somewhere"])).await.unwrap_err();
+        assert_eq!(error.to_string(), "--raw needs one file, with -f");
     }
 
     #[tokio::test]

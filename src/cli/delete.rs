@@ -14,7 +14,7 @@ use super::client::discovery::Types;
 use super::client::duration;
 use super::client::failure::{Tally, is_code, remark, told, told_when};
 use super::client::report::DryRun;
-use super::client::request::{JSON, ask};
+use super::client::request::{JSON, ask, raw};
 use super::client::selection::{Chosen, Selection};
 use super::client::watch::{Seen, watch};
 use super::say;
@@ -53,6 +53,9 @@ pub(super) struct Arguments {
     /// Print names only.
     #[arg(short, long, value_parser = ["name"])]
     output: Option<String>,
+    /// Send a DELETE to this path, and print what the server answers.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["arguments", "selector", "field_selector", "all", "cascade", "grace_period", "now", "force"])]
+    raw: Option<String>,
     /// Only say what would be deleted.
     #[arg(long, value_enum, default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
     dry_run: DryRun,
@@ -79,6 +82,11 @@ impl Cascade {
 }
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &arguments.raw {
+        let body = arguments.selection.files.bytes()?.unwrap_or_default();
+        say(&raw(client, Method::DELETE, path, body).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let grace = grace(arguments)?;
     let mut tally = Tally::default();
     let types = Types::of(client).await.map_err(told)?;
@@ -273,6 +281,14 @@ mod tests {
             run(&client, &parse(line)).await.unwrap();
             assert_eq!(requests.lines(), expected, "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_raw_path_is_asked_as_it_is() {
+        let (client, requests) = server(|_| (200, json!({"kind": "Status"})));
+        run(&client, &parse("--raw /api/v1/namespaces/x/pods/web?dryRun=All")).await.unwrap();
+        assert_eq!(requests.lines(), ["DELETE /api/v1/namespaces/x/pods/web?dryRun=All"]);
+        assert!(parsed::<Arguments>("delete pod web --raw /api".split(' ')).is_err(), "one or the other");
     }
 
     #[tokio::test]

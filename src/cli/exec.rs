@@ -45,11 +45,7 @@ async fn name(arguments: &Arguments) -> anyhow::Result<String> {
         ([name], []) => Ok(name.clone()),
         ([], files) => {
             let files = Files { filename: files.to_owned(), recursive: false };
-            let documents = files.read().await?;
-            let kind = |object: &serde_json::Value| object["kind"].as_str().unwrap_or_default().to_owned();
-            let first = documents.first().map(|document| &document.object);
-            let named = first.map(|object| format!("{}/{}", kind(object), pod::name(object)));
-            named.ok_or_else(|| anyhow::anyhow!("no objects passed to exec"))
+            files.first_named().await?.ok_or_else(|| anyhow::anyhow!("no objects passed to exec"))
         }
         ([_, ..], _) => anyhow::bail!(
             "exec [POD] [COMMAND] is not supported anymore. Use exec [POD] -- [COMMAND] instead"

@@ -73,6 +73,9 @@ pub(super) struct Arguments {
     /// Go on with the others when one log cannot be read.
     #[arg(long)]
     ignore_errors: bool,
+    /// Taken as kubectl takes it: the agent reads logs itself, and there is no kubelet whose certificate could be passed over.
+    #[arg(long)]
+    insecure_skip_tls_verify_backend: bool,
     #[command(flatten)]
     _timeout: RunningTimeout,
 }

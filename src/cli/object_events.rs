@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use super::client::arguments::{self, Asked};
 use super::client::discovery::Types;
 use super::client::failure::{remark, told};
+use super::client::output;
 use super::client::query::Query;
+use super::client::report::Format;
 use super::client::request;
 use super::client::selection::Namespace;
 use super::client::table::{Printer, Style, Table};
@@ -36,6 +38,12 @@ pub(super) struct Arguments {
     /// Then print every further one, until interrupted.
     #[arg(short, long)]
     watch: bool,
+    /// Print the objects themselves, or their names.
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Events that are asked for at a time; 0 is all at once, which it is here whatever is said.
+    #[arg(long, value_name = "NUMBER", default_value_t = 500)]
+    chunk_size: u32,
     /// No line with the names of the columns.
     #[arg(long)]
     no_headers: bool,
@@ -60,8 +68,10 @@ pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Resul
         no_headers: arguments.no_headers,
         ..Style::default()
     });
-    if !events.is_empty() {
-        say(&printer.print(&table(&events, Timestamp::now())?, ""))?;
+    if let Some(format) = arguments.output.filter(|_| !arguments.watch) {
+        say(&whole(format, &events)?)?;
+    } else if !events.is_empty() {
+        say(&text(arguments.output, &events, &mut printer)?)?;
     } else if !arguments.watch && arguments.all_namespaces {
         remark("No events found.");
     } else if !arguments.watch {
@@ -88,12 +98,48 @@ async fn watch(
         match kind.as_str() {
             "ERROR" => anyhow::bail!("{}", object["message"].as_str().unwrap_or("the watch failed")),
             "ADDED" | "MODIFIED" if is_asked(&object, arguments) => {
-                say(&printer.print(&table(&[&object], Timestamp::now())?, ""))?;
+                say(&text(arguments.output, &[&object], printer)?)?;
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// All of them as one list, or their names.
+fn whole(format: Format, events: &[&Value]) -> anyhow::Result<String> {
+    let items: Vec<Value> = events.iter().map(|event| typed(event)).collect();
+    let list = json!({"apiVersion": "v1", "kind": "EventList", "metadata": {}, "items": items});
+    Ok(match format {
+        Format::Json => output::json(&list)?,
+        Format::Yaml => output::yaml(&list),
+        Format::Name => events.iter().map(|event| named(event)).collect(),
+    })
+}
+
+/// A line for each of them, or each as it is.
+fn text(format: Option<Format>, events: &[&Value], printer: &mut Printer) -> anyhow::Result<String> {
+    let one = |event: &&Value| match format {
+        Some(Format::Json) => output::json(&typed(event)),
+        Some(Format::Yaml) => Ok(format!("---\n{}", output::yaml(&typed(event)))),
+        _ => Ok(named(event)),
+    };
+    match format {
+        Some(_) => events.iter().map(one).collect(),
+        None => Ok(printer.print(&table(events, Timestamp::now())?, "")),
+    }
+}
+
+fn named(event: &Value) -> String {
+    format!("event/{}\n", event["metadata"]["name"].as_str().unwrap_or_default())
+}
+
+/// An event of a list, which does not say what it is, as one that does.
+fn typed(event: &Value) -> Value {
+    let mut event = event.clone();
+    event["apiVersion"] = "v1".into();
+    event["kind"] = "Event".into();
+    event
 }
 
 /// The fields by which events are about one object.
@@ -151,6 +197,26 @@ fn table(events: &[&Value], now: Timestamp) -> anyhow::Result<Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn events_are_printed_as_they_are() {
+        let event = json!({"metadata": {"name": "web.1"}, "reason": "Created"});
+        let mut printer = Printer::new(Style::default());
+        let yaml = "apiVersion: v1\nkind: Event\nmetadata:\n  name: web.1\nreason: Created\n";
+        for (format, expected) in [
+            (Format::Name, "event/web.1\n".to_owned()),
+            (Format::Yaml, format!("---\n{yaml}")),
+            (Format::Json, output::json(&typed(&event)).unwrap()),
+        ] {
+            assert_eq!(text(Some(format), &[&event], &mut printer).unwrap(), expected);
+        }
+        assert_eq!(
+            whole(Format::Yaml, &[&event]).unwrap(),
+            "apiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Event\n  metadata:\n    name: web.1\n  reason: Created\n\
+             kind: EventList\nmetadata: {}\n"
+        );
+        assert_eq!(whole(Format::Name, &[]).unwrap(), "");
+    }
 
     #[test]
     fn an_event_is_a_line_with_how_often_and_since_when() {

@@ -67,6 +67,31 @@ impl Files {
         Ok(documents)
     }
 
+    /// The bytes of the one file; none if there is none.
+    pub(in crate::cli) fn bytes(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        let text = match self.filename.as_slice() {
+            [] => return Ok(None),
+            [name] if name == "-" => bounded(io::stdin().lock(), "STDIN")?,
+            [name] => {
+                let file = fs::File::open(name).map_err(|error| anyhow::anyhow!("open {name}: {error}"))?;
+                bounded(file, name)?
+            }
+            _ => anyhow::bail!("only one file can be sent as it is"),
+        };
+        Ok(Some(text.into_bytes()))
+    }
+
+    /// The first object as `KIND/NAME`; none if there is no object.
+    pub(in crate::cli) async fn first_named(&self) -> anyhow::Result<Option<String>> {
+        let documents = self.read().await?;
+        let first = documents.first().map(|document| &document.object);
+        let named = |object: &Value| {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            format!("{kind}/{}", object["metadata"]["name"].as_str().unwrap_or_default())
+        };
+        Ok(first.map(named))
+    }
+
     fn paths(&self, path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         if !path.exists() {
             anyhow::bail!("the path {:?} does not exist", path.display().to_string());

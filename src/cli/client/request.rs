@@ -7,7 +7,7 @@ use kube::client::Body;
 use kube::core::Status;
 use serde_json::Value;
 
-use super::failure::remark;
+use super::failure::{remark, told};
 
 /// A body of this type.
 pub(in crate::cli) const JSON: &str = "application/json";
@@ -54,6 +54,18 @@ pub(in crate::cli) async fn ask(
         ..Status::default()
     });
     Err(kube::Error::Api(Box::new(Status { code: head.status.as_u16(), ..status })))
+}
+
+/// Sends a request to a path as it was given (`--raw`), with this body if there is one; gives the answer as it is.
+pub(in crate::cli) async fn raw(
+    client: &Client,
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+) -> anyhow::Result<String> {
+    let request = Request::builder().method(method).uri(path);
+    let request = if body.is_empty() { request } else { request.header(header::CONTENT_TYPE, JSON) };
+    client.request_text(request.body(body)?).await.map_err(told)
 }
 
 /// The texts of `299 - "text"` (RFC 7234).

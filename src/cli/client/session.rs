@@ -1,12 +1,15 @@
 //! A session with a program in a container: standard streams to and fro, the window's size, and the exit code.
 
 use std::io::IsTerminal;
+use std::pin::pin;
+use std::time::Duration;
 
 use futures::SinkExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Status;
 use kube::api::AttachedProcess;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use super::failure::{Exit, remark};
 use super::terminal::{self, Raw};
@@ -20,6 +23,9 @@ pub(in crate::cli) struct Streams {
 
 /// Bytes that are carried at a time.
 const PIECE: usize = 32 << 10;
+
+/// Time in which streams end after their connection was closed.
+const MOMENT: Duration = Duration::from_secs(1);
 
 impl Streams {
     /// These streams, as far as this process has them: without a terminal there is no terminal to pass on.
@@ -66,17 +72,39 @@ impl Streams {
         let sizes = sizes(process.terminal_size());
         let ended = tokio::select! {
             // What goes in ends when it likes; the output decides.
-            () = output => Ok(()),
-            () = async { tokio::join!(input, sizes); std::future::pending().await } => Ok(()),
+            ended = ended(status, output) => Ok(ended),
+            () = async { tokio::join!(input, sizes); std::future::pending().await } => Ok((None, None)),
             code = interrupted() => Err(Exit(code)),
         };
         drop(raw);
-        ended?;
-        let status = match status {
+        let (status, output) = ended?;
+        anyhow::ensure!(output.is_some(), "the connection was lost before the command had ended");
+        end(status.as_ref())
+    }
+}
+
+/// How a session has ended: its status, and what became of its streams. Neither is there when its connection was lost, for then `kube` ends no
+/// stream, but lets go of the status.
+pub(in crate::cli) async fn ended<T>(
+    status: Option<impl Future<Output = Option<Status>>>,
+    streams: impl Future<Output = T>,
+) -> (Option<Status>, Option<T>) {
+    let mut status = pin!(async {
+        match status {
             Some(status) => status.await,
             None => None,
-        };
-        end(status.as_ref())
+        }
+    });
+    let mut streams = pin!(streams);
+    let told = tokio::select! {
+        biased;
+        done = &mut streams => return (status.await, Some(done)),
+        told = &mut status => told,
+    };
+    match told {
+        Some(status) => (Some(status), Some(streams.await)),
+        // A connection that is closed as it should be ends its streams at once.
+        None => (None, timeout(MOMENT, streams).await.ok()),
     }
 }
 
@@ -155,6 +183,25 @@ mod tests {
         let error = end(json!({"status": "Failure", "reason": "InternalError", "message": "no such file"}))
             .unwrap_err();
         assert_eq!(error.to_string(), "no such file");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_whose_connection_is_lost_is_not_waited_for() {
+        let status = || async { Some(Status::default()) };
+        let nothing = || async { None };
+        let never = std::future::pending::<u8>;
+        assert_eq!(ended(Some(nothing()), never()).await, (None, None));
+        assert_eq!(ended(Some(nothing()), async { 7 }).await, (None, Some(7)));
+        assert_eq!(ended(Some(status()), async { 7 }).await, (Some(Status::default()), Some(7)));
+        let late = async {
+            tokio::time::sleep(2 * MOMENT).await;
+            7
+        };
+        assert_eq!(
+            ended(Some(status()), late).await,
+            (Some(Status::default()), Some(7)),
+            "its output is read to the end"
+        );
     }
 
     #[tokio::test]

@@ -33,14 +33,24 @@ pub(super) fn pipe() -> (Writer, Reader) {
 
 impl Writer {
     /// Carries a stream into the pipe, until one of the two has ended.
-    pub(super) async fn fill(self, mut stream: impl AsyncRead + Unpin, progress: &Progress) {
+    pub(super) async fn fill(&self, mut stream: impl AsyncRead + Unpin, progress: &Progress) {
         let mut piece = vec![0; PIECE];
-        while let Ok(length @ 1..) = stream.read(&mut piece).await {
+        loop {
+            let read = tokio::select! {
+                read = stream.read(&mut piece) => read,
+                () = self.0.closed() => return,
+            };
+            let Ok(length @ 1..) = read else { return };
             if self.0.send(piece[..length].to_vec()).await.is_err() {
                 return;
             }
             progress.add(length);
         }
+    }
+
+    /// Whether there is still somebody who reads.
+    pub(super) fn is_read(&self) -> bool {
+        !self.0.is_closed()
     }
 }
 
@@ -96,6 +106,8 @@ mod tests {
             reader.read_to_end(&mut read).map(|_| read)
         });
         writer.fill(bytes.as_slice(), &progress).await;
+        assert!(writer.is_read());
+        drop(writer);
         assert_eq!(reading.await.unwrap().unwrap(), bytes);
 
         let (mut writer, reader) = pipe();

@@ -23,6 +23,11 @@ impl Progress {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// How many there are.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Tells the number from time to time. Never returns.
     pub(super) async fn show(&self) -> Infallible {
         if !io::stderr().is_terminal() {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::client::company::{Company, status};
 use super::client::discovery::{Type, Types};
 use super::client::failure::{remark, told};
+use super::client::files::Files;
 use super::client::pod;
 use super::client::request::{STRATEGIC_MERGE, ask, get};
 use super::client::selection::{Chosen, Namespace};
@@ -31,6 +32,9 @@ pub(super) struct Arguments {
     /// The command of the container, instead of its image's.
     #[arg(last = true, value_name = "COMMAND")]
     words: Vec<String>,
+    /// The manifest of the pod or node, instead of its name.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "what")]
+    filename: Vec<String>,
     #[command(flatten)]
     namespace: Namespace,
     /// The image of the container.
@@ -87,8 +91,13 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 pub(super) async fn run(client: &Client, arguments: &Arguments) -> anyhow::Result<ExitCode> {
     arguments.check()?;
-    let what = arguments.what.as_deref();
+    let files = Files { filename: arguments.filename.clone(), recursive: false };
+    let what = match &arguments.what {
+        Some(what) => Some(what.clone()),
+        None => files.first_named().await?,
+    };
     let what = what.ok_or_else(|| anyhow::anyhow!("NAME or TYPE/NAME is required for debug"))?;
+    let what = what.as_str();
     if arguments.profile == Profile::Legacy && !arguments.quiet {
         remark(LEGACY);
     }

@@ -2,7 +2,9 @@
 
 mod churn;
 mod client;
+mod completion;
 mod configuration;
+mod copies;
 mod damage;
 mod directory;
 mod eviction;
@@ -13,4 +15,5 @@ mod room;
 mod shutdown;
 mod sources;
 mod survival;
+mod trace;
 mod verbs;
