@@ -19,6 +19,7 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod pki;
+mod places;
 pub mod represent;
 pub mod request;
 pub mod resource;

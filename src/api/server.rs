@@ -1,7 +1,7 @@
 //! Connections: the unix socket, and what each connection may cost.
 //!
-//! A client that connects and says nothing, or says it one byte at a time, is left after a while; one that comes when
-//! there are too many waits in the kernel's queue.
+//! A client that connects and says nothing, or says it one byte at a time, is left after a while, or as soon as somebody needs its
+//! place (`places`).
 
 use std::convert::Infallible;
 use std::io;
@@ -14,16 +14,16 @@ use axum::Router;
 use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 use super::counted::Counted;
+use super::places::{Guest, Places};
 
 /// What clients may take of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,31 +86,29 @@ impl Server {
 
     /// Serves until it is told to stop; then requests have a moment to end.
     pub async fn run(self, router: Router, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(self.limits.connections));
+        let places = Places::new(self.limits.connections);
         let connections = TaskTracker::new();
         loop {
             let accept = async {
-                let permit = Arc::clone(&permits).acquire_owned().await;
-                (self.listener.accept().await, permit)
+                let (stream, _) = self.listener.accept().await?;
+                Ok::<_, io::Error>((stream, places.take().await))
             };
             let accepted = tokio::select! {
                 accepted = accept => accepted,
                 () = stop.cancelled() => break,
             };
-            let stream = match accepted {
-                (Ok((stream, _)), Ok(permit)) => {
+            match accepted {
+                Ok((stream, (place, guest))) => {
                     let (router, stop) = (router.clone(), stop.clone());
                     let limits = self.limits;
-                    connections.spawn(serve(Counted::new(stream, permit), router, limits, stop));
-                    continue;
+                    connections.spawn(serve(Counted::new(stream, place), router, limits, guest, stop));
                 }
-                (Err(error), _) => error,
-                // Nobody closes the semaphore.
-                (_, Err(_)) => break,
-            };
-            // Without descriptors the next try would fail at once as well.
-            tracing::warn!("cannot accept on {}: {stream}", self.path.display());
-            tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(error) => {
+                    // Without descriptors the next try would fail at once as well.
+                    tracing::warn!("cannot accept on {}: {error}", self.path.display());
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
         }
         connections.close();
         connections.wait().await;
@@ -120,25 +118,31 @@ impl Server {
     }
 }
 
-/// Serves one connection to its end, or to the end of the request that is being answered when it is time to stop.
-pub async fn serve<S>(
+/// Serves one connection to its end, or to the end of the request that is being answered when it is time to stop. While none is, it may
+/// be asked to leave.
+pub(super) async fn serve<S>(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: S,
     limits: Limits,
+    guest: Arc<Guest>,
     stop: CancellationToken,
 ) where
     S: Service<hyper::Request<Incoming>, Response = Response, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
+    let answering = Arc::clone(&guest);
+    let service =
+        service_fn(move |request| Arc::clone(&answering).answering(service.clone().oneshot(request)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
         .max_buf_size(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = guest.asked_to_leave() => return tracing::debug!("a connection on which nobody asked gave its place to another"),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             match tokio::time::timeout(limits.stop_time, connection).await {

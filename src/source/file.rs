@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 
 use crate::pod::sysctl::Allowed;
 use crate::pod::{self, Manifest, Problems};
@@ -62,25 +63,31 @@ pub enum Error {
 
 /// Reads and decodes the manifest at `path`; `-` is standard input. Its pods may set the kernel parameters that are allowed.
 pub fn read(path: &str, sysctls: &Allowed) -> Result<Manifest, Error> {
-    let bytes = match path {
-        "-" => read_bounded(path, io::stdin().lock())?,
-        _ => read_bounded(path, open_regular(path)?)?,
-    };
-    Ok(pod::decode_allowing(&bytes, path, sysctls)?)
+    match path {
+        "-" => Ok(pod::decode_allowing(&read_bounded(path, io::stdin().lock())?, path, sysctls)?),
+        _ => read_file(Path::new(path), sysctls),
+    }
+}
+
+/// Likewise of a file, whose name need not be text.
+pub fn read_file(path: &Path, sysctls: &Allowed) -> Result<Manifest, Error> {
+    let shown = path.display().to_string();
+    let bytes = read_bounded(&shown, open_regular(path, &shown)?)?;
+    Ok(pod::decode_allowing(&bytes, &shown, sysctls)?)
 }
 
 /// Opens without waiting for the other end of a FIFO, then looks at what was opened, so that nothing can be swapped in between.
-fn open_regular(path: &str) -> Result<File, Error> {
+fn open_regular(path: &Path, shown: &str) -> Result<File, Error> {
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
         .open(path)
         .map_err(|source| match source.raw_os_error() {
             // A socket cannot be opened at all; the kernel's word for it would puzzle.
-            Some(libc::ENXIO) => Error::NotRegular { path: path.to_owned(), kind: "a socket" },
-            _ => Error::Open { path: path.to_owned(), source },
+            Some(libc::ENXIO) => Error::NotRegular { path: shown.to_owned(), kind: "a socket" },
+            _ => Error::Open { path: shown.to_owned(), source },
         })?;
-    let kind = file.metadata().map_err(|source| Error::Read { path: path.to_owned(), source })?.file_type();
+    let kind = file.metadata().map_err(|source| Error::Read { path: shown.to_owned(), source })?.file_type();
     if kind.is_file() {
         return Ok(file);
     }
@@ -91,7 +98,7 @@ fn open_regular(path: &str) -> Result<File, Error> {
         () if kind.is_block_device() => "a block device",
         () => "something else",
     };
-    Err(Error::NotRegular { path: path.to_owned(), kind })
+    Err(Error::NotRegular { path: shown.to_owned(), kind })
 }
 
 /// Reads to the end, or to one byte more than is allowed: the size that the kernel states may be 0 (procfs) or change meanwhile.

@@ -170,7 +170,7 @@ impl Files {
             return true;
         }
         file.seen = Some(seen);
-        let problem = match file::read(&path.display().to_string(), &self.sysctls) {
+        let problem = match file::read_file(path, &self.sysctls) {
             Ok(manifest) => {
                 file.good = Some(manifest);
                 None

@@ -117,13 +117,57 @@ async fn who_says_nothing_or_half_a_request_is_left() {
 }
 
 #[tokio::test]
-async fn who_comes_when_there_are_too_many_waits_for_one_to_go() {
+async fn who_has_said_nothing_for_longest_leaves_when_there_are_too_many() {
     let world = World::new(Limits { header_time: MINUTE, ..limits() });
-    let (first, _second) = (world.connect().await, world.connect().await);
-    let mut third = Box::pin(world.ask());
-    assert!(timeout(Duration::from_millis(300), &mut third).await.is_err());
-    drop(first);
-    assert!(third.await.ends_with("hello"));
+    let mut first = world.connect().await;
+    first.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    let mut second = world.connect().await;
+    assert!(world.ask().await.ends_with("hello"));
+    assert_eq!(rest_of(&mut first).await, "");
+    // The other one has still its place.
+    second.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    assert!(rest_of(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_thousand_who_say_nothing_keep_nobody_from_an_answer() {
+    let world = World::new(Limits { header_time: MINUTE, ..limits() });
+    let mut silent = Vec::new();
+    for round in 0..1000 {
+        silent.push(world.connect().await);
+        if round % 100 == 0 {
+            assert!(world.ask().await.ends_with("hello"));
+        }
+    }
+    assert!(world.ask().await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn who_is_being_answered_stays_and_waits_again_afterwards() {
+    let (more, chunks) = tokio::sync::mpsc::unbounded_channel::<Result<&str, Infallible>>();
+    let chunks = std::sync::Mutex::new(Some(chunks));
+    let watch = async move || {
+        let mut chunks = chunks.lock().unwrap().take().unwrap();
+        axum::body::Body::from_stream(futures::stream::poll_fn(move |context| chunks.poll_recv(context)))
+    };
+    let watch = Arc::new(watch);
+    let router = Router::new().route("/", get(async || "hello"));
+    let router = router.route("/watch", get(async move || watch().await));
+    let world = World::serving(Limits { connections: 1, header_time: MINUTE, ..limits() }, router);
+    let mut watcher = world.connect().await;
+    watcher.write_all(b"GET /watch HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    more.send(Ok("one")).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"one\r\n") {
+        timeout(MINUTE, watcher.read_buf(&mut answer)).await.unwrap().unwrap();
+    }
+    let mut waiting = std::pin::pin!(world.ask());
+    timeout(Duration::from_millis(300), &mut waiting).await.unwrap_err();
+    more.send(Ok("two")).unwrap();
+    drop(more);
+    // Its connection could serve another request, and gives way to one that is there: not before the end of the answer.
+    assert!(rest_of(&mut watcher).await.ends_with("two\r\n0\r\n\r\n"));
+    assert!(waiting.await.ends_with("hello"));
 }
 
 #[tokio::test]

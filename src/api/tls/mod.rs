@@ -15,7 +15,6 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -24,10 +23,11 @@ use tower::ServiceBuilder;
 use super::auth::gate::PeerCertificate;
 use super::counted::Counted;
 use super::pki::{self, Authority};
+use super::places::{Guest, Places};
 use super::server::{self, Limits};
 use certificate::Serving;
 
-/// Connections at a time: a watch takes one, and so does an exec. Others wait to be accepted.
+/// Connections at a time: a watch takes one, and so does an exec.
 const MAX_CONNECTIONS: usize = 256;
 /// For a handshake, and again for the head of a request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,9 +90,8 @@ impl Port {
 
     /// Serves whoever comes, for ever. Who may do what is the router's business (`auth::gate::guard`).
     pub async fn serve(self, router: Router) {
-        let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS);
         loop {
-            let Ok(place) = Arc::clone(&connections).acquire_owned().await else { return };
             let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -101,15 +100,27 @@ impl Port {
                     continue;
                 }
             };
+            let (place, guest) = places.take().await;
             let (acceptor, router) = (self.acceptor.clone(), router.clone());
             let stream = Counted::new(stream, place);
-            tokio::spawn(async move { serve_connection(stream, &acceptor, router).await });
+            tokio::spawn(async move { serve_connection(stream, &acceptor, router, guest).await });
         }
     }
 }
 
-async fn serve_connection(stream: Counted<TcpStream>, acceptor: &TlsAcceptor, router: Router) {
-    let stream = match timeout(PATIENCE, acceptor.accept(stream)).await {
+async fn serve_connection(
+    stream: Counted<TcpStream>,
+    acceptor: &TlsAcceptor,
+    router: Router,
+    guest: Arc<Guest>,
+) {
+    let handshake = async {
+        tokio::select! {
+            stream = acceptor.accept(stream) => stream,
+            () = guest.asked_to_leave() => Err(io::ErrorKind::ConnectionAborted.into()),
+        }
+    };
+    let stream = match timeout(PATIENCE, handshake).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::debug!("TLS handshake: {error}"),
         Err(_) => return tracing::debug!("TLS handshake: took longer than {} s", PATIENCE.as_secs()),
@@ -126,7 +137,7 @@ async fn serve_connection(stream: Counted<TcpStream>, acceptor: &TlsAcceptor, ro
         .service(router);
     // It ends with the process.
     let stop = CancellationToken::new();
-    server::serve(stream, service, Limits { header_time: PATIENCE, ..Limits::default() }, stop).await;
+    server::serve(stream, service, Limits { header_time: PATIENCE, ..Limits::default() }, guest, stop).await;
 }
 
 #[cfg(test)]

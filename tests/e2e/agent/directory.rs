@@ -1,6 +1,9 @@
 //! A directory of manifests: what is put into it runs, what is changed changes, what is removed ends.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::time::Instant;
 
 use serde_json::json;
@@ -184,5 +187,79 @@ fn labels_change_in_the_running_pod_and_in_its_files() {
         world.answer("a", "says=/about/labels:tier=\"new\"").unwrap();
         assert_eq!((world.pod_uids(), world.ledger().starts("a")), (uids, 1));
         agent.clear(world);
+    });
+}
+
+/// Ten thousand files, of which five are pods: these run, and who looks after them is told of the rest in few lines, once.
+#[test]
+fn five_pods_among_ten_thousand_files_that_are_none_run_and_follow_their_manifests() {
+    const FILES: usize = 10_000;
+    world(|world| {
+        let directory = world.manifests();
+        let names: Vec<String> = (0..5).map(|number| format!("good{number}")).collect();
+        for name in &names {
+            directory.put(&world.pod(name, [world.container(name, &["term=0", "wait"])]));
+        }
+        // A name need not be text for what is in the file to count.
+        let nameless = std::ffi::OsStr::from_bytes(b"good4-\xff\xfe.json");
+        fs::rename(directory.path("good4.json"), directory.path("").join(nameless)).unwrap();
+        nix::unistd::mkfifo(&directory.path("fifo.yaml"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        symlink("loop.yaml", directory.path("loop.yaml")).unwrap();
+        symlink(directory.path(""), directory.path("above.yaml")).unwrap();
+        let _socket = UnixListener::bind(directory.path("socket.yaml")).unwrap();
+        fs::create_dir(directory.path("directory.yaml")).unwrap();
+        fs::write(directory.path("empty.yaml"), "").unwrap();
+        fs::write(directory.path("").join(std::ffi::OsStr::from_bytes(b"a\xc3\x28.yaml")), "\u{0}").unwrap();
+        fs::write(directory.path("two\nlines.yaml"), "- what\n- is it\n").unwrap();
+        let there = fs::read_dir(directory.path("")).unwrap().count();
+        // Directories are none of the files that count.
+        for number in 0..=FILES - there {
+            let text =
+                ["a note\n", "{", "kind: Pod\n", "\u{1b}[31m\u{0}", "apiVersion: v1\nkind: Pod\nspec: {}\n"];
+            fs::write(directory.path(&format!("z{number}.yaml")), text[number % text.len()]).unwrap();
+        }
+
+        let agent = world.agent();
+        for name in &names {
+            agent.expect_running(name, name, 0);
+        }
+        let told = || {
+            let lines = agent.errors();
+            let path = directory.path("").display().to_string();
+            lines
+                .into_iter()
+                .filter(|line| line.contains(&path) || line.contains("and so on"))
+                .collect::<Vec<_>>()
+        };
+        until("all that is wrong to be told", || {
+            told().iter().any(|line| line.contains("and so on")).then_some(())
+        });
+        let first = told();
+        assert_eq!(first.len(), 21, "{first:#?}");
+        for part in
+            ["/fifo.yaml: it is a FIFO", "/loop.yaml", "/socket.yaml: it is a socket", "/two", "/z0.yaml"]
+        {
+            assert_eq!(first.iter().filter(|line| line.contains(part)).count(), 1, "{part} in {first:#?}");
+        }
+
+        // What changes takes effect, and what stays wrong is not told again.
+        let written = Instant::now();
+        directory.remove("good0.json");
+        agent.expect("pod default/good0: deleted");
+        directory.put(&world.pod("good5", [world.container("good5", &["term=0", "wait"])]));
+        agent.expect_running("good5", "good5", 0);
+        assert!(written.elapsed() < patient(std::time::Duration::from_secs(20)), "{:?}", written.elapsed());
+        directory.put_text("z0.yaml", "{");
+        until("another thing that is wrong", || (told().len() > first.len()).then_some(()));
+        let lines = told();
+        assert_eq!(lines.len(), first.len() + 1, "{lines:#?}");
+        assert!(lines.last().unwrap().contains("/z0.yaml"), "{lines:#?}");
+
+        let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+        assert!(peak < 128 << 10, "the agent took {peak} KiB");
+        agent.clear(world);
+        assert!(names.iter().all(|name| world.ledger().starts(name) == 1));
     });
 }

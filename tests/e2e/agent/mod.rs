@@ -4,6 +4,7 @@ mod churn;
 mod client;
 mod completion;
 mod configuration;
+mod connections;
 mod copies;
 mod damage;
 mod directory;

@@ -100,6 +100,11 @@ impl Run {
         self.stdout.lines()
     }
 
+    /// What was printed to standard error so far.
+    pub(crate) fn errors(&self) -> Vec<String> {
+        self.stderr.lines()
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
