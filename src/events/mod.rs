@@ -4,8 +4,11 @@
 
 pub mod transitions;
 
+use std::time::Duration;
+
 use crate::pod::{ContainerName, Pod};
 use crate::probe;
+use crate::runtime::Pulled;
 
 /// Something that happened to a pod, or to the node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,6 +61,51 @@ impl Event {
     pub fn present(pod: &Pod, container: &ContainerName, image: &str) -> Self {
         let message = format!("Container image {image:?} already present on machine");
         Self::of(pod, container, Kind::Normal, "Pulled", message)
+    }
+
+    /// The container's image is being pulled.
+    pub fn pulling(pod: &Pod, container: &ContainerName, image: &str) -> Self {
+        Self::of(pod, container, Kind::Normal, "Pulling", format!("Pulling image {image:?}"))
+    }
+
+    /// It has been.
+    pub fn pulled(pod: &Pod, container: &ContainerName, image: &str, pulled: &Pulled) -> Self {
+        let [took, whole] = [pulled.took, pulled.took + pulled.waited].map(go_time);
+        let size = pulled.size;
+        let message = format!(
+            "Successfully pulled image {image:?} in {took} ({whole} including waiting). Image size: {size} bytes."
+        );
+        Self::of(pod, container, Kind::Normal, "Pulled", message)
+    }
+
+    /// It could not be.
+    pub fn pull_failed(pod: &Pod, container: &ContainerName, image: &str, why: &str) -> Self {
+        let message = format!("Failed to pull image {image:?}: {why}");
+        Self::of(pod, container, Kind::Warning, "Failed", message)
+    }
+
+    /// It is not tried again yet.
+    pub fn pull_back_off(pod: &Pod, container: &ContainerName, message: &str) -> Self {
+        Self::of(pod, container, Kind::Normal, "BackOff", message)
+    }
+
+    /// It is not there, and must not be pulled.
+    pub fn never_pull(pod: &Pod, container: &ContainerName, message: &str) -> Self {
+        Self::of(pod, container, Kind::Warning, "ErrImageNeverPull", message)
+    }
+
+    /// It has no proper name, or is damaged.
+    pub fn inspect_failed(pod: &Pod, container: &ContainerName, message: &str) -> Self {
+        Self::of(pod, container, Kind::Warning, "InspectFailed", message)
+    }
+
+    /// Secrets that were to open registries are not there.
+    pub fn pull_secrets_missing(names: &[String]) -> Self {
+        let names = names.join(", ");
+        let message = format!(
+            "Unable to retrieve some image pull secrets ({names}); attempting to pull the image may not succeed."
+        );
+        Self::of_pod(Kind::Warning, "FailedToRetrieveImagePullSecret", message)
     }
 
     /// The container has been made.
@@ -171,6 +219,21 @@ impl Event {
     }
 }
 
+/// As Go prints a time of whole milliseconds: `0s`, `12ms`, `1.5s`, `1m0.25s`.
+fn go_time(time: Duration) -> String {
+    let millis = time.as_millis();
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    let fraction = format!("{}.{:03}", rest / 1000, rest % 1000);
+    let seconds = fraction.trim_end_matches('0').trim_end_matches('.');
+    match (minutes, rest) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..1000) => format!("{rest}ms"),
+        (0, _) => format!("{seconds}s"),
+        (1..60, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{}h{}m{seconds}s", minutes / 60, minutes % 60),
+    }
+}
+
 /// Where in the pod a container stands.
 fn field_path(pod: &Pod, container: &ContainerName) -> String {
     let has = |containers: &[crate::pod::ContainerSpec]| containers.iter().any(|one| one.name == *container);
@@ -187,6 +250,27 @@ mod tests {
     use super::*;
     use crate::pod::spec::RestartPolicy;
     use crate::runtime::fixture::{name, pod};
+
+    #[test]
+    fn times_of_pulls_are_printed_as_go_does() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (7, "7ms"),
+            (1000, "1s"),
+            (1540, "1.54s"),
+            (60_000, "1m0s"),
+            (61_007, "1m1.007s"),
+            (3_600_000, "1h0m0s"),
+        ] {
+            assert_eq!(go_time(Duration::from_millis(millis)), expected);
+        }
+        let pod = pod(RestartPolicy::Always, &[], &["a"]);
+        let pulled = Pulled { took: Duration::from_millis(12), waited: Duration::from_secs(1), size: 345 };
+        assert_eq!(
+            Event::pulled(&pod, &name("a"), "nginx:1", &pulled).message,
+            "Successfully pulled image \"nginx:1\" in 12ms (1.012s including waiting). Image size: 345 bytes."
+        );
+    }
 
     #[test]
     fn events_are_in_the_kubelets_words_and_name_their_container() {

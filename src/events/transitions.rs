@@ -1,5 +1,7 @@
 //! What two statuses of a pod, one after the other, say has happened between them. Pure.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, PodStatus};
 
 use super::Event;
@@ -10,8 +12,15 @@ const AS_IT_SHOULD: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 
 /// The events of all containers that the earlier status knows, in their order.
 ///
+/// Of those whose image was `pulled` for their next attempt, that has been told already.
+///
 /// An agent that has just taken a pod over knows of no earlier status, and so tells nothing again.
-pub fn between(pod: &Pod, before: &PodStatus, after: &PodStatus) -> Vec<Event> {
+pub fn between(
+    pod: &Pod,
+    before: &PodStatus,
+    after: &PodStatus,
+    pulled: &BTreeSet<ContainerName>,
+) -> Vec<Event> {
     let lists = [
         (&pod.spec.init_containers, &before.init_container_statuses, &after.init_container_statuses),
         (&pod.spec.containers, &before.container_statuses, &after.container_statuses),
@@ -27,7 +36,7 @@ pub fn between(pod: &Pod, before: &PodStatus, after: &PodStatus) -> Vec<Event> {
             let spec = specs.iter().find(|spec| spec.name.as_str() == after.name);
             let before = before.iter().flatten().find(|before| before.name == after.name);
             if let (Some(spec), Some(before)) = (spec, before) {
-                events.extend(of_container(pod, spec, before, after));
+                events.extend(of_container(pod, spec, before, after, pulled.contains(&spec.name)));
             }
         }
     }
@@ -50,26 +59,56 @@ fn of_container(
     spec: &ContainerSpec,
     before: &ContainerStatus,
     after: &ContainerStatus,
+    is_pulled: bool,
 ) -> Vec<Event> {
     let name: &ContainerName = &spec.name;
     if let Some(why) = waits_for(after).filter(|why| waits_for(before).as_ref() != Some(why)) {
         return match why {
             (reason, _) if AS_IT_SHOULD.contains(&reason) => Vec::new(),
             ("CrashLoopBackOff", _) => vec![Event::back_off(pod, name)],
+            ("ErrImagePull", _) => vec![Event::failed(pod, name, "ErrImagePull")],
+            (reason @ "ImagePullBackOff", message) => {
+                // What the last try said comes after it.
+                let told = message.unwrap_or_default().split(": ErrImagePull: ").next().unwrap_or_default();
+                vec![Event::pull_back_off(pod, name, told), Event::failed(pod, name, reason)]
+            }
+            (reason @ "ErrImageNeverPull", message) => {
+                let told = Event::never_pull(pod, name, message.unwrap_or_default());
+                vec![told, Event::failed(pod, name, reason)]
+            }
+            (reason @ ("InvalidImageName" | "ImageInspectError"), message) => {
+                let told = Event::inspect_failed(pod, name, message.unwrap_or_default());
+                vec![told, Event::failed(pod, name, reason)]
+            }
             (reason, message) => vec![Event::failed(pod, name, message.unwrap_or(reason))],
         };
     }
+    if !begins(before, after) {
+        return Vec::new();
+    }
+    let present = (!is_pulled).then(|| Event::present(pod, name, &after.image));
+    present.into_iter().chain([Event::created(pod, name), Event::started(pod, name)]).collect()
+}
+
+/// True if an attempt of this container has begun.
+pub fn has_begun(container: &ContainerName, before: &PodStatus, after: &PodStatus) -> bool {
+    let find = |status: &PodStatus| {
+        let lists = [
+            &status.init_container_statuses,
+            &status.container_statuses,
+            &status.ephemeral_container_statuses,
+        ];
+        let mut all = lists.into_iter().flatten().flatten();
+        all.find(|status| status.name == container.as_str()).cloned()
+    };
+    find(before).zip(find(after)).is_some_and(|(before, after)| begins(&before, &after))
+}
+
+fn begins(before: &ContainerStatus, after: &ContainerStatus) -> bool {
     let has_run = |status: &ContainerStatus| {
         status.state.as_ref().is_some_and(|state| state.running.is_some() || has_started(state))
     };
-    if after.container_id != before.container_id && has_run(after) {
-        return vec![
-            Event::present(pod, name, &after.image),
-            Event::created(pod, name),
-            Event::started(pod, name),
-        ];
-    }
-    Vec::new()
+    after.container_id != before.container_id && has_run(after)
 }
 
 /// It has ended, and had begun before.
@@ -126,6 +165,52 @@ mod tests {
     }
 
     #[test]
+    fn images_are_told_of_as_a_kubelet_does() {
+        let pod = pod(RestartPolicy::Always, &[], &["a"]);
+        let back_off = "Back-off pulling image \"x\"";
+        let long = format!("{back_off}: ErrImagePull: GET https://x: 404");
+        let never = "Container image \"x\" is not present with pull policy of Never";
+        for (reason, message, expected) in [
+            ("ErrImagePull", "GET https://x: 404", vec!["Warning Failed Error: ErrImagePull".to_owned()]),
+            (
+                "ImagePullBackOff",
+                long.as_str(),
+                vec![
+                    format!("Normal BackOff {back_off}"),
+                    "Warning Failed Error: ImagePullBackOff".to_owned(),
+                ],
+            ),
+            (
+                "ErrImageNeverPull",
+                never,
+                vec![
+                    format!("Warning ErrImageNeverPull {never}"),
+                    "Warning Failed Error: ErrImageNeverPull".to_owned(),
+                ],
+            ),
+            (
+                "InvalidImageName",
+                "Failed to apply",
+                vec![
+                    "Warning InspectFailed Failed to apply".to_owned(),
+                    "Warning Failed Error: InvalidImageName".to_owned(),
+                ],
+            ),
+        ] {
+            let after = waiting(reason, Some(message));
+            let events = between(&pod, &waiting("ContainerCreating", None), &after, &BTreeSet::new());
+            let told = events.iter().map(|e| format!("{} {} {}", e.kind.as_str(), e.reason, e.message));
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+        }
+        let pulled = ["a".parse().unwrap()].into();
+        let (before, after) = (waiting("ContainerCreating", None), running("1"));
+        let events = between(&pod, &before, &after, &pulled);
+        assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), ["Created", "Started"]);
+        assert!(has_begun(&"a".parse().unwrap(), &before, &after));
+        assert!(!has_begun(&"a".parse().unwrap(), &after, &after));
+    }
+
+    #[test]
     fn each_change_is_told_once() {
         let pod = pod(RestartPolicy::Always, &[], &["a"]);
         let creating = || waiting("ContainerCreating", None);
@@ -150,10 +235,11 @@ mod tests {
             // Of what it was before, nothing is known.
             (PodStatus::default(), running("1"), &[]),
         ] {
-            let reasons: Vec<_> = between(&pod, &before, &after).iter().map(|event| event.reason).collect();
+            let reasons: Vec<_> =
+                between(&pod, &before, &after, &BTreeSet::new()).iter().map(|event| event.reason).collect();
             assert_eq!(reasons, expected, "{before:?} {after:?}");
         }
-        let failed = between(&pod, &creating(), &no_config());
+        let failed = between(&pod, &creating(), &no_config(), &BTreeSet::new());
         assert_eq!(failed[0].message, "Error: configmap \"c\" not found");
     }
 }

@@ -102,6 +102,9 @@ pub struct PodSpec {
     /// How important the pod is beside others: `priority`, or what a system class stands for.
     #[serde(default)]
     pub priority: i32,
+    /// `imagePullSecrets`: names of Secrets that open registries.
+    #[serde(default)]
+    pub image_pull_secrets: Vec<String>,
     /// One of its `tolerations` is of a node that runs short of memory.
     #[serde(default)]
     pub tolerates_memory_pressure: bool,
@@ -495,6 +498,7 @@ pub(crate) mod tests {
             resources: Resources::default(),
             qos_class: QosClass::BestEffort,
             priority: 0,
+            image_pull_secrets: Vec::new(),
             tolerates_memory_pressure: false,
         }
     }

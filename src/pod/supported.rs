@@ -50,6 +50,7 @@ const SPEC: &Table = &[
     ("hostAliases", List(&[("hostnames", Any), ("ip", Any)])),
     ("hostname", Any),
     ("hostnameOverride", Any),
+    ("imagePullSecrets", List(&[("name", Any)])),
     ("initContainers", List(CONTAINER)),
     ("priority", Any),
     ("priorityClassName", Any),
@@ -75,7 +76,6 @@ const SPEC: &Table = &[
     // What happens anyway.
     ("automountServiceAccountToken", Only(&["false"])),
     ("evictionResponders", Empty),
-    ("imagePullSecrets", Empty),
     ("os", Object(&[("name", Only(&["linux"]))])),
     ("overhead", Empty),
     ("readinessGates", Empty),

@@ -1,6 +1,6 @@
 //! A runtime without a kernel: it writes down what it is asked, answers as told, and plays the shim.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use tokio::sync::mpsc;
 
 use super::fixture::exit;
-use super::{Captured, Error, NoSandbox, Notice, Refusal, Resized, Runtime, shim_client};
+use super::{Captured, Error, NoSandbox, NotStarted, Notice, Pulled, Refusal, Resized, Runtime, shim_client};
 use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, Pod};
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
@@ -37,6 +37,9 @@ struct Inner {
     /// The first sandbox ends before anybody can use it.
     sandbox_dies: bool,
     refusals: HashMap<String, Refusal>,
+    /// Containers whose image is not there, and how its pulls end; the last of them again and again.
+    pulls: HashMap<String, Vec<Result<Pulled, Refusal>>>,
+    pulled: BTreeSet<String>,
     /// Between the record of a start and its answer; a later attempt takes longer than that to come to its record.
     answer_late: Duration,
     deaf: bool,
@@ -62,6 +65,11 @@ impl Fake {
     pub(crate) fn refuses(self, container: &str, reason: &'static str) -> Self {
         let refusal = Refusal { reason, message: "no".into() };
         self.set(|inner| drop(inner.refusals.insert(container.into(), refusal)))
+    }
+
+    /// The container's image is not there, and its pulls end like this, in turn; without any they never end.
+    pub(crate) fn pulls(self, container: &str, pulls: &[Result<Pulled, Refusal>]) -> Self {
+        self.set(|inner| drop(inner.pulls.insert(container.into(), pulls.to_vec())))
     }
 
     pub(crate) fn without_sandbox(self, error: NoSandbox) -> Self {
@@ -270,8 +278,33 @@ impl Runtime for Fake {
         Ok(Some([10, 85, 0, 2].into()))
     }
 
-    async fn start(&self, container: &ContainerName, attempt: u32) -> Result<(), Refusal> {
+    async fn pull(&self, container: &ContainerName, image: &str) -> Result<Pulled, Refusal> {
+        self.ask(format!("pull {container} {image}"));
+        let pulled = {
+            let mut inner = self.inner.lock().unwrap();
+            let pulls = inner.pulls.get_mut(container.as_str()).unwrap();
+            if pulls.len() > 1 { Some(pulls.remove(0)) } else { pulls.first().cloned() }
+        };
+        match pulled {
+            Some(pulled) => {
+                if pulled.is_ok() {
+                    self.inner.lock().unwrap().pulled.insert(container.to_string());
+                }
+                pulled
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn start(&self, container: &ContainerName, attempt: u32) -> Result<(), NotStarted> {
         self.ask(format!("start {container} {attempt}"));
+        let lacks_image = {
+            let mut inner = self.inner.lock().unwrap();
+            inner.pulls.contains_key(container.as_str()) && !inner.pulled.remove(container.as_str())
+        };
+        if lacks_image {
+            return Err(NotStarted::NoImage("nginx:1".to_owned()));
+        }
         let (refusal, code, late) = {
             let inner = self.inner.lock().unwrap();
             let code =
@@ -279,7 +312,7 @@ impl Runtime for Fake {
             (inner.refusals.get(container.as_str()).cloned(), code, inner.answer_late)
         };
         if let Some(refusal) = refusal {
-            return Err(refusal);
+            return Err(refusal.into());
         }
         tokio::time::sleep(2 * late * attempt).await;
         let id = format!("{container}-{attempt}");

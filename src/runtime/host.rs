@@ -12,6 +12,7 @@ use super::Error;
 use super::oci::NodeFacts;
 use super::owner::{Admission, make_private_directory};
 use super::pod_files::remove_tree;
+use super::pull::Puller;
 use super::resources;
 use super::seccomp::Profiles;
 use super::shares::Shares;
@@ -60,6 +61,8 @@ pub struct Host {
     pub cgroups: Cgroups,
     /// Images.
     pub images: Store,
+    /// The way to registries.
+    pub puller: Puller,
     /// What goes into containers.
     pub facts: NodeFacts,
     /// Which system calls containers may make.
@@ -99,9 +102,11 @@ impl Host {
             (None, None) => PathBuf::new(),
         };
         let facts = facts(&cgroups, config);
+        let images = Store::open(&layout.images()).map_err(|e| Error::chain(&e))?;
         let host = Self {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
-            images: Store::open(&layout.images()).map_err(|e| Error::chain(&e))?,
+            puller: Puller::new(images.clone(), layout.root()),
+            images,
             seccomp: Profiles::new(layout.seccomp()),
             pod_max_pids: config.pod_max_pids,
             cpus: processors(),

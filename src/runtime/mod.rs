@@ -14,6 +14,7 @@ pub mod pause;
 pub mod pod_files;
 pub mod pod_logs;
 pub mod pod_runtime;
+pub mod pull;
 pub mod reaper;
 pub mod resize;
 pub mod resources;
@@ -41,6 +42,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 
 pub use exec::Captured;
+pub use pull::Pulled;
 pub use resize::Resized;
 pub use shim_client::Notice;
 
@@ -96,6 +98,21 @@ pub struct Refusal {
     pub reason: &'static str,
     /// One line a person can act on.
     pub message: String,
+}
+
+/// Why a container has not been started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotStarted {
+    /// It cannot be.
+    Refused(Refusal),
+    /// This image, as the pod names it, is to be pulled first.
+    NoImage(String),
+}
+
+impl From<Refusal> for NotStarted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 /// Does things to one pod. What becomes of them comes as a [`Notice`], through the channel that the implementation was
@@ -160,7 +177,15 @@ pub trait Runtime: Send + Sync + 'static {
         &self,
         container: &ContainerName,
         attempt: u32,
-    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+    ) -> impl Future<Output = Result<(), NotStarted>> + Send;
+
+    /// Pulls an image for the container's next start, which will find it. Dropped before its end, this leaves what it has
+    /// to the next pull.
+    fn pull(
+        &self,
+        container: &ContainerName,
+        image: &str,
+    ) -> impl Future<Output = Result<Pulled, Refusal>> + Send;
 
     /// Runs a hook of a running container to its end. An error is what the hook said, or why it could not be run.
     fn hook(

@@ -14,6 +14,12 @@ use crate::shim::protocol::{Attempt, Event, Exit, Record, StartFailure, User};
 use crate::state::record::{Eviction, Given};
 use crate::sync::restart;
 
+/// Why a container waits whose image could not be pulled, in the kubelet's words.
+pub const ERR_IMAGE_PULL: &str = "ErrImagePull";
+
+/// A kubelet tells of a failed pull until it looks at the pod again; here that is this long.
+const TOLD: Duration = Duration::from_secs(2);
+
 /// All that is known of one pod.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
@@ -108,6 +114,8 @@ pub struct Container {
     pub begun: Option<Begun>,
     /// It could not be asked for: the image is missing, say.
     pub held: Option<Held>,
+    /// Where the image for its next attempt stands.
+    pub pull: Pull,
     /// Who its newest attempt ran as, once it has been started.
     pub user: Option<User>,
     /// Where the postStart hook of the newest attempt stands; means nothing for a container without one.
@@ -217,6 +225,18 @@ pub struct Held {
     pub failures: u32,
     /// When the last one did.
     pub at: Timestamp,
+}
+
+/// Where the image of a start stands that needs a registry: nothing of it is known before the start has been tried.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Pull {
+    /// It may be there.
+    #[default]
+    None,
+    /// This image is to be pulled before another try.
+    Due(String),
+    /// It is being pulled.
+    UnderWay(String),
 }
 
 /// Where a postStart hook stands.
@@ -498,6 +518,7 @@ impl Container {
         starting: false,
         begun: None,
         held: None,
+        pull: Pull::None,
         user: None,
         post_start: PostStart::Due,
         stopping: None,
@@ -505,6 +526,20 @@ impl Container {
         given: None,
         old_image: None,
     };
+
+    /// True while its image is being pulled.
+    pub fn is_pulling(&self) -> bool {
+        matches!(self.pull, Pull::UnderWay(_))
+    }
+
+    /// The image whose pull has failed, with why, while another try waits or is under way.
+    pub fn failed_pull(&self) -> Option<(&str, &Held)> {
+        let held = self.held.as_ref().filter(|held| held.reason == ERR_IMAGE_PULL)?;
+        match &self.pull {
+            Pull::None => None,
+            Pull::Due(image) | Pull::UnderWay(image) => Some((image, held)),
+        }
+    }
 
     /// The running attempt, once its postStart hook has succeeded: before that, a container is not told to run.
     pub fn running_past_hook(&self, spec: &ContainerSpec) -> Option<&Running> {
@@ -609,6 +644,11 @@ impl Held {
     pub fn again(before: Option<&Held>, reason: &str, message: String, at: Timestamp) -> Self {
         let failures = before.map_or(0, |held| held.failures).saturating_add(1);
         Self { reason: reason.to_owned(), message, failures, at }
+    }
+
+    /// Until when a failed pull is told as itself; from then on as a back-off.
+    pub fn told_until(&self) -> Timestamp {
+        restart::after(self.at, TOLD)
     }
 
     /// When to try again.

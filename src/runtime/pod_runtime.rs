@@ -6,6 +6,7 @@
 //!                    images ────────────────┤
 //!                    group, shim, connect ──┴─> pause ──> its network namespace ──> veth
 //!   start:           image, volumes, directories ──> OCI configuration ──> shim
+//!   pull:            an image that a start has found missing, for the next try
 //!   remove:          shim ──> group ──> network ──> files, the run directory (and with it the lock) last
 //! ```
 
@@ -26,12 +27,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::apparmor::AppArmor;
 use super::host::{CGROUP_MOUNT, Host};
 use super::pod_files::{make_directories, remove_files, remove_tree, write_record};
+use super::pull::{self, PullSecrets};
 use super::shim_client::{self, Notice, ShimClient};
 use super::stop_signal::{signal_number, stop_signal};
 use super::timing::{Phase, Stopwatch};
 use super::{
-    Captured, Error, NoSandbox, Refusal, Resized, Runtime, etc_files, exec, host_name, oci, resize,
-    resources, shim_process, user_ids,
+    Captured, Error, NoSandbox, NotStarted, Pulled, Refusal, Resized, Runtime, etc_files, exec, host_name,
+    oci, resize, resources, shim_process, user_ids,
 };
 use crate::cgroup;
 use crate::container::spec::PidNamespace;
@@ -39,10 +41,10 @@ use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::failpoint;
 use crate::hook;
-use crate::image::{self, Image};
+use crate::image::{self, Access, Image};
 use crate::network::{self, Network};
 use crate::pod::objects::Objects;
-use crate::pod::spec::{Hook, PullPolicy};
+use crate::pod::spec::{Hook, PullPolicy, VolumeSource};
 use crate::pod::{ContainerName, ContainerSpec, Origin, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::{ConditionsRecord, Ending, Eviction, Found, Given, PodRecord, ProbesRecord};
@@ -77,6 +79,10 @@ pub struct PodRuntime {
 pub(super) struct Memory {
     /// Images looked up while the sandbox was being made, by the name they have in the manifest.
     images: HashMap<String, Image>,
+    /// Images pulled for a container's next start, by the name they have in the manifest.
+    pulled: HashMap<(ContainerName, String), Image>,
+    /// Images of volumes, likewise.
+    volume_images: HashMap<String, Image>,
     stop_signals: HashMap<ContainerName, i32>,
     /// The pod's own address, once it has one.
     address: Option<Ipv4Addr>,
@@ -289,17 +295,33 @@ impl Runtime for PodRuntime {
         Ok(address)
     }
 
-    async fn start(&self, name: &ContainerName, attempt: u32) -> Result<(), Refusal> {
+    async fn pull(&self, container: &ContainerName, image: &str) -> Result<Pulled, Refusal> {
+        let pulled = self.host.puller.pull(image, &self.pull_secrets()).await?;
+        let found = self.look_up(image).await.and_then(|found| found.map_err(|e| Error::chain(&e)));
+        let found = found.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
+        self.memory().pulled.insert((container.clone(), image.to_owned()), found);
+        Ok(pulled)
+    }
+
+    async fn start(&self, name: &ContainerName, attempt: u32) -> Result<(), NotStarted> {
         let internal = |error: Error| Refusal { reason: "RunContainerError", message: error.0 };
         let pod = self.pod();
         let spec = spec_of(&pod, name).map_err(internal)?;
         let id = new_id().map_err(internal)?;
         let prefetched = if attempt == 0 { self.memory().images.get(&spec.image).cloned() } else { None };
         let watch = Stopwatch::new(Some(name), &self.notices);
-        let image = match prefetched {
-            Some(image) => image,
-            None => watch.time(Phase::Image, self.image(spec)).await?,
+        let pulled = self.memory().pulled.get(&(name.clone(), spec.image.clone())).cloned();
+        let image = match (pulled, prefetched) {
+            (Some(image), _) => image,
+            (None, Some(image)) => self.admit(Ok(image), &spec.image, spec.image_pull_policy)?,
+            (None, None) => {
+                let found = async { self.image_named(&spec.image, spec.image_pull_policy).await };
+                watch.time(Phase::Image, found).await?
+            }
         };
+        self.find_volume_images(name).await?;
+        // What was pulled was for this start.
+        self.memory().pulled.retain(|(container, _), _| container != name);
         let signal = stop_signal(spec, &image);
         self.memory().stop_signals.insert(name.clone(), signal);
 
@@ -347,7 +369,7 @@ impl Runtime for PodRuntime {
 
         let started = watch.time(Phase::Start, shim.tell(Call::StartContainer(Box::new(config)))).await;
         failpoint::reached("attempt.started");
-        started.map_err(|e| internal(Error::chain(&e)))
+        started.map_err(|e| internal(Error::chain(&e)).into())
     }
 
     async fn hook(&self, container: &ContainerName, id: &str, hook: &Hook) -> Result<(), Error> {
@@ -529,23 +551,68 @@ impl PodRuntime {
         Ok(())
     }
 
-    async fn image(&self, spec: &ContainerSpec) -> Result<Image, Refusal> {
-        self.image_named(&spec.image, spec.image_pull_policy).await
+    async fn look_up(&self, image: &str) -> Result<Result<Image, image::Error>, Error> {
+        let (host, image) = (Arc::clone(&self.host), image.to_owned());
+        blocking(move || host.images.resolve(&image)).await
     }
 
-    pub(super) async fn image_named(&self, name: &str, pull_policy: PullPolicy) -> Result<Image, Refusal> {
-        let (host, name) = (Arc::clone(&self.host), name.to_owned());
-        let resolved = blocking(move || host.images.resolve(&name)).await;
+    /// The image of that name, if a container may be started from it as it is.
+    async fn image_named(&self, name: &str, policy: PullPolicy) -> Result<Image, NotStarted> {
+        let resolved = self.look_up(name).await;
         let resolved = resolved.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
-        resolved.map_err(|error| {
-            let reason = match (&error, pull_policy) {
-                (image::Error::NotFound { .. }, PullPolicy::Never) => "ErrImageNeverPull",
-                (image::Error::NotFound { .. }, _) => "ErrImagePull",
-                (image::Error::Reference(_), _) => "InvalidImageName",
-                _ => "ImageInspectError",
+        self.admit(resolved, name, policy)
+    }
+
+    /// Whether this is what the next container may be started from.
+    fn admit(
+        &self,
+        found: Result<Image, image::Error>,
+        name: &str,
+        policy: PullPolicy,
+    ) -> Result<Image, NotStarted> {
+        let may_use = |image: &Image| match &image.access {
+            Some(Access::Holders(holders)) => {
+                self.host.puller.has_any(name, &self.pull_secrets().keyring, holders)
+            }
+            None | Some(Access::Everyone) => true,
+        };
+        pull::admit(found, name, policy, may_use)
+    }
+
+    /// Sees to it that the images are there that are volumes of the pod.
+    async fn find_volume_images(&self, container: &ContainerName) -> Result<(), NotStarted> {
+        let pod = self.pod();
+        for volume in &pod.spec.volumes {
+            let VolumeSource::Image { reference, pull_policy } = &volume.source else { continue };
+            if self.memory().volume_images.contains_key(reference) {
+                continue;
+            }
+            let pulled = self.memory().pulled.get(&(container.clone(), reference.clone())).cloned();
+            let image = match pulled {
+                Some(image) => image,
+                None => self.image_named(reference, *pull_policy).await?,
             };
-            Refusal { reason, message: Error::chain(&error).0 }
-        })
+            self.memory().volume_images.insert(reference.clone(), image);
+        }
+        Ok(())
+    }
+
+    /// The image that is a volume, whose containers' start has seen to it.
+    pub(super) async fn volume_image(&self, reference: &str) -> Result<Image, Refusal> {
+        let known = self.memory().volume_images.get(reference).cloned();
+        let refused = |message: String| Refusal { reason: "ImageInspectError", message };
+        match known {
+            Some(image) => Ok(image),
+            None => match self.look_up(reference).await.map_err(|error| refused(error.0))? {
+                Ok(image) => Ok(image),
+                Err(error) => Err(refused(Error::chain(&error).0)),
+            },
+        }
+    }
+
+    /// What the pod's Secrets say of registries.
+    fn pull_secrets(&self) -> PullSecrets {
+        PullSecrets::of(&self.pod(), &self.objects.borrow(), &self.notices)
     }
 
     async fn stop_signal(&self, name: &ContainerName) -> i32 {
@@ -556,9 +623,9 @@ impl PodRuntime {
         // Started by an earlier agent: the image still says.
         let pod = self.pod();
         let Ok(spec) = spec_of(&pod, name) else { return libc::SIGTERM };
-        match self.image(spec).await {
-            Ok(image) => stop_signal(spec, &image),
-            Err(_) => spec.lifecycle.stop_signal.as_deref().map_or(libc::SIGTERM, signal_number),
+        match self.look_up(&spec.image).await {
+            Ok(Ok(image)) => stop_signal(spec, &image),
+            Ok(Err(_)) | Err(_) => spec.lifecycle.stop_signal.as_deref().map_or(libc::SIGTERM, signal_number),
         }
     }
 

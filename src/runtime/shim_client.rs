@@ -42,6 +42,8 @@ pub enum Notice {
     Objects,
     /// The pod may not go on.
     Evict(Ending),
+    /// Something that somebody may want to know.
+    Happened(crate::events::Event),
     /// Steps of its start are done, and took so long.
     Timed(Vec<Span>),
     /// The connection ended: the shim is gone. Nothing follows.

@@ -111,8 +111,8 @@ impl PodRuntime {
         shim: &ShimClient,
         objects: &Arc<Objects>,
     ) -> Result<Source, Refusal> {
-        if let VolumeSource::Image { reference, pull_policy } = &volume.source {
-            return Ok(Source::Image(self.image_named(reference, *pull_policy).await?.layers));
+        if let VolumeSource::Image { reference, .. } = &volume.source {
+            return Ok(Source::Image(self.volume_image(reference).await?.layers));
         }
         let refused = |why: String| Refusal {
             reason: WAITING,

@@ -324,6 +324,10 @@ impl View<'_> {
         if self.shows_running(spec) {
             return None;
         }
+        if let Some((image, held)) = known.failed_pull().filter(|(_, held)| self.now >= held.told_until()) {
+            let message = format!("Back-off pulling image {image:?}: {}: {}", held.reason, held.message);
+            return waiting("ImagePullBackOff", Some(message));
+        }
         if let Some(held) = &known.held {
             return waiting(&held.reason, Some(held.message.clone()));
         }

@@ -1,5 +1,6 @@
 //! The single writer of pod status: keeps the last one, and tells of every change.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,13 +69,23 @@ pub struct Publisher {
     node: Option<IpAddr>,
     last: Option<PodStatus>,
     life: watch::Sender<Life>,
+    /// Containers whose next attempt has an image that was pulled for it: that has been told.
+    pulled: BTreeSet<ContainerName>,
     updates: mpsc::UnboundedSender<Update>,
 }
 
 impl Publisher {
     /// A publisher for `pod`, on a node with the address `node`. Who listens may stop at any time.
     pub fn new(pod: Arc<Pod>, node: Option<IpAddr>, updates: mpsc::UnboundedSender<Update>) -> Self {
-        Self { pod, origin: None, node, last: None, life: watch::Sender::new(Life::Active), updates }
+        Self {
+            pod,
+            origin: None,
+            node,
+            last: None,
+            life: watch::Sender::new(Life::Active),
+            pulled: BTreeSet::new(),
+            updates,
+        }
     }
 
     /// The same for a pod that this source wants.
@@ -127,8 +138,11 @@ impl Publisher {
         self.life.send_if_modified(|before| std::mem::replace(before, life) != life);
         if self.last.as_ref() != Some(&status) {
             let before = self.last.replace(status.clone());
-            let happened = before.iter().flat_map(|before| transitions::between(&self.pod, before, &status));
-            happened.for_each(|event| self.happened(event));
+            if let Some(before) = &before {
+                let happened = transitions::between(&self.pod, before, &status, &self.pulled);
+                happened.into_iter().for_each(|event| self.happened(event));
+                self.pulled.retain(|name| !transitions::has_begun(name, before, &status));
+            }
             let ready = before.iter().flat_map(|before| transitions::became_ready(before, &status));
             self.timed(ready.map(ready_now).collect());
             self.send(Change::Status(Box::new(status)));
@@ -145,6 +159,12 @@ impl Publisher {
     /// Tells what has happened.
     pub fn happened(&self, event: Event) {
         self.send(Change::Event(event));
+    }
+
+    /// Tells that an image has been pulled for the container's next attempt.
+    pub fn pulled(&mut self, container: &ContainerName, event: Event) {
+        self.pulled.insert(container.clone());
+        self.happened(event);
     }
 
     /// Tells that the pod ends within `grace`.

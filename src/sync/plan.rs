@@ -44,6 +44,13 @@ pub enum Action {
         /// Which start of it this is, from 0.
         attempt: u32,
     },
+    /// Pull an image that a container's next start needs.
+    Pull {
+        /// Which container.
+        container: ContainerName,
+        /// The image, as the pod names it.
+        image: String,
+    },
     /// Run a container's postStart hook.
     PostStart {
         /// Which.

@@ -18,7 +18,7 @@ use super::restart;
 use crate::pod::spec::Resources;
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::Resized;
-use crate::runtime::observe::{Observed, Resize};
+use crate::runtime::observe::{Observed, Pull, Resize};
 use crate::state::record::Given;
 
 /// What could not be done is tried again after this time, as a kubelet comes back to a pod that it could not sync.
@@ -52,7 +52,7 @@ pub fn begin(pod: &Pod, new: &Pod, observed: &mut Observed) {
 fn change_image(old: &ContainerSpec, observed: &mut Observed) {
     let is_alive = observed.is_alive(&old.name);
     let known = observed.container_mut(&old.name);
-    (known.held, known.restarts_in_a_row) = (None, 0);
+    (known.held, known.pull, known.restarts_in_a_row) = (None, Pull::None, 0);
     if is_alive {
         known.old_image.get_or_insert_with(|| old.image.clone());
     }

@@ -33,8 +33,10 @@ use crate::metrics::Metrics;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
 use crate::probe::{self, Prober};
-use crate::runtime::observe::{Held, Observed, PostStart, Resize, Sandbox, StopStep, Stopping};
-use crate::runtime::{Error, NoSandbox, Notice, Refusal, Runtime, timing};
+use crate::runtime::observe::{
+    ERR_IMAGE_PULL, Held, Observed, PostStart, Pull, Resize, Sandbox, StopStep, Stopping,
+};
+use crate::runtime::{Error, NoSandbox, NotStarted, Notice, Pulled, Refusal, Runtime, timing};
 use crate::state::record::{Cause, Given};
 use crate::status::publish::Publisher;
 
@@ -104,7 +106,8 @@ struct Last {
 /// What came of an action.
 enum Done {
     Sandbox(Result<Option<Ipv4Addr>, NoSandbox>),
-    Start(ContainerName, Box<Last>, Result<(), Refusal>),
+    Start(ContainerName, Box<Last>, Result<(), NotStarted>),
+    Pull(ContainerName, String, Result<Pulled, Refusal>),
     PostStart(ContainerName, String, Result<(), Error>),
     PreStop(ContainerName, String, Result<(), Error>),
     Stop(ContainerName, Result<(), Error>),
@@ -117,7 +120,8 @@ impl Done {
     fn has_failed(&self) -> bool {
         match self {
             Self::Sandbox(result) => result.is_err(),
-            Self::Start(_, _, result) => result.is_err(),
+            Self::Start(_, _, result) => matches!(result, Err(NotStarted::Refused(_))),
+            Self::Pull(_, _, result) => result.is_err(),
             Self::PostStart(_, _, result)
             | Self::PreStop(_, _, result)
             | Self::Stop(_, result)
@@ -133,6 +137,7 @@ fn operation(action: &Action) -> Option<&'static str> {
     match action {
         Action::CreateSandbox => Some("run_podsandbox"),
         Action::Start { .. } => Some("start_container"),
+        Action::Pull { .. } => Some("pull_image"),
         Action::Stop { .. } | Action::Kill { .. } => Some("stop_container"),
         Action::Resize => Some("update_container"),
         Action::PostStart { .. } | Action::PreStop { .. } | Action::Reset | Action::Remove => None,
@@ -247,7 +252,7 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects | Notice::Evict(_) | Notice::Timed(_) => {}
+                        Notice::Objects | Notice::Evict(_) | Notice::Timed(_) | Notice::Happened(_) => {}
                         Notice::Lost => {
                             self.observed.shim_lost(Timestamp::now());
                             return Ok(());
@@ -327,6 +332,7 @@ impl<R: Runtime> Worker<R> {
             Notice::Objects => self.observed.retry_held(),
             // The pod is what it was before.
             Notice::Timed(spans) => return self.publisher.timed(spans),
+            Notice::Happened(event) => return self.publisher.happened(event),
             Notice::Evict(ending) if self.intent == Intent::Run => {
                 if let Some(eviction) = evict(&self.pod, &mut self.observed, ending, now) {
                     tracing::info!(pod = %self.pod.key, podUID = %self.pod.uid, message = eviction.message, "Evicted");
@@ -421,10 +427,18 @@ impl<R: Runtime> Worker<R> {
                 let missing = self.missing_target(&container);
                 Box::pin(async move {
                     let started = match missing {
-                        Some(refusal) => Err(refusal),
+                        Some(refusal) => Err(refusal.into()),
                         None => runtime.start(&container, attempt).await,
                     };
                     Done::Start(container, last, started)
+                })
+            }
+            Action::Pull { container, image } => {
+                self.observed.container_mut(&container).pull = Pull::UnderWay(image.clone());
+                self.publisher.happened(Event::pulling(&self.pod, &container, &image));
+                Box::pin(async move {
+                    let pulled = runtime.pull(&container, &image).await;
+                    Done::Pull(container, image, pulled)
                 })
             }
             Action::PostStart { container, id } => {
@@ -523,14 +537,17 @@ impl<R: Runtime> Worker<R> {
                     container.given = last.given.or(container.given.take());
                     container.old_image = last.image.or(container.old_image.take());
                 }
-                // If the sandbox went away meanwhile, there will be another one, and another start.
-                if let Err(Refusal { reason, message }) = result
-                    && is_ready
-                {
-                    container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
+                match result {
+                    Err(NotStarted::NoImage(image)) => container.pull = Pull::Due(image),
+                    // If the sandbox went away meanwhile, there will be another one, and another start.
+                    Err(NotStarted::Refused(Refusal { reason, message })) if is_ready => {
+                        container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
+                    }
+                    _ => {}
                 }
                 self.save();
             }
+            Done::Pull(name, image, result) => self.pulled(&name, image, result, now),
             Done::PostStart(name, id, result) => {
                 let container = self.observed.container_mut(&name);
                 // An attempt that has ended meanwhile needs no hook any more.
@@ -586,6 +603,33 @@ impl<R: Runtime> Worker<R> {
                 }
             }
             Done::Stop(_, Ok(())) | Done::Kill(_, Ok(())) => {}
+        }
+    }
+
+    fn pulled(
+        &mut self,
+        name: &ContainerName,
+        image: String,
+        result: Result<Pulled, Refusal>,
+        now: Timestamp,
+    ) {
+        let container = self.observed.container_mut(name);
+        if container.pull != Pull::UnderWay(image.clone()) {
+            // The pod has come to ask for another.
+            return;
+        }
+        match result {
+            Ok(pulled) => {
+                container.pull = Pull::None;
+                container.held.take_if(|held| held.reason == ERR_IMAGE_PULL);
+                self.publisher.pulled(name, Event::pulled(&self.pod, name, &image, &pulled));
+            }
+            Err(Refusal { reason, message }) => {
+                tracing::warn!(pod = %self.pod.key, podUID = %self.pod.uid, containerName = %name, image, error = message, "Failed to pull image");
+                self.publisher.happened(Event::pull_failed(&self.pod, name, &image, &message));
+                container.held = Some(Held::again(container.held.as_ref(), reason, message, now));
+                container.pull = Pull::Due(image);
+            }
         }
     }
 

@@ -35,6 +35,7 @@ mod objects;
 mod output;
 mod probe_accuracy;
 mod probes;
+mod registry;
 mod resize;
 mod restart;
 mod seccomp;

@@ -192,7 +192,7 @@ const CLUSTER: &str = "the API server is this very process";
 const EVENTS: &str = "what changes is acted upon when it changes";
 const GO: &str = "it is about Go's runtime";
 const NFTABLES: &str = "rules are nftables', in a table of its own";
-const REGISTRY: &str = "images are imported, not pulled";
+const REGISTRY: &str = "four images at a time are pulled, whatever their registries";
 const ROTATION: &str = "whoever writes a log rotates it, at once";
 const RUNTIME: &str = "this node runs containers itself";
 

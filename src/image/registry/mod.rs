@@ -18,6 +18,7 @@ mod client;
 mod credential;
 mod endpoint;
 mod error;
+mod keyring;
 mod patience;
 mod pull;
 #[cfg(test)]
@@ -26,5 +27,6 @@ mod tests;
 pub use credential::Credential;
 pub use endpoint::Endpoint;
 pub use error::Error;
+pub use keyring::{BadConfig, Keyring};
 pub use patience::Patience;
 pub use pull::{Grant, Progress, Pull, Source};

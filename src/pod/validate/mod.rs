@@ -82,6 +82,12 @@ pub(super) fn pod(
     })
 }
 
+/// As the API server, which asks nothing of their names, and the kubelet, which passes over those without one.
+fn image_pull_secrets(spec: &k8s::PodSpec) -> Vec<String> {
+    let all = spec.image_pull_secrets.iter().flatten().map(|secret| secret.name.clone());
+    all.filter(|name| !name.is_empty()).collect()
+}
+
 fn pod_spec(
     spec: &k8s::PodSpec,
     pod_name: &str,
@@ -155,6 +161,7 @@ fn pod_spec(
         fs_group_change_policy: security.fs_group_change_policy,
         resources,
         priority: priority::of(spec),
+        image_pull_secrets: image_pull_secrets(spec),
         tolerates_memory_pressure: priority::tolerates_memory_pressure(spec),
     })
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
 use crate::pod::spec::{ExitCodes, Hook, RestartAction, RestartRule};
 use crate::runtime::fixture::{self, History, at, exit, name, pod};
-use crate::runtime::observe::{Held, PostStart};
+use crate::runtime::observe::{Held, PostStart, Pull};
 use crate::shim::protocol::{Exit, User};
 use crate::sync::outcome::evict;
 
@@ -225,6 +225,19 @@ fn a_missing_image_is_waited_for() {
     let held = Held::again(None, "ErrImagePull", "image \"x\" is not there".into(), at(0));
     h.observed.container_mut(&name("a")).held = Some(held);
     check(Never, &[], &h, 1, &["Pending", "Waiting ErrImagePull image \"x\" is not there"]);
+}
+
+#[test]
+fn a_failed_pull_is_told_as_itself_and_then_as_a_back_off_also_while_it_is_tried_again() {
+    let mut h = History::ready();
+    let known = h.observed.container_mut(&name("a"));
+    known.held = Some(Held::again(None, "ErrImagePull", "404".into(), at(0)));
+    known.pull = Pull::Due("x:1".to_owned());
+    check(Never, &[], &h, 1, &["Pending", "Waiting ErrImagePull 404"]);
+    let back_off = "Waiting ImagePullBackOff Back-off pulling image \"x:1\": ErrImagePull: 404";
+    check(Never, &[], &h, 2, &["Pending", back_off]);
+    h.observed.container_mut(&name("a")).pull = Pull::UnderWay("x:1".to_owned());
+    check(Never, &[], &h, 12, &["Pending", back_off]);
 }
 
 #[test]

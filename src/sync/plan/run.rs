@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Action, Plan};
 use crate::pod::{ContainerSpec, Pod};
-use crate::runtime::observe::{Observed, PostStart, Resize, Running, State};
+use crate::runtime::observe::{Container, Observed, PostStart, Pull, Resize, Running, State};
 use crate::sync::{init, resize, restart};
 
 impl Plan {
@@ -60,7 +60,8 @@ impl Plan {
             if known.running().is_some() || !is_held_up {
                 self.keep(pod, spec, observed, now);
             }
-            let starts = known.starting || self.actions[actions..].iter().any(Action::is_start);
+            let starts =
+                known.starting || known.is_pulling() || self.actions[actions..].iter().any(Action::is_start);
             let runs_hook = matches!(known.post_start, PostStart::Due | PostStart::Running);
             let is_busy = starts || known.running().is_some() && runs_hook;
             is_held_up |= is_busy && spec.lifecycle.post_start.is_some();
@@ -71,7 +72,7 @@ impl Plan {
     fn keep(&mut self, pod: &Pod, spec: &ContainerSpec, observed: &Observed, now: Timestamp) {
         let known = observed.container(&spec.name);
         match &known.state {
-            _ if known.starting => {}
+            _ if known.starting || known.is_pulling() => {}
             State::Absent | State::Ended(_) if matches!(observed.resize, Resize::Due | Resize::UnderWay) => {}
             State::Absent | State::Ended(_) => {
                 // Who was ended for other resources has done nothing to be made to wait for.
@@ -79,7 +80,10 @@ impl Plan {
                     true => known.held.as_ref().map(|held| held.due()),
                     false => known.due(observed.sandboxes).map(|(due, _)| due),
                 };
-                self.at(due, now, Action::Start { container: spec.name.clone(), attempt: known.attempts });
+                if let Some((_, held)) = known.failed_pull().filter(|(_, held)| now < held.told_until()) {
+                    self.wake(held.told_until());
+                }
+                self.at(due, now, next_step(spec, known));
             }
             State::Running(running) => self.tend(pod, spec, observed, running, now),
         }
@@ -107,8 +111,17 @@ impl Plan {
     }
 }
 
+/// What brings a container that does not run nearer to its next start.
+fn next_step(spec: &ContainerSpec, known: &Container) -> Action {
+    let container = spec.name.clone();
+    match &known.pull {
+        Pull::Due(image) => Action::Pull { container, image: image.clone() },
+        Pull::None | Pull::UnderWay(_) => Action::Start { container, attempt: known.attempts },
+    }
+}
+
 impl Action {
     fn is_start(&self) -> bool {
-        matches!(self, Action::Start { .. })
+        matches!(self, Action::Start { .. } | Action::Pull { .. })
     }
 }

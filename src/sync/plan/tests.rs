@@ -7,7 +7,7 @@ mod world;
 use super::*;
 use crate::pod::spec::RestartPolicy;
 use crate::runtime::fixture::{History, at, name, pod};
-use crate::runtime::observe::{Held, StopStep, Stopping};
+use crate::runtime::observe::{Held, Pull, StopStep, Stopping};
 use crate::state::record::Ending;
 use crate::sync::outcome::{Outcome, outcome, verdict};
 
@@ -179,6 +179,50 @@ fn a_missing_image_holds_only_its_own_container() {
         Some(Held::again(Some(&held), "ErrImagePull", "".into(), at(15)));
     check(&pod, &h.observed, Intent::Run, 16, &[start("b", 0)], Some(35));
     check(&pod, &h.observed, Intent::Run, 35, &[start("a", 0), start("b", 0)], None);
+}
+
+#[test]
+fn an_image_that_a_start_lacks_is_pulled_before_the_next_with_a_back_off_of_its_own() {
+    let pod = pod(Never, &[], &["a", "b"]);
+    let mut h = History::ready();
+    let image = || "nginx:1".to_owned();
+    let pull = || Action::Pull { container: name("a"), image: image() };
+    h.observed.container_mut(&name("a")).pull = Pull::Due(image());
+    check(&pod, &h.observed, Intent::Run, 5, &[pull(), start("b", 0)], None);
+    h.observed.container_mut(&name("a")).pull = Pull::UnderWay(image());
+    check(&pod, &h.observed, Intent::Run, 5, &[start("b", 0)], None);
+
+    // It fails, and is told as a back-off a little later.
+    let mut held = None;
+    for (at_second, again) in
+        [(100, 10), (200, 20), (300, 40), (400, 80), (500, 160), (700, 300), (1100, 300)]
+    {
+        held = Some(Held::again(held.as_ref(), "ErrImagePull", "no".into(), at(at_second)));
+        let known = h.observed.container_mut(&name("a"));
+        (known.pull, known.held) = (Pull::Due(image()), held.clone());
+        check(&pod, &h.observed, Intent::Run, at_second, &[start("b", 0)], Some(at_second + 2));
+        check(&pod, &h.observed, Intent::Run, at_second + 2, &[start("b", 0)], Some(at_second + again));
+        check(&pod, &h.observed, Intent::Run, at_second + again, &[pull(), start("b", 0)], None);
+    }
+    // It is there, so the start is tried again.
+    let known = h.observed.container_mut(&name("a"));
+    (known.pull, known.held) = (Pull::None, None);
+    check(&pod, &h.observed, Intent::Run, 1200, &[start("a", 0), start("b", 0)], None);
+}
+
+#[test]
+fn nobody_waits_for_a_pull_to_go_but_those_do_whom_a_hook_goes_before() {
+    let mut pod = pod(Always, &[], &["a", "b"]);
+    let mut h = History::ready();
+    h.observed.container_mut(&name("a")).pull = Pull::UnderWay("x".to_owned());
+    check(&pod, &h.observed, terminate(50), 10, &[Action::Remove], None);
+    pod.spec.containers[0].lifecycle.post_start = Some(crate::pod::spec::Hook::Sleep(Duration::from_secs(1)));
+    check(&pod, &h.observed, Intent::Run, 10, &[], None);
+    // But not for one that is tried again later.
+    let known = h.observed.container_mut(&name("a"));
+    known.pull = Pull::Due("x".to_owned());
+    known.held = Some(Held::again(None, "ErrImagePull", "no".into(), at(5)));
+    check(&pod, &h.observed, Intent::Run, 10, &[start("b", 0)], Some(15));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
 use crate::pod::spec::{ExitCodes, RestartAction, RestartRule};
 use crate::runtime::fake::Fake;
 use crate::runtime::fixture;
+use crate::status::publish::Change;
 
 /// A worker that is running.
 struct Running {
@@ -154,6 +155,80 @@ async fn a_refused_start_harms_no_other_container_and_is_not_repeated_at_once() 
     worker.terminate(Duration::ZERO);
     let (_, asked) = worker.ended().await;
     assert_eq!(asked, ["sandbox", "start a 0", "start b 0", "kill b-0", "remove"]);
+}
+
+fn pulled() -> Pulled {
+    Pulled { took: Duration::from_millis(12), waited: Duration::ZERO, size: 345 }
+}
+
+fn no_pull() -> Refusal {
+    Refusal { reason: "ErrImagePull", message: "GET https://x: 404 Not Found".to_owned() }
+}
+
+#[tokio::test]
+async fn a_missing_image_is_pulled_and_then_started_from() {
+    let worker = run(Never, false, |fake| fake.pulls("a", &[Ok(pulled())]).exits("a", &[0]).exits("b", &[0]));
+    let (result, asked) = worker.ended().await;
+    assert_eq!(result, Ok(()));
+    let expected = ["sandbox", "start a 0", "start b 0", "pull a nginx:1", "start a 0", "remove"];
+    assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_pod_that_goes_does_not_wait_for_its_pull_nor_for_the_next() {
+    for (pulls, grace) in [(vec![], 30), (vec![], 0), (vec![Err(no_pull())], 30)] {
+        let worker = run(Always, false, |fake| fake.pulls("a", &pulls));
+        worker.until("pull a nginx:1").await;
+        worker.until("start b 0").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        worker.terminate(Duration::from_secs(grace));
+        let (_, asked) = worker.ended().await;
+        assert_eq!(asked.iter().filter(|asked| asked.starts_with("pull")).count(), 1, "{asked:?}");
+        assert_eq!(asked.last().unwrap(), "remove");
+    }
+}
+
+#[tokio::test]
+async fn a_pull_is_told_in_events_and_a_failed_one_turns_into_a_back_off() {
+    let told = |pulls: Vec<Result<Pulled, Refusal>>, enough: &'static str| async move {
+        let pod = Arc::new(fixture::pod(Always, &[], &["a"]));
+        let (sender, notices) = mpsc::unbounded_channel();
+        let fake = Arc::new(Fake::new(sender).pulls("a", &pulls));
+        let (_orders, receiver) = watch::channel(Order::Run(Arc::clone(&pod)));
+        let (updates, mut news) = mpsc::unbounded_channel();
+        let publisher = Publisher::new(Arc::clone(&pod), None, updates);
+        let worker =
+            Worker::new(pod, fake, Habits::default(), notices, receiver, publisher, Prober::default());
+        let task = tokio::spawn(worker.run());
+        let mut events = Vec::new();
+        while !events.iter().any(|event: &String| event.contains(enough)) {
+            let update = tokio::time::timeout(Duration::from_secs(10), news.recv()).await;
+            if let Change::Event(event) = update.unwrap_or_else(|_| panic!("{events:?}")).unwrap().change {
+                events.push(format!("{}: {}", event.reason, event.message));
+            }
+        }
+        task.abort();
+        events
+    };
+    assert_eq!(
+        told(vec![Ok(pulled())], "Started").await,
+        [
+            "Pulling: Pulling image \"nginx:1\"",
+            "Pulled: Successfully pulled image \"nginx:1\" in 12ms (12ms including waiting). Image size: 345 bytes.",
+            "Created: Container created",
+            "Started: Container started",
+        ]
+    );
+    assert_eq!(
+        told(vec![Err(no_pull())], "Error: ImagePullBackOff").await,
+        [
+            "Pulling: Pulling image \"nginx:1\"",
+            "Failed: Failed to pull image \"nginx:1\": GET https://x: 404 Not Found",
+            "Failed: Error: ErrImagePull",
+            "BackOff: Back-off pulling image \"nginx:1\"",
+            "Failed: Error: ImagePullBackOff",
+        ]
+    );
 }
 
 #[tokio::test]

@@ -224,6 +224,7 @@ impl World {
                 self.history.sandbox(now);
             }
             Action::Start { container, attempt } => self.start(container.as_str(), attempt),
+            Action::Pull { container, .. } => panic!("{container} has its image"),
             Action::PostStart { container, .. } => {
                 let known = self.history.observed.container_mut(&container);
                 assert!(known.running().is_some() && known.stopping.is_none());

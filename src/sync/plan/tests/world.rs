@@ -287,6 +287,7 @@ impl World<'_> {
                 self.history.sandbox(now);
             }
             Action::Start { container, attempt } => self.start(container.as_str(), attempt),
+            Action::Pull { container, .. } => self.note(format!("pull:{container}")),
             Action::PostStart { container, id } => {
                 self.note(format!("post:{container}"));
                 self.history.observed.container_mut(&container).post_start = PostStart::Running;
