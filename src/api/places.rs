@@ -110,7 +110,9 @@ impl Guest {
     }
 
     fn stop_waiting(&self) {
-        if let Some(turn) = lock(&self.turn).take() {
+        // One lock at a time: `wait` takes them the other way round.
+        let turn = lock(&self.turn).take();
+        if let Some(turn) = turn {
             lock(&self.waiting).by_turn.remove(&turn);
         }
     }
