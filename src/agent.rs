@@ -5,6 +5,7 @@
 
 pub mod active;
 pub mod api;
+pub mod heap;
 mod known;
 mod kubelet;
 mod look;

@@ -19,7 +19,7 @@ use super::log;
 use super::node_flags::NodeFlags;
 use super::print::{Printer, Style};
 use super::service;
-use crate::agent::{Agent, api};
+use crate::agent::{Agent, api, heap};
 use crate::config::{self, Config};
 use crate::pod::SourceKind;
 use crate::source::files::Files;
@@ -207,6 +207,7 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let config = &arguments.complete(config);
     let sources = Sources::new(&arguments.manifests)?;
     let config = &Config { node: arguments.node.care()?, ..config.clone() };
+    heap::prepare();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(serve(config, arguments, sources));
     // A thread that is stuck in a write, or in a look-up, must not keep the program from its end.
@@ -217,6 +218,7 @@ pub(super) fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
 async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyhow::Result<()> {
     // First of all: from now on a signal ends what has been begun.
     let leave = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+    tokio::spawn(heap::keep_small());
     let (updates, receiver) = mpsc::unbounded_channel();
     let agent = Agent::new(config, updates, complain)?;
     let (host, statics, metrics) = (Arc::clone(agent.host()), agent.statics(), agent.metrics());

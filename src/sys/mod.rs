@@ -8,6 +8,7 @@ pub mod beneath;
 pub mod bpf;
 pub mod clone;
 pub mod fd_passing;
+pub mod heap;
 pub mod mount_api;
 pub mod process;
 pub mod seccomp;
