@@ -144,11 +144,12 @@ fn queries<'a>(asked: &Asked, types: &'a Types, arguments: &Arguments) -> anyhow
     let namespace = (!arguments.all_namespaces).then(|| arguments.namespace.name());
     match asked {
         Asked::All(names) => {
-            let of = |name: &String| {
-                let of = types.find(name)?;
-                Ok(Query { of, path: of.path(namespace), name: None })
-            };
-            names.iter().map(of).collect()
+            let mut queries = Vec::new();
+            for name in names {
+                let found = types.of_name(name)?.into_iter();
+                queries.extend(found.map(|of| Query { of, path: of.path(namespace), name: None }));
+            }
+            Ok(queries)
         }
         Asked::Named(_) if arguments.all_namespaces => {
             anyhow::bail!("a resource cannot be retrieved by name across all namespaces")
@@ -419,7 +420,9 @@ async fn watch(
     let request = self::request(path, &parameters, accept)?;
     let mut lines = client.request_stream(request).await.map_err(told)?.lines();
     while let Some(line) = lines.next().await {
-        let Event { kind, object } = serde_json::from_str(&line?)?;
+        // As kubectl has it: a watch whose server goes is over.
+        let Ok(line) = line else { break };
+        let Event { kind, object } = serde_json::from_str(&line)?;
         match kind.as_str() {
             "BOOKMARK" => {}
             "ERROR" => anyhow::bail!("{}", object["message"].as_str().unwrap_or("the watch failed")),

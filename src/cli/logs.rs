@@ -173,7 +173,11 @@ fn sources_of(pod: &Value, arguments: &Arguments) -> anyhow::Result<Vec<Source>>
         let (inits, others): (Vec<_>, Vec<_>) = pod::containers(pod).partition(|(_, note)| is_init(note));
         inits.into_iter().chain(others).map(|(container, _)| container.clone()).collect()
     } else {
-        vec![pod::container(pod, asked, false)?]
+        // Which only fails for a name.
+        let unknown = |_| {
+            anyhow::anyhow!("container {} is not valid for pod {}", asked.unwrap_or_default(), pod::name(pod))
+        };
+        vec![pod::container(pod, asked, false).map_err(unknown)?]
     };
     let namespace = pod["metadata"]["namespace"].as_str().unwrap_or(arguments.namespace.name());
     let source = |container: &Value| {

@@ -94,7 +94,9 @@ async fn watch(
     let request = Request::get(path).body(Vec::new())?;
     let mut lines = client.request_stream(request).await.map_err(told)?.lines();
     while let Some(line) = lines.next().await {
-        let Event { kind, object } = serde_json::from_str(&line?)?;
+        // As kubectl has it: a watch whose server goes is over.
+        let Ok(line) = line else { break };
+        let Event { kind, object } = serde_json::from_str(&line)?;
         match kind.as_str() {
             "ERROR" => anyhow::bail!("{}", object["message"].as_str().unwrap_or("the watch failed")),
             "ADDED" | "MODIFIED" if is_asked(&object, arguments) => {

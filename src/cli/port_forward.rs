@@ -40,11 +40,11 @@ struct Ports {
 
 fn parse(text: &str) -> Result<Ports, String> {
     let (local, remote) = text.split_once(':').unwrap_or((text, text));
-    let number = |port: &str| {
-        port.parse::<u16>().map_err(|_| format!("error parsing local port '{port}': invalid port"))
+    let number = |which: &str, port: &str| {
+        port.parse::<u16>().map_err(|_| format!("error parsing {which} port '{port}': invalid port"))
     };
-    let local = if local.is_empty() { 0 } else { number(local)? };
-    match number(remote)? {
+    let local = if local.is_empty() { 0 } else { number("local", local)? };
+    match number("remote", remote)? {
         0 => Err("remote port must be > 0".to_owned()),
         remote => Ok(Ports { local, remote }),
     }

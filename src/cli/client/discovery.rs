@@ -23,15 +23,19 @@ pub(in crate::cli) struct Type {
     /// They can be listed.
     listed: bool,
     short: Vec<String>,
+    categories: Vec<String>,
 }
 
 impl Type {
     fn new(version: &str, resource: APIResource) -> Self {
-        let APIResource { name: plural, singular_name, kind, namespaced, short_names, verbs, .. } = resource;
+        let APIResource {
+            name: plural, singular_name, kind, namespaced, short_names, verbs, categories, ..
+        } = resource;
         let singular = if singular_name.is_empty() { kind.to_lowercase() } else { singular_name };
         let short = short_names.unwrap_or_default();
         let listed = verbs.iter().any(|verb| verb == "list");
-        Self { version: version.to_owned(), plural, singular, kind, namespaced, listed, short }
+        let categories = categories.unwrap_or_default();
+        Self { version: version.to_owned(), plural, singular, kind, namespaced, listed, short, categories }
     }
 
     /// The path of all its objects, or of those in a namespace.
@@ -133,6 +137,14 @@ impl Types {
         })
     }
 
+    /// The type that a person means, or those of a category: `all`.
+    pub(in crate::cli) fn of_name(&self, name: &str) -> anyhow::Result<Vec<&Type>> {
+        let found = self.find(name);
+        let is_listed = |of: &&Type| of.listed && of.categories.iter().any(|category| category == name);
+        let of_category: Vec<&Type> = self.0.iter().filter(is_listed).collect();
+        if of_category.is_empty() || found.is_ok() { found.map(|of| vec![of]) } else { Ok(of_category) }
+    }
+
     /// The type that a person means.
     pub(in crate::cli) fn find(&self, name: &str) -> anyhow::Result<&Type> {
         let found = self.0.iter().find(|of| of.is_called(name));
@@ -148,8 +160,16 @@ mod tests {
         let of = |version: &str, plural: &str, kind: &str, short: &[&str], namespaced| {
             let short_names = Some(short.iter().map(|name| (*name).to_owned()).collect());
             let (name, kind, verbs) = (plural.to_owned(), kind.to_owned(), vec!["list".to_owned()]);
-            let resource =
-                APIResource { name, kind, short_names, namespaced, verbs, ..APIResource::default() };
+            let categories = (plural == "pods").then(|| vec!["all".to_owned()]);
+            let resource = APIResource {
+                name,
+                kind,
+                short_names,
+                namespaced,
+                verbs,
+                categories,
+                ..APIResource::default()
+            };
             Type::new(version, resource)
         };
         Types(vec![
@@ -165,6 +185,18 @@ mod tests {
         let mut types = types();
         types.0[2].listed = false;
         assert_eq!(types.names().collect::<Vec<_>>(), ["pods", "events", "events.events.k8s.io"]);
+    }
+
+    #[test]
+    fn a_category_is_all_types_that_are_in_it() {
+        let types = types();
+        let names = |name: &str| {
+            types.of_name(name).map(|found| found.iter().map(|of| of.plural.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(names("all").unwrap(), ["pods"]);
+        assert_eq!(names("node").unwrap(), ["nodes"]);
+        let error = names("some").unwrap_err().to_string();
+        assert_eq!(error, "the server doesn't have a resource type \"some\"");
     }
 
     #[test]

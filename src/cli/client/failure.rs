@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use hyper_util::client::legacy;
 use kube::core::Status;
 use kube::core::response::StatusDetails;
 
@@ -79,8 +80,22 @@ fn invalid(details: &StatusDetails, message: &str) -> String {
 pub(in crate::cli) fn lines(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Told>() {
         Some(told) => told.to_string(),
-        None => format!("error: {error:#}"),
+        None => format!("error: {}", lost(error).map_or_else(|| format!("{error:#}"), str::to_owned)),
     }
+}
+
+/// What has become of a connection, if an error is about one. All who have carried it up have put words before it.
+fn lost(error: &anyhow::Error) -> Option<&'static str> {
+    let is_of_connection =
+        error.chain().any(|cause| cause.is::<hyper::Error>() || cause.is::<legacy::Error>());
+    let of = |cause: &(dyn std::error::Error + 'static)| match cause.downcast_ref::<io::Error>()?.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Some("unexpected EOF"),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            Some("the connection to the agent was refused: is `mkubelet agent` running?")
+        }
+        _ => None,
+    };
+    if is_of_connection { error.chain().find_map(of) } else { None }
 }
 
 /// Says something on stderr.

@@ -156,8 +156,9 @@ impl Selection {
             Asked::All(names) => {
                 let mut chosen = Vec::new();
                 for name in names {
-                    let of = types.find(&name)?;
-                    chosen.extend(tally.note(self.list(client, of).await).unwrap_or_default());
+                    for of in types.of_name(&name)? {
+                        chosen.extend(tally.note(self.list(client, of).await).unwrap_or_default());
+                    }
                 }
                 Ok(chosen)
             }

@@ -55,7 +55,9 @@ pub(in crate::cli) async fn watch(
         let request = Request::get(query.below(&object.of.path(Some(&object.namespace)))).body(Vec::new())?;
         let mut lines = client.request_stream(request).await.map_err(told)?.lines();
         while let Some(line) = lines.next().await {
-            let Event { kind, object } = serde_json::from_str(&line?)?;
+            // A connection that breaks is begun anew, as one that ends.
+            let Ok(line) = line else { break };
+            let Event { kind, object } = serde_json::from_str(&line)?;
             let seen = match kind.as_str() {
                 "DELETED" => Seen::Gone,
                 "ADDED" | "MODIFIED" => Seen::Object(object),

@@ -7,7 +7,7 @@ use crate::kubectl::said::Said;
 use crate::world::{Container, until, world};
 
 /// Bytes of the file: as many as take a while to copy.
-const SIZE: &str = "200000000";
+const SIZE: &str = "100000000";
 
 #[test]
 fn a_copy_that_is_cut_goes_on_where_it_was() {
@@ -43,7 +43,8 @@ fn a_copy_that_is_cut_goes_on_where_it_was() {
 fn whoever_is_in_a_container_hears_that_the_agent_is_gone() {
     world(|world| {
         world.build("busybox", "busybox");
-        let container = Container::new("web", "busybox").command(&["sleep", "1000"]);
+        let container =
+            Container::new("web", "busybox").command(&["sh", "-c", "echo written; exec sleep 1000"]);
         world.manifests().put(&world.pod("web", [container]).grace(0));
         let agent = world.agent();
         agent.expect("container default/web/web: Running");
@@ -51,7 +52,18 @@ fn whoever_is_in_a_container_hears_that_the_agent_is_gone() {
         session.args(["exec", "web", "--", "sh", "-c", "echo inside; sleep 1000"]);
         let session = world.start(session);
         session.expect("inside");
+        let follower = |words: &[&str]| {
+            let mut follower: Command = world.mkubelet();
+            follower.args(words);
+            world.start(follower)
+        };
+        let log = follower(&["logs", "-f", "web"]);
+        log.expect("written");
+        let watch = follower(&["get", "pods", "-w", "-o", "name"]);
+        watch.expect("pod/web");
         agent.kill();
+        assert!(log.wait().code(1).transcript().ends_with("error: unexpected EOF"));
+        watch.wait().success();
         let said = session.wait().code(1).transcript();
         assert!(said.ends_with("error: the connection was lost before the command had ended"), "{said}");
         world.agent().clear(world);
