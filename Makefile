@@ -83,7 +83,7 @@ rootfs: ## Build the example images below rootfs/out out of Debian packages.
 	rootfs/build nginx busybox dnsmasq
 
 .PHONY: install
-install: root build ## Install both binaries and the systemd units below PREFIX (/usr/local).
+install: root build ## Install both binaries, manual pages, completions and the systemd units below PREFIX (/usr/local).
 	@DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) scripts/install $(RELEASE)
 
 .PHONY: root

@@ -15,6 +15,9 @@ use super::{Cli, say};
 /// Names the shell that asks how a command line goes on, which comes after `--`.
 const ASKED: &str = "MKUBELET_COMPLETE";
 
+/// A file of zsh's site-functions is read at the first tab, which it is to answer, too.
+const AUTOLOADED: &str = "if [ \"$funcstack[1]\" = _mkubelet ]; then _clap_dynamic_completer_mkubelet; fi\n";
+
 #[derive(Debug, Args)]
 pub(super) struct Completion {
     /// The shell.
@@ -39,7 +42,11 @@ pub(super) struct Man {
 
 /// Prints the script that a shell reads: `source <(mkubelet completion bash)`. It asks this program for everything else.
 pub(super) fn completion(arguments: &Completion) -> anyhow::Result<()> {
-    let shell: &dyn EnvCompleter = match arguments.shell {
+    say(&script(arguments.shell)?)
+}
+
+fn script(shell: Shell) -> anyhow::Result<String> {
+    let completer: &dyn EnvCompleter = match shell {
         Shell::Bash => &Bash,
         Shell::Elvish => &Elvish,
         Shell::Fish => &Fish,
@@ -47,8 +54,12 @@ pub(super) fn completion(arguments: &Completion) -> anyhow::Result<()> {
         Shell::Zsh => &Zsh,
     };
     let mut script = Vec::new();
-    shell.write_registration(ASKED, "mkubelet", "mkubelet", "mkubelet", &mut script)?;
-    say(&String::from_utf8(script)?)
+    completer.write_registration(ASKED, "mkubelet", "mkubelet", "mkubelet", &mut script)?;
+    let mut script = String::from_utf8(script)?;
+    if shell == Shell::Zsh {
+        script += AUTOLOADED;
+    }
+    Ok(script)
 }
 
 /// Answers a shell that asks how a command line goes on; whether one did.
@@ -77,6 +88,17 @@ fn write(command: &clap::Command, directory: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_shell_has_a_script_that_asks_this_program() {
+        for shell in Shell::value_variants() {
+            let script = script(*shell).unwrap();
+            assert!(script.contains("mkubelet") && script.contains(ASKED), "{shell:?}: {script}");
+        }
+        // Tried by hand in zsh 5.9: a function of this name answers the tab that loads it.
+        let function = AUTOLOADED.rsplit(' ').nth(1).and_then(|word| word.strip_suffix(';')).unwrap();
+        assert!(script(Shell::Zsh).unwrap().contains(&format!("function {function}()")));
+    }
 
     #[test]
     fn every_command_has_a_page_with_its_own_words() {
