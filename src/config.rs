@@ -255,6 +255,8 @@ pub struct Config {
     pub cluster_dns: Vec<IpAddr>,
     /// What the log of a container may take; `None`: logs are not rotated.
     pub log_limits: Option<LogLimits>,
+    /// Where operators say how registries are reached: `HOST/hosts.toml`.
+    pub registry_hosts: PathBuf,
     /// Pods that the node may have, as its Node object tells.
     pub max_pods: u32,
     /// Images that its Node object tells of; `None` is any number.
@@ -275,6 +277,9 @@ pub fn log_max_bytes(text: &str) -> Result<Option<u64>, String> {
         bytes => Ok(Some(bytes)),
     }
 }
+
+/// Where operators say how registries are reached when nobody says otherwise.
+pub const REGISTRY_HOSTS: &str = "/etc/mkubelet/certs.d";
 
 /// Pods that a node may have when nobody says otherwise: the kubelet's figure.
 pub const MAX_PODS: u32 = 110;
@@ -394,6 +399,7 @@ impl Config {
             cluster_domain: CLUSTER_DOMAIN.to_owned(),
             cluster_dns: Vec::new(),
             log_limits: Some(LOG_LIMITS),
+            registry_hosts: REGISTRY_HOSTS.into(),
             max_pods: MAX_PODS,
             max_images: Some(MAX_IMAGES),
             node: NodeCare::default(),

@@ -52,7 +52,11 @@ impl Known {
                     pods.remove(&pod.key);
                 }
             }
-            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => {}
+            Change::Event(_)
+            | Change::Pulling { .. }
+            | Change::Timed(_)
+            | Change::Terminating { .. }
+            | Change::Leaving { .. } => {}
         }
     }
 }

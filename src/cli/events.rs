@@ -27,7 +27,11 @@ impl Events {
                 (if is_new { "ADDED" } else { "MODIFIED" }, status)
             }
             Change::Deleted => ("DELETED", self.last.remove(&pod.uid)?),
-            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => {
+            Change::Event(_)
+            | Change::Pulling { .. }
+            | Change::Timed(_)
+            | Change::Terminating { .. }
+            | Change::Leaving { .. } => {
                 return None;
             }
         };

@@ -4,17 +4,15 @@ use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::pulls::{ERASE, TICK, human, tell};
 use super::say;
 use crate::config::Config;
-use crate::image::registry::{Endpoint, Patience, Progress, Pull, Source};
+use crate::image::registry::{Keyring, Progress};
 use crate::image::{Reference, Store, Stored};
-
-/// How often a pull's progress is told.
-const TICK: Duration = Duration::from_millis(200);
+use crate::runtime::pull::Puller;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -51,7 +49,7 @@ pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
             say(&format!("{} {}\n", stored.reference, stored.id))
         }
         Command::Pull { name } => {
-            let stored = pull(store, &name)?;
+            let stored = pull(config, store, &name)?;
             say(&format!("{} {}\n", stored.reference, stored.id))
         }
         Command::List => say(&table(&store.list()?)),
@@ -60,46 +58,41 @@ pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
 }
 
 /// Pulls, and tells how far that has come where somebody looks on.
-fn pull(store: Store, name: &str) -> anyhow::Result<Stored> {
+fn pull(config: &Config, store: Store, name: &str) -> anyhow::Result<Stored> {
     let reference: Reference = name.parse()?;
-    let progress = Arc::new(Progress::default());
-    let sources = vec![Source { endpoint: Endpoint::of(&reference)?, credentials: Vec::new() }];
-    let pull =
-        Pull { store, reference, sources, patience: Patience::default(), progress: Arc::clone(&progress) };
+    let (puller, progress) = (Puller::new(store, config), Arc::new(Progress::default()));
+    let secrets = Keyring::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let shown = show(&progress);
+        let pulled = puller.fetch(reference, &secrets, Arc::clone(&progress));
         tokio::select! {
-            pulled = pull.run() => {
+            pulled = pulled => {
                 erase();
                 Ok(pulled?)
             }
-            never = shown => match never {},
+            never = show(name, &progress) => match never {},
         }
     })
 }
 
 /// Tells a pull's progress on a terminal. Never returns.
-async fn show(progress: &Progress) -> Infallible {
+async fn show(name: &str, progress: &Progress) -> Infallible {
     if !io::stderr().is_terminal() {
         return std::future::pending().await;
     }
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        let (done, total) = progress.bytes();
-        if total > 0 {
-            let mut stderr = io::stderr().lock();
-            // Nobody reads: nobody to tell.
-            let _ = write!(stderr, "\r\x1b[K{} of {}", human(done.min(total)), human(total))
-                .and_then(|()| stderr.flush());
-        }
+        let line = tell(name, progress.bytes());
+        let mut stderr = io::stderr().lock();
+        // Nobody reads: nobody to tell.
+        let _ = write!(stderr, "{ERASE}{line}").and_then(|()| stderr.flush());
     }
 }
 
 fn erase() {
     if io::stderr().is_terminal() {
-        let _ = io::stderr().write_all(b"\r\x1b[K");
+        let _ = io::stderr().write_all(ERASE.as_bytes());
     }
 }
 
@@ -123,30 +116,9 @@ fn table(images: &[Stored]) -> String {
         .collect()
 }
 
-/// Bytes with a decimal unit, such as `12.3MB`.
-fn human(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes}B") } else { format!("{value:.1}{}", units[unit]) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (bytes, want) in
-            [(0, "0B"), (999, "999B"), (1000, "1.0kB"), (12_345_678, "12.3MB"), (u64::MAX, "18446744.1TB")]
-        {
-            assert_eq!(human(bytes), want);
-        }
-    }
 
     #[test]
     fn columns_line_up() {

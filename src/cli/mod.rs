@@ -27,6 +27,7 @@ mod object_events;
 mod patch;
 mod port_forward;
 mod print;
+mod pulls;
 mod run;
 mod service;
 mod stats;
@@ -186,6 +187,15 @@ struct Flags {
         default_value = "65536:7208960"
     )]
     user_ids: UserIdPool,
+    /// Directory that says how registries are reached, as containerd has it: mirrors, authorities and http in HOST/hosts.toml.
+    #[arg(
+        long,
+        global = true,
+        env = "MKUBELET_REGISTRY_HOSTS",
+        value_name = "DIR",
+        default_value = config::REGISTRY_HOSTS
+    )]
+    registry_hosts: PathBuf,
     /// Domain of the cluster's services: a pod with a subdomain is NAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN.
     #[arg(
         long,
@@ -230,6 +240,7 @@ impl Flags {
             user_ids: self.user_ids,
             cluster_domain: self.cluster_domain,
             cluster_dns: self.cluster_dns,
+            registry_hosts: self.registry_hosts,
             log_limits: max_bytes.map(|max_bytes| LogLimits { max_bytes, max_files }),
             ..config
         })

@@ -91,7 +91,7 @@ impl Printer {
                 lines.push(Line::of_pod(Mood::Odd, text));
             }
             // The lines of containers say the same, and `run` has more to say on stderr.
-            Change::Event(_) | Change::Timed(_) | Change::Leaving { .. } => {}
+            Change::Event(_) | Change::Pulling { .. } | Change::Timed(_) | Change::Leaving { .. } => {}
             Change::Deleted => {
                 self.pods.remove(&pod.uid);
                 lines.push(Line::of_pod(Mood::Plain, "deleted"));

@@ -97,7 +97,10 @@ impl Reporter {
                 self.tasks.remove(&pod.uid);
             }
             Change::Event(event) => self.recorder.record(&pod.key, &pod.uid, event),
-            Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => {}
+            Change::Timed(_)
+            | Change::Pulling { .. }
+            | Change::Terminating { .. }
+            | Change::Leaving { .. } => {}
         }
     }
 

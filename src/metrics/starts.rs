@@ -29,7 +29,11 @@ impl Starts {
                 pods.remove(uid);
                 None
             }
-            Change::Event(_) | Change::Timed(_) | Change::Terminating { .. } | Change::Leaving { .. } => None,
+            Change::Event(_)
+            | Change::Pulling { .. }
+            | Change::Timed(_)
+            | Change::Terminating { .. }
+            | Change::Leaving { .. } => None,
         }
     }
 }

@@ -84,6 +84,7 @@ impl World {
             cluster_domain: "cluster.local".to_owned(),
             cluster_dns: Vec::new(),
             log_limits: None,
+            registry_hosts: "/nowhere".into(),
             max_pods: 110,
             max_images: None,
             node: Default::default(),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::fixture::exit;
 use super::{Captured, Error, NoSandbox, NotStarted, Notice, Pulled, Refusal, Resized, Runtime, shim_client};
+use crate::image::registry::Progress;
 use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, Pod};
 use crate::shim::protocol::{Attempt, Event, ExecExit, Record};
@@ -278,7 +279,12 @@ impl Runtime for Fake {
         Ok(Some([10, 85, 0, 2].into()))
     }
 
-    async fn pull(&self, container: &ContainerName, image: &str) -> Result<Pulled, Refusal> {
+    async fn pull(
+        &self,
+        container: &ContainerName,
+        image: &str,
+        _progress: Arc<Progress>,
+    ) -> Result<Pulled, Refusal> {
         self.ask(format!("pull {container} {image}"));
         let pulled = {
             let mut inner = self.inner.lock().unwrap();

@@ -46,6 +46,7 @@ pub use pull::Pulled;
 pub use resize::Resized;
 pub use shim_client::Notice;
 
+use crate::image::registry::Progress;
 use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, Pod};
 use crate::state::record::{Eviction, Found, Given};
@@ -185,6 +186,7 @@ pub trait Runtime: Send + Sync + 'static {
         &self,
         container: &ContainerName,
         image: &str,
+        progress: Arc<Progress>,
     ) -> impl Future<Output = Result<Pulled, Refusal>> + Send;
 
     /// Runs a hook of a running container to its end. An error is what the hook said, or why it could not be run.

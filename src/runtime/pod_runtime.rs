@@ -41,6 +41,7 @@ use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::failpoint;
 use crate::hook;
+use crate::image::registry::Progress;
 use crate::image::{self, Access, Image};
 use crate::network::{self, Network};
 use crate::pod::objects::Objects;
@@ -295,8 +296,13 @@ impl Runtime for PodRuntime {
         Ok(address)
     }
 
-    async fn pull(&self, container: &ContainerName, image: &str) -> Result<Pulled, Refusal> {
-        let pulled = self.host.puller.pull(image, &self.pull_secrets()).await?;
+    async fn pull(
+        &self,
+        container: &ContainerName,
+        image: &str,
+        progress: Arc<Progress>,
+    ) -> Result<Pulled, Refusal> {
+        let pulled = self.host.puller.pull(image, &self.pull_secrets(), progress).await?;
         let found = self.look_up(image).await.and_then(|found| found.map_err(|e| Error::chain(&e)));
         let found = found.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
         self.memory().pulled.insert((container.clone(), image.to_owned()), found);

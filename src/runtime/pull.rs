@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::spawn_blocking;
 
 use super::observe::ERR_IMAGE_PULL;
 use super::{Error, NotStarted, Notice, Refusal};
+use crate::config::Config;
 use crate::events::Event;
-use crate::image::registry::{self, Endpoint, Grant, Keyring, Patience, Pull, Source};
+use crate::image::registry::{self, Endpoint, Grant, Hosts, Keyring, Patience, Progress, Pull, Source};
 use crate::image::{self, Image, Reference, Store};
 use crate::pod::Pod;
 use crate::pod::objects::{Objects, Secret};
@@ -35,24 +38,31 @@ pub struct Pulled {
 pub struct Puller {
     store: Store,
     root: PathBuf,
+    hosts: Hosts,
     turns: Semaphore,
 }
 
 impl Puller {
-    /// For a store, on a node with that root directory.
-    pub fn new(store: Store, root: &Path) -> Self {
-        Self { store, root: root.to_owned(), turns: Semaphore::new(AT_ONCE) }
+    /// For a store, on a node that is set up like this.
+    pub fn new(store: Store, config: &Config) -> Self {
+        let (root, hosts) = (config.layout.root().to_owned(), Hosts::new(&config.registry_hosts));
+        Self { store, root, hosts, turns: Semaphore::new(AT_ONCE) }
     }
 
     /// Pulls an image, when it is its turn.
-    pub async fn pull(&self, image: &str, secrets: &PullSecrets) -> Result<Pulled, Refusal> {
+    pub async fn pull(
+        &self,
+        image: &str,
+        secrets: &PullSecrets,
+        progress: Arc<Progress>,
+    ) -> Result<Pulled, Refusal> {
         let refused = |message: String| Refusal { reason: ERR_IMAGE_PULL, message };
         let reference: Reference = image.parse().map_err(|error| invalid_name(image, &error))?;
         secrets.tell_missing();
         let asked = Instant::now();
         let _turn = self.turns.acquire().await.map_err(|error| refused(error.to_string()))?;
         let begun = Instant::now();
-        let pulled = self.run(reference, &secrets.keyring).await;
+        let pulled = self.fetch(reference, &secrets.keyring, progress).await;
         let stored = pulled.map_err(|error| refused(Error::chain(&error).0))?;
         Ok(Pulled { took: begun.elapsed(), waited: begun - asked, size: stored.size })
     }
@@ -64,16 +74,30 @@ impl Puller {
         mine.iter().any(|credential| holders.contains(&credential.fingerprint()))
     }
 
-    async fn run(&self, reference: Reference, secrets: &Keyring) -> Result<image::Stored, registry::Error> {
-        let nodes = node_keyring(&self.root);
-        let endpoint = Endpoint::of(&reference)?;
-        let repository = reference.repository();
-        let grants = [(secrets, false), (&nodes, true)].into_iter().flat_map(|(keyring, is_nodes)| {
-            keyring.find(&repository).into_iter().map(move |credential| Grant { credential, is_nodes })
-        });
-        let sources = vec![Source { endpoint, credentials: grants.collect() }];
-        let (store, patience, progress) = (self.store.clone(), Patience::default(), Default::default());
-        Pull { store, reference, sources, patience, progress }.run().await
+    /// Pulls an image at once, with these credentials and the node's own.
+    pub async fn fetch(
+        &self,
+        reference: Reference,
+        secrets: &Keyring,
+        progress: Arc<Progress>,
+    ) -> Result<image::Stored, registry::Error> {
+        let (root, hosts, name) = (self.root.clone(), self.hosts.clone(), reference.clone());
+        let set_up = spawn_blocking(move || (node_keyring(&root), hosts.endpoints(&name)));
+        let (nodes, endpoints) = set_up.await.map_err(|error| registry::Error::Refused(error.to_string()))?;
+        let source = |endpoint: Endpoint| {
+            // A mirror is shown what is for itself, never what is for the registry whose images it has.
+            let host = if endpoint.is_mirror { endpoint.host() } else { reference.registry().to_owned() };
+            let repository = format!("{host}/{}", reference.path());
+            let grants = [(secrets, false), (&nodes, true)].into_iter().flat_map(|(keyring, is_nodes)| {
+                let found = keyring.find(&repository).into_iter();
+                found.map(move |credential| Grant { credential, is_nodes })
+            });
+            Source { credentials: grants.collect(), endpoint }
+        };
+        let sources = endpoints?.into_iter().map(source).collect();
+        Pull { store: self.store.clone(), reference, sources, patience: Patience::default(), progress }
+            .run()
+            .await
     }
 }
 

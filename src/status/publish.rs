@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::derive::derive;
 use crate::events::{Event, transitions};
+use crate::image::registry::Progress;
 use crate::pod::{ContainerName, Origin, Pod};
 use crate::runtime::observe::Observed;
 use crate::runtime::timing::{Phase, Span};
@@ -34,6 +35,13 @@ pub enum Change {
     Status(Box<PodStatus>),
     /// Something has happened to it.
     Event(Event),
+    /// An image is being pulled for it, for as long as this can be looked at.
+    Pulling {
+        /// As the pod names it.
+        image: String,
+        /// How far that has come.
+        progress: Weak<Progress>,
+    },
     /// Steps of its start are done, and took so long.
     Timed(Vec<Span>),
     /// It has been told to end, within that time.
@@ -159,6 +167,11 @@ impl Publisher {
     /// Tells what has happened.
     pub fn happened(&self, event: Event) {
         self.send(Change::Event(event));
+    }
+
+    /// Tells that an image is being pulled, as long as somebody else holds its progress.
+    pub fn pulling(&self, image: &str, progress: &Arc<Progress>) {
+        self.send(Change::Pulling { image: image.to_owned(), progress: Arc::downgrade(progress) });
     }
 
     /// Tells that an image has been pulled for the container's next attempt.

@@ -29,6 +29,7 @@ use super::plan::{Action, Intent, plan, terminate};
 use super::probing::{self, Probes};
 use super::{resize, restart};
 use crate::events::Event;
+use crate::image::registry::Progress;
 use crate::metrics::Metrics;
 use crate::pod::spec::{Hook, Lifecycle};
 use crate::pod::{ContainerName, Pod};
@@ -436,8 +437,10 @@ impl<R: Runtime> Worker<R> {
             Action::Pull { container, image } => {
                 self.observed.container_mut(&container).pull = Pull::UnderWay(image.clone());
                 self.publisher.happened(Event::pulling(&self.pod, &container, &image));
+                let progress = Arc::new(Progress::default());
+                self.publisher.pulling(&image, &progress);
                 Box::pin(async move {
-                    let pulled = runtime.pull(&container, &image).await;
+                    let pulled = runtime.pull(&container, &image, progress).await;
                     Done::Pull(container, image, pulled)
                 })
             }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use super::steps::Starts;
 use crate::agent::Agent;
@@ -15,6 +16,7 @@ use crate::cli::complain;
 use crate::cli::console::{Console, Progress};
 use crate::cli::events::Events;
 use crate::cli::print::{Printer, Style};
+use crate::cli::pulls::{ERASE, Pulls, TICK};
 use crate::config::{Config, Layout};
 use crate::logs::{Entry, Follower};
 use crate::pod::{Manifest, Pod, PodUid};
@@ -113,6 +115,10 @@ struct Screen {
     events: Option<Events>,
     starts: Option<Starts>,
     logs: Option<Logs>,
+    /// Pulls to be told on a terminal; `None` without one.
+    pulls: Option<Pulls>,
+    /// A line about them is at the end of the screen.
+    has_line: bool,
     /// Pieces of text that the console has no place for yet.
     backlog: VecDeque<Vec<u8>>,
 }
@@ -122,6 +128,7 @@ enum Turn {
     Print,
     Output(Entry),
     News(Update),
+    Pulls,
     Over,
 }
 
@@ -137,6 +144,7 @@ struct Logs {
 impl Screen {
     fn new(layout: &Layout, arguments: &Arguments) -> anyhow::Result<Self> {
         let stdout = std::io::stdout();
+        let is_terminal = stdout.is_terminal() && arguments.output == Format::Text;
         let colours =
             stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Ok(Self {
@@ -145,25 +153,32 @@ impl Screen {
             events: (arguments.output == Format::Json).then(Events::default),
             starts: arguments.trace.then(Starts::default),
             logs: arguments.logs.then(|| Logs::new(layout)).transpose()?,
+            pulls: is_terminal.then(Pulls::default),
+            has_line: false,
             backlog: VecDeque::new(),
         })
     }
 
     /// Shows everything until nothing more can come; returns the exit code of the first container that failed.
     async fn show(mut self, mut updates: mpsc::UnboundedReceiver<Update>) -> i32 {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let has_room = self.backlog.len() < BACKLOG;
+            let has_pulls = self.has_line || self.pulls.as_ref().is_some_and(Pulls::is_any);
             let turn = tokio::select! {
                 biased;
                 () = self.console.has_room(), if !self.backlog.is_empty() => Turn::Print,
                 // Output comes before the news of its container's end.
                 Some(entry) = Logs::next(&mut self.logs), if has_room => Turn::Output(entry),
                 update = updates.recv() => update.map_or(Turn::Over, Turn::News),
+                _ = ticks.tick(), if has_pulls => Turn::Pulls,
             };
             match turn {
                 Turn::Print => self.print_one(),
                 Turn::Output(entry) => self.backlog.push_back(text(&entry)),
                 Turn::News(update) => self.update(update),
+                Turn::Pulls => self.tell_pulls(),
                 Turn::Over => break,
             }
         }
@@ -180,7 +195,17 @@ impl Screen {
 
     fn print_one(&mut self) {
         if let Some(text) = self.backlog.pop_front() {
-            self.console.print(text);
+            let is_after_line = std::mem::take(&mut self.has_line);
+            self.console.print(if is_after_line { [ERASE.as_bytes(), &text].concat() } else { text });
+        }
+    }
+
+    /// Tells how far pulls have come, when there is nothing else to tell.
+    fn tell_pulls(&mut self) {
+        let line = self.pulls.as_mut().map(Pulls::line).unwrap_or_default();
+        if self.backlog.is_empty() {
+            self.console.print(format!("{ERASE}{line}").into_bytes());
+            self.has_line = !line.is_empty();
         }
     }
 
@@ -193,6 +218,9 @@ impl Screen {
                     logs.follow(&update.pod, &container.name, container.restart_count);
                 }
             }
+        }
+        if let (Change::Pulling { image, progress }, Some(pulls)) = (&update.change, &mut self.pulls) {
+            pulls.add(image, progress);
         }
         let lines = self.printer.lines(&update);
         match &mut self.events {

@@ -35,12 +35,21 @@ impl Endpoint {
 
     /// The endpoint at an address, such as `https://mirror.example`.
     pub fn at(address: &str) -> Result<Self, Error> {
+        let mut endpoint = Self::with_path(address)?;
+        if !endpoint.base.path().ends_with("/v2/") {
+            endpoint.base.set_path(&format!("{}v2/", endpoint.base.path()));
+        }
+        Ok(endpoint)
+    }
+
+    /// The endpoint at an address that has all of the path, the protocol's `/v2` too where that is wanted.
+    pub fn with_path(address: &str) -> Result<Self, Error> {
         let refuse = |reason: &str| Error::Refused(format!("invalid address {address:?}: {reason}"));
         let mut base: Url = address.parse().map_err(|error| refuse(&format!("{error}")))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(refuse("neither http nor https"));
         }
-        base.set_path(&format!("{}/v2/", base.path().trim_end_matches('/')));
+        base.set_path(&format!("{}/", base.path().trim_end_matches('/')));
         Ok(Self { base, authorities: Vec::new(), skip_verify: false, resolves: true, is_mirror: false })
     }
 

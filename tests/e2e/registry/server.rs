@@ -3,18 +3,31 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine;
 use serde_json::Value;
 
 use crate::world::{World, until};
 
-/// Runs a test with a registry; says SKIPPED aloud where there is none, or fails under `CI=true`.
+/// The password of `me`, who alone may ask a private registry, is `secret`; bcrypt is all that it knows.
+const PASSWORDS: &str = "me:$2y$05$CDW3PBvGMIlR4aJDYeuoYukCptX5SrGAbXnJAFdNhiB0N70ZdalQS\n";
+
+/// Runs a test with a registry that anybody may ask, by http; says SKIPPED aloud where there is none, or fails under `CI=true`.
 pub(super) fn with_registry(world: &World, test: impl FnOnce(&Registry)) {
+    with(world, false, test);
+}
+
+/// Likewise with one that only `me` may ask, by https.
+pub(super) fn with_private_registry(world: &World, test: impl FnOnce(&Registry)) {
+    with(world, true, test);
+}
+
+fn with(world: &World, is_private: bool, test: impl FnOnce(&Registry)) {
     let missing = ["docker-registry", "skopeo"].into_iter().find(|program| !is_installed(program));
     match missing {
-        None => test(&Registry::start(world)),
+        None => test(&Registry::start(world, is_private)),
         Some(program) => {
             assert!(std::env::var("CI").as_deref() != Ok("true"), "{program} is not installed");
             drop(writeln!(std::io::stderr(), "SKIPPED: {program} is not installed"));
@@ -30,26 +43,52 @@ fn is_installed(program: &str) -> bool {
 pub(super) struct Registry {
     server: Child,
     address: SocketAddr,
+    /// The certificate of a private one, which is its own authority.
+    certificate: Option<PathBuf>,
 }
 
 impl Registry {
-    fn start(world: &World) -> Self {
+    fn start(world: &World, is_private: bool) -> Self {
         let directory = world.path("registry");
         fs::create_dir_all(&directory).unwrap();
         // Nobody else of this test has it; somebody of another may have been faster.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let config = format!(
+        let mut config = format!(
             "version: 0.1\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp:\n  addr: {address}\n",
             directory.display()
         );
+        let mut certificate = None;
+        if is_private {
+            let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+            let path = world.write("registry.pem", &pem("CERTIFICATE", issued.cert.der()));
+            let key = world.write("registry.key", &pem("PRIVATE KEY", &issued.signing_key.serialize_der()));
+            let passwords = world.write("registry.passwords", PASSWORDS);
+            config.push_str(&format!(
+                "  tls:\n    certificate: {}\n    key: {}\nauth:\n  htpasswd:\n    realm: registry\n    path: {}\n",
+                path.display(),
+                key.display(),
+                passwords.display()
+            ));
+            certificate = Some(path);
+        }
         let config = world.write("registry.yaml", &config);
         let log = File::create(world.path("registry.log")).unwrap();
         let mut command = Command::new("/usr/bin/docker-registry");
         command.arg("serve").arg(config).stdin(Stdio::null());
         let server = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let registry = Self { server, address };
+        let registry = Self { server, address, certificate };
         until("the registry answers", || TcpStream::connect(address).ok());
         registry
+    }
+
+    /// Host and port.
+    pub(super) fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The file of the authority that vouches for it.
+    pub(super) fn authority(&self) -> &Path {
+        self.certificate.as_deref().unwrap()
     }
 
     /// The name of an image in it: `app:1` is `127.0.0.1:PORT/app:1`.
@@ -61,6 +100,9 @@ impl Registry {
     pub(super) fn push(&self, layout: &Path, image: &str, format: &str) {
         let mut command = Command::new("/usr/bin/skopeo");
         command.args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "--format", format]);
+        if self.certificate.is_some() {
+            command.args(["--dest-creds", "me:secret"]);
+        }
         command.arg(format!("oci:{}", layout.display())).arg(format!("docker://{}", self.name(image)));
         let output = command.output().unwrap();
         assert!(output.status.success(), "skopeo: {}", String::from_utf8_lossy(&output.stderr));
@@ -95,6 +137,16 @@ impl Registry {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.to_owned(), body.to_owned())
     }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!(
+        "-----BEGIN {label}-----
+{text}
+-----END {label}-----
+"
+    )
 }
 
 impl Drop for Registry {
