@@ -308,6 +308,11 @@ pub enum Event {
 }
 
 impl Event {
+    /// True if it says that something is about to happen, and nothing has yet.
+    pub const fn is_only_begun(&self) -> bool {
+        matches!(self, Self::ContainerStarting { .. })
+    }
+
     /// What the journal calls it.
     pub const fn name(&self) -> &'static str {
         match self {

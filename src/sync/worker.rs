@@ -304,6 +304,18 @@ impl<R: Runtime> Worker<R> {
     }
 
     async fn next_event(&mut self, wake_at: Option<Timestamp>) -> Wake {
+        loop {
+            match self.next_wake(wake_at).await {
+                // What comes of it is a moment away: there is nothing to do or to tell.
+                Wake::Noticed(Notice::Record(record)) if record.event.is_only_begun() => {
+                    self.observed.fold(record);
+                }
+                wake => return wake,
+            }
+        }
+    }
+
+    async fn next_wake(&mut self, wake_at: Option<Timestamp>) -> Wake {
         let wait = wake_at.map(|at| until(at, Timestamp::now()));
         tokio::select! {
             biased;
@@ -329,6 +341,7 @@ impl<R: Runtime> Worker<R> {
     fn take_in(&mut self, notice: Notice) {
         let now = Timestamp::now();
         match notice {
+            Notice::Record(record) if record.event.is_only_begun() => return self.observed.fold(record),
             Notice::Record(record) => self.observed.fold(record),
             Notice::Objects => self.observed.retry_held(),
             // The pod is what it was before.
