@@ -4,6 +4,8 @@
 //! capability, no descriptor but /dev/null, not dumpable. As PID 1 of its PID namespace it reaps what is given to it, and
 //! it ends on SIGTERM.
 
+mod title;
+
 use std::convert::Infallible;
 use std::io::{PipeReader, pipe};
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +29,9 @@ use crate::container::{capabilities, devices, limits, rootfs, seccomp, sysctls};
 use crate::sys::clone::{Child, spawn};
 use crate::sys::mount_api::{self, Parameter};
 use crate::sys::process;
+
+/// What it is called where it is seen: as the pods of other runtimes show theirs.
+const TITLE: &str = "/pause";
 
 /// User and group of pause: nobody else's.
 const USER: u32 = 65535;
@@ -78,6 +83,8 @@ pub fn start(
         let mapped = mapping.take().map(|(mapped, _)| mapped);
         let ready = || {
             enter_cgroup(cgroup)?;
+            // While the files of /proc/self are its own. The shim's words tell of the host's directories.
+            title::set(TITLE).step(|| "overwrite the arguments")?;
             match (later, mapped) {
                 (Some(namespaces), Some(mapped)) => become_inner_root(mapped, namespaces)?,
                 _ => limits::set_oom_score_adj(OOM_SCORE_ADJ)?,

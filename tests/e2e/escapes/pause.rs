@@ -75,8 +75,14 @@ fn nobody_can_look_into_pause_or_the_shim() {
 #[test]
 fn pause_gives_nothing_to_those_who_share_its_pid_namespace() {
     attack(|world, _| {
-        let steps =
-            ["link=/proc/1/root", "list=/proc/1/root/", "write=/proc/1/root/x", "write=/proc/1/exe", "wait"];
+        let steps = [
+            "link=/proc/1/root",
+            "list=/proc/1/root/",
+            "write=/proc/1/root/x",
+            "write=/proc/1/exe",
+            "read=/proc/1/cmdline",
+            "wait",
+        ];
         let plain = world.container("plain", &steps);
         let tracer = world.container("tracer", &steps);
         let tracer = tracer.security(serde_json::json!({"capabilities": {"add": ["SYS_PTRACE"]}}));
@@ -91,6 +97,9 @@ fn pause_gives_nothing_to_those_who_share_its_pid_namespace() {
         for step in &steps[..4] {
             world.answer("plain", step).unwrap_err();
         }
+        // Nor do its arguments tell anything of the host, to whomever.
+        let arguments = world.answer("plain", "read=/proc/1/cmdline").unwrap();
+        assert_eq!(arguments.as_str().unwrap().trim_end_matches('\0'), "/pause");
         assert_eq!(world.answer("tracer", "list=/proc/1/root/"), Ok(serde_json::json!([])));
         assert_eq!(world.answer("tracer", "write=/proc/1/root/x").unwrap_err(), "EROFS");
         let errno = world.answer("tracer", "write=/proc/1/exe").unwrap_err();
