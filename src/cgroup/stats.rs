@@ -54,8 +54,18 @@ pub struct Memory {
     pub working_set: u64,
     /// Anonymous memory.
     pub rss: u64,
+    /// File pages, those of tmpfs too.
+    pub cache: u64,
+    /// File pages that are mapped.
+    pub mapped: u64,
+    /// What is in swap space; 0 where the kernel does not account it.
+    pub swap: u64,
+    /// The largest `usage` there has been; `None` before Linux 5.19 on v2.
+    pub peak: Option<u64>,
     /// Its own limit; `None`: it has none.
     pub limit: Option<u64>,
+    /// Processes that were killed for want of memory, those in groups below too.
+    pub oom_kills: u64,
     /// Page faults, major ones included.
     pub faults: u64,
     /// Page faults that had to wait for a disk.

@@ -224,6 +224,36 @@ static FIGURES: &[Figure] = &[
         samples: |g| one(g.stats.memory.map(|memory| memory.rss as f64)),
     },
     Figure {
+        name: "container_memory_cache",
+        kind: Gauge,
+        help: "Number of bytes of page cache memory.",
+        samples: |g| one(g.stats.memory.map(|memory| memory.cache as f64)),
+    },
+    Figure {
+        name: "container_memory_mapped_file",
+        kind: Gauge,
+        help: "Size of memory mapped files in bytes.",
+        samples: |g| one(g.stats.memory.map(|memory| memory.mapped as f64)),
+    },
+    Figure {
+        name: "container_memory_swap",
+        kind: Gauge,
+        help: "Container swap usage in bytes.",
+        samples: |g| one(g.stats.memory.map(|memory| memory.swap as f64)),
+    },
+    Figure {
+        name: "container_memory_max_usage_bytes",
+        kind: Gauge,
+        help: "Maximum memory usage recorded in bytes",
+        samples: |g| one(g.stats.memory.and_then(|memory| memory.peak).map(|peak| peak as f64)),
+    },
+    Figure {
+        name: "container_oom_events_total",
+        kind: Counter,
+        help: "Count of out of memory events observed for the container",
+        samples: |g| one(g.stats.memory.map(|memory| memory.oom_kills as f64)),
+    },
+    Figure {
         name: "container_memory_failures_total",
         kind: Counter,
         help: "Cumulative count of memory allocation failures.",
@@ -372,7 +402,7 @@ mod tests {
         };
         container.sample.stats = Stats {
             throttling: Some(Throttling::default()),
-            memory: Some(Memory { working_set: 5, faults: 7, ..Memory::default() }),
+            memory: Some(Memory { working_set: 5, faults: 7, swap: 3, ..Memory::default() }),
             io: Some(Io::default()),
             pids: Some(Pids::default()),
             pressure: Some(Pressure::default()),
@@ -396,6 +426,7 @@ mod tests {
             format!("container_cpu_usage_seconds_total{{{of_pod},cpu=\"total\"}} 1.5"),
             format!("container_cpu_usage_seconds_total{{{of_root},cpu=\"total\"}} 9"),
             format!("container_memory_working_set_bytes{{{of_a}}} 5"),
+            format!("container_memory_swap{{{of_a}}} 3"),
             format!("container_memory_failures_total{{{of_a},failure_type=\"pgfault\"}} 7"),
             format!("container_spec_cpu_quota{{{of_a}}} 50000"),
             format!("container_spec_cpu_shares{{{of_a}}} 256"),

@@ -332,6 +332,7 @@ mod tests {
             limit: Some(128),
             faults: 7,
             major_faults: 1,
+            ..Memory::default()
         });
         let found = serde_json::to_value(summary("node", &[earlier], &[now])).unwrap();
         let time = &found["pods"][0]["cpu"]["time"];

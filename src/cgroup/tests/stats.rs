@@ -8,10 +8,10 @@ use crate::cgroup::stats::{Cpu, Io, Memory, Pids, Pressure, Stall, Stalls, Stats
 
 const V2_CPU: &str = "usage_usec 3000\nuser_usec 2000\nsystem_usec 1000\ncore_sched.force_idle_usec 0\nnr_periods 10\n\
     nr_throttled 4\nthrottled_usec 5000\nnr_bursts 0\nburst_usec 0\n";
-const V2_MEMORY: &str = "anon 4096\nfile 40960\nkernel 8192\ninactive_anon 0\nactive_anon 4096\ninactive_file 20480\n\
+const V2_MEMORY: &str = "anon 4096\nfile 40960\nkernel 8192\nfile_mapped 12288\ninactive_anon 0\nactive_anon 4096\ninactive_file 20480\n\
     active_file 20480\npgfault 33\npgmajfault 3\n";
 const V1_MEMORY: &str = "cache 1\nrss 2\ninactive_file 3\npgfault 4\npgmajfault 5\nhierarchical_memory_limit 1048576\n\
-    total_cache 40960\ntotal_rss 4096\ntotal_pgfault 33\ntotal_pgmajfault 3\ntotal_inactive_file 20480\n";
+    total_cache 40960\ntotal_rss 4096\ntotal_mapped_file 12288\ntotal_swap 8192\ntotal_pgfault 33\ntotal_pgmajfault 3\ntotal_inactive_file 20480\n";
 const V1_BYTES: &str =
     "8:0 Read 4096\n8:0 Write 512\n8:0 Sync 0\n8:0 Async 4608\n8:0 Total 4608\nTotal 4608\n";
 const V1_REQUESTS: &str = "8:0 Read 2\n8:0 Write 1\n8:0 Total 3\nTotal 3\n";
@@ -26,6 +26,9 @@ fn v2(tree: Tree) -> Tree {
         .file("a/memory.current", "53248\n")
         .file("a/memory.stat", V2_MEMORY)
         .file("a/memory.max", "1048576\n")
+        .file("a/memory.swap.current", "8192\n")
+        .file("a/memory.peak", "65536\n")
+        .file("a/memory.events", "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\n")
         .file("a/io.stat", "8:0 rbytes=4096 wbytes=512 rios=2 wios=1 dbytes=0 dios=0\n")
         .file("a/pids.current", "7\n")
         .file("a/pids.max", "4096\n")
@@ -52,6 +55,8 @@ fn v1(tree: Tree) -> Tree {
         .file("memory/a/memory.usage_in_bytes", "53248\n")
         .file("memory/a/memory.stat", V1_MEMORY)
         .file("memory/a/memory.limit_in_bytes", "1048576\n")
+        .file("memory/a/memory.max_usage_in_bytes", "65536\n")
+        .file("memory/a/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
         .file("blkio/a/blkio.throttle.io_service_bytes_recursive", V1_BYTES)
         .file("blkio/a/blkio.throttle.io_serviced_recursive", V1_REQUESTS)
         .file("pids/a/pids.current", "7\n")
@@ -71,7 +76,12 @@ fn used() -> Stats {
             usage: 53248,
             working_set: 32768,
             rss: 4096,
+            cache: 40960,
+            mapped: 12288,
+            swap: 8192,
+            peak: Some(65536),
             limit: Some(1 << 20),
+            oom_kills: 2,
             faults: 33,
             major_faults: 3,
         }),

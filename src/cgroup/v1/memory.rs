@@ -39,7 +39,12 @@ fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
             usage,
             working_set: usage.saturating_sub(stat.get("total_inactive_file")),
             rss: stat.get("total_rss"),
+            cache: stat.get("total_cache"),
+            mapped: stat.get("total_mapped_file"),
+            swap: stat.get("total_swap"),
+            peak: number(directory, "memory.max_usage_in_bytes")?,
             limit: number(directory, "memory.limit_in_bytes")?.filter(|limit| *limit < NO_LIMIT),
+            oom_kills: oom_kills(directory)?,
             faults: stat.get("total_pgfault"),
             major_faults: stat.get("total_pgmajfault"),
         });

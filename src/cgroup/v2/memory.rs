@@ -23,7 +23,12 @@ fn count(directory: &Path, stats: &mut Stats) -> Result<()> {
             usage,
             working_set: usage.saturating_sub(stat.get("inactive_file")),
             rss: stat.get("anon"),
+            cache: stat.get("file"),
+            mapped: stat.get("file_mapped"),
+            swap: number(directory, "memory.swap.current")?.unwrap_or(0),
+            peak: number(directory, "memory.peak")?,
             limit: number(directory, "memory.max")?,
+            oom_kills: oom_kills(directory)?,
             faults: stat.get("pgfault"),
             major_faults: stat.get("pgmajfault"),
         });
