@@ -141,7 +141,7 @@ fn what_cannot_be_answered_is_refused_in_the_api_servers_words() {
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: application/json, \
-             application/yaml",
+             application/yaml, application/vnd.kubernetes.protobuf",
         ),
         (
             "POST",

@@ -55,7 +55,10 @@ fn a_pod_is_shown_in_every_form() {
 #[test]
 fn changes_are_shown_as_they_come() {
     each(|session| {
+        session.run_pod(&session.pod("before", &["term=0", "wait"]));
         let watched = session.start("get pods --watch --no-headers");
+        // From what it lists first on it misses nothing.
+        watched.expect_where("the pod that is there", |line| line.starts_with("before"));
         session.run_pod(&session.pod("web", &["term=0", "wait"]));
         let line = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|&word| word.to_owned()).collect();
