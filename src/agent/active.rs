@@ -12,7 +12,14 @@ use crate::status::publish::Life;
 
 /// The pods, by uid.
 #[derive(Debug, Clone, Default)]
-pub struct Active(Arc<Mutex<BTreeMap<PodUid, ActivePod>>>);
+pub struct Active(Arc<Mutex<Pods>>);
+
+#[derive(Debug, Default)]
+struct Pods {
+    there: BTreeMap<PodUid, ActivePod>,
+    /// Those that are to end as soon as they have a worker.
+    to_end: BTreeMap<PodUid, Ending>,
+}
 
 /// A pod with a worker.
 #[derive(Debug, Clone)]
@@ -32,12 +39,12 @@ pub(super) struct Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        self.active.pods().remove(&self.uid);
+        self.active.pods().there.remove(&self.uid);
     }
 }
 
 impl Active {
-    fn pods(&self) -> MutexGuard<'_, BTreeMap<PodUid, ActivePod>> {
+    fn pods(&self) -> MutexGuard<'_, Pods> {
         // A panic elsewhere leaves a map behind that is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -50,24 +57,38 @@ impl Active {
         life: watch::Receiver<Life>,
     ) -> Stay {
         let (runtime, uid) = (Arc::clone(runtime), runtime.pod().uid.clone());
-        self.pods().insert(uid.clone(), ActivePod { runtime, is_static, life });
+        let mut pods = self.pods();
+        if let Some(ending) = pods.to_end.remove(&uid) {
+            runtime.evict(ending);
+        }
+        pods.there.insert(uid.clone(), ActivePod { runtime, is_static, life });
+        drop(pods);
         Stay { active: self.clone(), uid }
     }
 
     /// Those that are neither Succeeded nor Failed.
     pub fn all(&self) -> Vec<ActivePod> {
-        self.pods().values().filter(|pod| *pod.life.borrow() == Life::Active).cloned().collect()
+        self.pods().there.values().filter(|pod| *pod.life.borrow() == Life::Active).cloned().collect()
     }
 
     /// Those of which nothing runs any more, and nothing will.
     pub(super) fn over(&self) -> Vec<Arc<Pod>> {
         let pods = self.pods();
-        pods.values().filter(|pod| *pod.life.borrow() == Life::Over).map(ActivePod::pod).collect()
+        pods.there.values().filter(|pod| *pod.life.borrow() == Life::Over).map(ActivePod::pod).collect()
     }
 
     /// The one with that uid.
     pub(super) fn get(&self, uid: &PodUid) -> Option<ActivePod> {
-        self.pods().get(uid).cloned()
+        self.pods().there.get(uid).cloned()
+    }
+
+    /// Has a pod end. One that an earlier agent left, and whose source has not told of it yet, ends when it has.
+    pub(super) fn end(&self, uid: &PodUid, ending: Ending) {
+        let mut pods = self.pods();
+        match pods.there.get(uid) {
+            Some(pod) => pod.runtime.evict(ending),
+            None => drop(pods.to_end.insert(uid.clone(), ending)),
+        }
     }
 }
 

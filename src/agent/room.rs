@@ -76,12 +76,7 @@ impl Agent {
     fn preempt(&self, pod: &Pod) {
         let grace = pod.spec.termination_grace_period;
         let ending = Ending { cause: Cause::Preemption, message: PREEMPTED.to_owned(), grace };
-        match self.shared.active.get(&pod.uid) {
-            Some(active) => drop(tokio::spawn(active.end(ending))),
-            None => {
-                tracing::warn!(pod = %pod.key, "it was to make room for a critical pod, and has no worker yet")
-            }
-        }
+        self.shared.active.end(&pod.uid, ending);
     }
 }
 

@@ -38,7 +38,7 @@ use crate::runtime::observe::{
     ERR_IMAGE_PULL, Held, Observed, PostStart, Pull, Resize, Sandbox, StopStep, Stopping,
 };
 use crate::runtime::{Error, NoSandbox, NotStarted, Notice, Pulled, Refusal, Runtime, timing};
-use crate::state::record::{Cause, Given};
+use crate::state::record::{Cause, Ending, Given};
 use crate::status::publish::Publisher;
 
 /// SIGKILL that could not be sent is tried again after this time.
@@ -183,17 +183,19 @@ impl<R: Runtime> Worker<R> {
 
     /// Looks after the pod until it is gone from the node. An error is what kept it from starting, or from going.
     pub async fn run(mut self) -> Result<(), Error> {
+        let mut told_to_end = None;
         if self.habits.resume {
             if let Some(status) = self.runtime.recall_over().await.filter(|_| !self.habits.retire) {
                 return self.stay_over(status).await;
             }
-            self.take_over().await?;
+            told_to_end = self.take_over().await?;
             self.observed.eviction = self.runtime.recall_eviction().await;
             self.go_on_ending().await;
         }
         self.observed.began.get_or_insert_with(Timestamp::now);
         let order = self.orders.borrow_and_update().clone();
         self.obey(order);
+        told_to_end.into_iter().for_each(|ending| self.take_in(Notice::Evict(ending)));
         loop {
             let begun = Instant::now();
             self.take_notices();
@@ -244,8 +246,10 @@ impl<R: Runtime> Worker<R> {
         removed
     }
 
-    /// Learns all that happened before this agent. An error: the pod is none for this agent.
-    async fn take_over(&mut self) -> Result<(), Error> {
+    /// Learns all that happened before this agent, and gives what the pod was told to end for meanwhile. An error: the pod is none for
+    /// this agent.
+    async fn take_over(&mut self) -> Result<Option<Ending>, Error> {
+        let mut told_to_end = None;
         match self.runtime.take_over().await? {
             Some(last) => {
                 while self.observed.last_seq < last
@@ -253,10 +257,11 @@ impl<R: Runtime> Worker<R> {
                 {
                     match notice {
                         Notice::Record(record) => self.observed.fold(record),
-                        Notice::Objects | Notice::Evict(_) | Notice::Timed(_) | Notice::Happened(_) => {}
+                        Notice::Evict(ending) => told_to_end = told_to_end.or(Some(ending)),
+                        Notice::Objects | Notice::Timed(_) | Notice::Happened(_) => {}
                         Notice::Lost => {
                             self.observed.shim_lost(Timestamp::now());
-                            return Ok(());
+                            return Ok(told_to_end);
                         }
                     }
                 }
@@ -271,7 +276,7 @@ impl<R: Runtime> Worker<R> {
             // Whatever ran is gone, or will be killed before anything is started.
             None => self.observed.shim_lost(Timestamp::now()),
         }
-        Ok(())
+        Ok(told_to_end)
     }
 
     /// A pod that was on its way out is so still, and has what was left of its grace period.

@@ -347,6 +347,16 @@ async fn a_pod_whose_volume_takes_too_much_is_evicted_and_that_is_kept() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_told_to_end_while_its_worker_takes_it_over_ends() {
+    let worker = run(Always, true, |fake| {
+        fake.exceed("no");
+        fake.left_running("a")
+    });
+    let (result, asked) = worker.ended().await;
+    assert_eq!((result, asked[1..].join(", ").as_str()), (Ok(()), "evicted no, stop a, remove"));
+}
+
+#[tokio::test]
 async fn a_pod_that_is_on_its_way_out_is_not_evicted() {
     let worker = run(Always, false, Fake::deaf);
     worker.until("start b 0").await;

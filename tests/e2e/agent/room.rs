@@ -90,6 +90,27 @@ fn the_pod_too_many_is_refused_and_a_static_one_has_another_make_room() {
 }
 
 #[test]
+fn a_pod_that_no_agent_looked_after_makes_room_when_one_does_again() {
+    world(|world| {
+        let manifests = world.manifests();
+        let path = manifests.path("");
+        let flags = ["--manifests", path.to_str().unwrap(), "--max-pods=1"];
+        let before = agent(world, &flags);
+        create(world, &requesting(world, "one", "10m"));
+        before.expect_running("one", "one", 0);
+        before.stop();
+        // Manifests are heard of before the API is.
+        manifests.put(&world.pod("pinned", [world.container("pinned", &["term=0", "wait"])]));
+        let agent = agent(world, &flags);
+        agent.expect_running("pinned", "pinned", 0);
+        agent.expect("pod default/one: Failed (Preempting): Preempted in order to admit critical pod");
+        delete(world, "one");
+        agent.clear(world);
+        assert_eq!([world.ledger().starts("one"), world.ledger().starts("pinned")], [1, 1]);
+    });
+}
+
+#[test]
 fn what_is_reserved_is_not_given_to_pods() {
     world(|world| {
         let manifests = world.manifests().path("");
