@@ -162,24 +162,29 @@ impl Pull {
     }
 
     /// The manifest for this machine, and the digest of what the name means: of it, or of the index that lists it.
+    ///
+    /// What the name means is asked of the registry even where the store has it: only that tells who may have the image.
     async fn manifest(&self, client: &Client) -> Result<(Digest, Vec<u8>), Error> {
-        let (bytes, digest) = match (self.reference.digest(), self.reference.tag()) {
-            (Some(digest), _) => {
-                let digest: Digest = digest.parse()?;
-                (self.verified(client, &digest).await?, digest)
+        let known = self.reference.digest().map(str::parse::<Digest>).transpose()?;
+        let name = known
+            .as_ref()
+            .map_or_else(|| self.reference.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+        let path = format!("manifests/{name}");
+        let (mut manifest, headers) = client.document(&path, MANIFESTS, MAX_DOCUMENT as usize).await?;
+        let digest = match known {
+            Some(digest) => {
+                manifest = check(manifest, &digest, "manifest")?;
+                digest
             }
-            (None, tag) => {
-                let path = format!("manifests/{}", tag.unwrap_or("latest"));
-                let (bytes, headers) = client.document(&path, MANIFESTS, MAX_DOCUMENT as usize).await?;
-                let digest = Digest::of(&bytes);
+            None => {
+                let digest = Digest::of(&manifest);
                 if let Some(said) = said_digest(&headers).filter(|said| *said != digest) {
                     let reason = format!("it has the digest {digest}, and {said} by the registry");
                     return Err(Error::Answer { request: client.request(&path), reason });
                 }
-                (bytes, digest)
+                digest
             }
         };
-        let mut manifest = bytes;
         for _ in 0..MAX_DEPTH {
             let what = format!("manifest {}", Digest::of(&manifest));
             match manifest::kind(&manifest, &what)? {
@@ -201,7 +206,7 @@ impl Pull {
         Err(Error::Refused(format!("the indexes of {} are nested too deeply", self.reference)))
     }
 
-    /// A manifest or index by its digest, out of the store when it is there.
+    /// A manifest or index that an index names, out of the store when it is there.
     async fn verified(&self, client: &Client, digest: &Digest) -> Result<Vec<u8>, Error> {
         let (store, known) = (self.store.clone(), digest.clone());
         if let Some(bytes) = blocking(move || Ok(store.document(&known))).await? {

@@ -16,7 +16,7 @@ fn mine(credential: Credential) -> Vec<Grant> {
 }
 
 /// `me:secret`.
-const BASIC: &str = "Basic bWU6c2VjcmV0";
+pub(super) const BASIC: &str = "Basic bWU6c2VjcmV0";
 
 fn heard(asked: &[Asked], authorization: &str) -> usize {
     asked.iter().filter(|asked| asked.authorization.as_deref() == Some(authorization)).count()

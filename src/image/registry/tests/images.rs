@@ -149,3 +149,25 @@ async fn what_was_pulled_with_a_secret_is_for_who_has_it_until_everybody_may() {
     node.pull_as(&registry, "app:1", vec![grant("four", false)]).await.unwrap();
     assert_eq!(access(), holders(&["four"]), "another image");
 }
+
+/// A digest is no secret: whoever knows it must be let in as well.
+#[tokio::test]
+async fn a_private_image_that_is_in_the_store_is_not_to_be_had_by_its_digest_alone() {
+    if !is_root("registry digest") {
+        return;
+    }
+    let registry = Registry::secure().await;
+    let manifest = registry.image("app", Some("1"), "private");
+    let descriptor = registry.manifest("app", None, &manifest);
+    let name = format!("app@{}", descriptor["digest"].as_str().unwrap());
+    registry.guard(authority::BASIC, "Basic realm=\"r\"");
+    let node = Node::new();
+    let access = || node.store().resolve(&format!("{}/{name}", registry.address)).unwrap().access.unwrap();
+    let grant = || Grant { credential: authority::me("secret"), is_nodes: false };
+    for mine in ["app:1", &name] {
+        node.pull_as(&registry, mine, vec![grant()]).await.unwrap();
+    }
+    let error = problem(&node.pull(&registry, &name).await.unwrap_err());
+    assert!(error.contains("401 Unauthorized"), "{error}");
+    assert_eq!(access(), Access::Holders([authority::me("secret").fingerprint()].into()));
+}
