@@ -321,8 +321,7 @@ impl Runtime for PodRuntime {
             (Some(image), _) => image,
             (None, Some(image)) => self.admit(Ok(image), &spec.image, spec.image_pull_policy)?,
             (None, None) => {
-                let found = async { self.image_named(&spec.image, spec.image_pull_policy).await };
-                watch.time(Phase::Image, found).await?
+                watch.time(Phase::Image, self.image_named(&spec.image, spec.image_pull_policy)).await?
             }
         };
         self.find_volume_images(name).await?;

@@ -14,11 +14,12 @@
 //! `HOST_PORT_`; `_default` is for all that have none of their own. Read anew for each pull. What is not understood is an error, for it may
 //! be what keeps a secret.
 
+use std::fmt::Display;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::endpoint::Endpoint;
 use super::error::Error;
@@ -36,22 +37,7 @@ pub struct Hosts {
     directory: PathBuf,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    server: Option<String>,
-    #[serde(default)]
-    host: serde_json::Map<String, Value>,
-    // Of the server, as below.
-    capabilities: Option<Vec<Capability>>,
-    #[serde(default)]
-    ca: Paths,
-    #[serde(default)]
-    skip_verify: bool,
-    #[serde(default)]
-    override_path: bool,
-}
-
+/// What is said of one address.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Host {
@@ -111,53 +97,55 @@ fn names(host: &str) -> Vec<String> {
 }
 
 fn endpoints(text: &str, path: &Path, reference: &Reference) -> Result<Vec<Endpoint>, Error> {
-    let refused = |error: &dyn std::fmt::Display| {
-        Error::Refused(error.to_string().replace('\n', " ").trim().to_owned())
-    };
-    let file: File = toml::from_str(text).map_err(|error| refused(&error.message()))?;
+    let refused =
+        |error: &dyn Display| Error::Refused(error.to_string().replace('\n', " ").trim().to_owned());
+    let mut file: Map<String, Value> = toml::from_str(text).map_err(|error| refused(&error.message()))?;
+    // Beside these two the file says of the server what it says of a host.
+    let (server, hosts) = (file.remove("server"), file.remove("host"));
+    let server: Option<String> =
+        server.map(serde_json::from_value).transpose().map_err(|error| refused(&error))?;
+    let hosts: Option<Map<String, Value>> =
+        hosts.map(serde_json::from_value).transpose().map_err(|error| refused(&error))?;
     let mut all = Vec::new();
-    for (address, host) in file.host {
+    for (address, host) in hosts.unwrap_or_default() {
         let host: Host =
             serde_json::from_value(host).map_err(|error| refused(&format!("host {address:?}: {error}")))?;
-        let endpoint = Endpoint { is_mirror: true, ..at(&address, host.override_path)? };
-        all.extend(set_up(endpoint, host.capabilities.as_deref(), &host.ca, host.skip_verify, path)?);
+        all.extend(host.set_up(Endpoint { is_mirror: true, ..host.at(&address)? }, path)?);
     }
-    let server = match &file.server {
-        Some(server) => at(server, file.override_path)?,
+    let own: Host = serde_json::from_value(Value::Object(file)).map_err(|error| refused(&error))?;
+    let server = match &server {
+        Some(server) => own.at(server)?,
         None => Endpoint::of(reference)?,
     };
-    all.extend(set_up(server, file.capabilities.as_deref(), &file.ca, file.skip_verify, path)?);
+    all.extend(own.set_up(server, path)?);
     Ok(all)
 }
 
-/// The endpoint at an address, which is reached by https unless it says otherwise.
-fn at(address: &str, override_path: bool) -> Result<Endpoint, Error> {
-    let address = if address.contains("://") { address.to_owned() } else { format!("https://{address}") };
-    if override_path { Endpoint::with_path(&address) } else { Endpoint::at(&address) }
-}
-
-/// The endpoint as it is set up, if anything may be pulled from it.
-fn set_up(
-    endpoint: Endpoint,
-    capabilities: Option<&[Capability]>,
-    ca: &Paths,
-    skip_verify: bool,
-    file: &Path,
-) -> Result<Option<Endpoint>, Error> {
-    let can = |capability| capabilities.is_none_or(|all| all.contains(&capability));
-    let paths = match ca {
-        Paths::None => &[],
-        Paths::One(path) => std::slice::from_ref(path),
-        Paths::Many(paths) => paths.as_slice(),
-    };
-    let mut authorities = Vec::new();
-    for path in paths {
-        let path = file.with_file_name(path);
-        let bytes = fs::read(&path);
-        authorities.push(bytes.map_err(|error| Error::Refused(format!("ca {}: {error}", path.display())))?);
+impl Host {
+    /// The endpoint at an address, which is reached by https unless it says otherwise.
+    fn at(&self, address: &str) -> Result<Endpoint, Error> {
+        let address = if address.contains("://") { address.to_owned() } else { format!("https://{address}") };
+        if self.override_path { Endpoint::with_path(&address) } else { Endpoint::at(&address) }
     }
-    let resolves = can(Capability::Resolve);
-    Ok(can(Capability::Pull).then_some(Endpoint { authorities, skip_verify, resolves, ..endpoint }))
+
+    /// The endpoint as it is set up in `file`, if anything may be pulled from it.
+    fn set_up(&self, endpoint: Endpoint, file: &Path) -> Result<Option<Endpoint>, Error> {
+        let can = |capability| self.capabilities.as_ref().is_none_or(|all| all.contains(&capability));
+        let paths = match &self.ca {
+            Paths::None => &[],
+            Paths::One(path) => std::slice::from_ref(path),
+            Paths::Many(paths) => paths.as_slice(),
+        };
+        let mut authorities = Vec::new();
+        for path in paths {
+            let path = file.with_file_name(path);
+            let bytes = fs::read(&path);
+            authorities
+                .push(bytes.map_err(|error| Error::Refused(format!("ca {}: {error}", path.display())))?);
+        }
+        let (skip_verify, resolves) = (self.skip_verify, can(Capability::Resolve));
+        Ok(can(Capability::Pull).then_some(Endpoint { authorities, skip_verify, resolves, ..endpoint }))
+    }
 }
 
 #[cfg(test)]
