@@ -30,7 +30,7 @@ fn a_container_whose_liveness_probe_fails_is_restarted_and_keeps_its_ip() {
 #[test]
 fn a_healthy_container_is_left_alone() {
     world(|world| {
-        let probe = json!({"httpGet": {"port": "web"}, "periodSeconds": 1, "failureThreshold": 1, "initialDelaySeconds": 1});
+        let probe = json!({"httpGet": {"port": "web"}, "periodSeconds": 1, "failureThreshold": 1, "timeoutSeconds": 20, "initialDelaySeconds": 1});
         let ports = json!([{"name": "web", "containerPort": 8080}]);
         let container =
             world.container("a", &["serve=8080", "wait"]).with("livenessProbe", probe).with("ports", ports);
