@@ -10,6 +10,7 @@
 //!   remove:          shim ──> group ──> network ──> files, the run directory (and with it the lock) last
 //! ```
 
+mod images;
 mod record;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,7 +28,6 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::apparmor::AppArmor;
 use super::host::{CGROUP_MOUNT, Host};
 use super::pod_files::{make_directories, remove_files, remove_tree, write_record};
-use super::pull::{self, PullSecrets};
 use super::shim_client::{self, Notice, ShimClient};
 use super::stop_signal::{signal_number, stop_signal};
 use super::timing::{Phase, Stopwatch};
@@ -41,11 +41,11 @@ use crate::container::user;
 use crate::container::user_namespace::IdRange;
 use crate::failpoint;
 use crate::hook;
+use crate::image::Image;
 use crate::image::registry::Progress;
-use crate::image::{self, Access, Image};
 use crate::network::{self, Network};
 use crate::pod::objects::Objects;
-use crate::pod::spec::{Hook, PullPolicy, VolumeSource};
+use crate::pod::spec::Hook;
 use crate::pod::{ContainerName, ContainerSpec, Origin, Pod};
 use crate::shim::protocol::{Call, ExecConfig, SandboxConfig};
 use crate::state::record::{ConditionsRecord, Ending, Eviction, Found, Given, PodRecord, ProbesRecord};
@@ -535,89 +535,6 @@ impl PodRuntime {
         }
         let (host, run_pod) = (Arc::clone(&self.host), self.host.layout.run_pod(&self.pod.uid));
         blocking(move || host.user_ids.release(&run_pod)).await?.map_err(|e| Error::chain(&e))
-    }
-
-    /// Looks images up while the sandbox is being made. One that is not there is told of when its container starts.
-    async fn look_images_up(&self) -> Result<(), Error> {
-        let (pod, host) = (Arc::clone(&self.pod), Arc::clone(&self.host));
-        let found = blocking(move || {
-            let containers = pod.spec.init_containers.iter().chain(&pod.spec.containers);
-            let mut found: HashMap<String, Image> = HashMap::new();
-            for spec in containers {
-                if !found.contains_key(&spec.image)
-                    && let Ok(image) = host.images.resolve(&spec.image)
-                {
-                    found.insert(spec.image.clone(), image);
-                }
-            }
-            found
-        });
-        self.memory().images = found.await?;
-        Ok(())
-    }
-
-    async fn look_up(&self, image: &str) -> Result<Result<Image, image::Error>, Error> {
-        let (host, image) = (Arc::clone(&self.host), image.to_owned());
-        blocking(move || host.images.resolve(&image)).await
-    }
-
-    /// The image of that name, if a container may be started from it as it is.
-    async fn image_named(&self, name: &str, policy: PullPolicy) -> Result<Image, NotStarted> {
-        let resolved = self.look_up(name).await;
-        let resolved = resolved.map_err(|error| Refusal { reason: "ImageInspectError", message: error.0 })?;
-        self.admit(resolved, name, policy)
-    }
-
-    /// Whether this is what the next container may be started from.
-    fn admit(
-        &self,
-        found: Result<Image, image::Error>,
-        name: &str,
-        policy: PullPolicy,
-    ) -> Result<Image, NotStarted> {
-        let may_use = |image: &Image| match &image.access {
-            Some(Access::Holders(holders)) => {
-                self.host.puller.has_any(name, &self.pull_secrets().keyring, holders)
-            }
-            None | Some(Access::Everyone) => true,
-        };
-        pull::admit(found, name, policy, may_use)
-    }
-
-    /// Sees to it that the images are there that are volumes of the pod.
-    async fn find_volume_images(&self, container: &ContainerName) -> Result<(), NotStarted> {
-        let pod = self.pod();
-        for volume in &pod.spec.volumes {
-            let VolumeSource::Image { reference, pull_policy } = &volume.source else { continue };
-            if self.memory().volume_images.contains_key(reference) {
-                continue;
-            }
-            let pulled = self.memory().pulled.get(&(container.clone(), reference.clone())).cloned();
-            let image = match pulled {
-                Some(image) => image,
-                None => self.image_named(reference, *pull_policy).await?,
-            };
-            self.memory().volume_images.insert(reference.clone(), image);
-        }
-        Ok(())
-    }
-
-    /// The image that is a volume, whose containers' start has seen to it.
-    pub(super) async fn volume_image(&self, reference: &str) -> Result<Image, Refusal> {
-        let known = self.memory().volume_images.get(reference).cloned();
-        let refused = |message: String| Refusal { reason: "ImageInspectError", message };
-        match known {
-            Some(image) => Ok(image),
-            None => match self.look_up(reference).await.map_err(|error| refused(error.0))? {
-                Ok(image) => Ok(image),
-                Err(error) => Err(refused(Error::chain(&error).0)),
-            },
-        }
-    }
-
-    /// What the pod's Secrets say of registries.
-    fn pull_secrets(&self) -> PullSecrets {
-        PullSecrets::of(&self.pod(), &self.objects.borrow(), &self.notices)
     }
 
     async fn stop_signal(&self, name: &ContainerName) -> i32 {

@@ -6,7 +6,7 @@ use super::*;
 use crate::pod::spec::RestartPolicy::{self, Always, Never, OnFailure};
 use crate::pod::spec::{ExitCodes, RestartAction, RestartRule};
 use crate::runtime::fake::Fake;
-use crate::runtime::fixture;
+use crate::runtime::{NoSandbox, Pulled, fixture};
 use crate::status::publish::Change;
 
 /// A worker that is running.

@@ -303,7 +303,6 @@ impl World {
         Process::all().into_iter().filter(|process| self.slot.owns(process)).collect()
     }
 
-    /// The living processes of this world that run mkubelet-shim, as shim or as pause.
     /// What the shim of the world's one pod listens at.
     pub(crate) fn shim_socket(&self) -> PathBuf {
         self.run_dir().join("pods").join(&self.pod_uids()[0]).join("shim.sock")
