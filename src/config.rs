@@ -257,12 +257,23 @@ pub struct Config {
     pub log_limits: Option<LogLimits>,
     /// Where operators say how registries are reached: `HOST/hosts.toml`.
     pub registry_hosts: PathBuf,
+    /// Plugins that are asked for registries' credentials.
+    pub credential_providers: Option<CredentialProviders>,
     /// Pods that the node may have, as its Node object tells.
     pub max_pods: u32,
     /// Images that its Node object tells of; `None` is any number.
     pub max_images: Option<usize>,
     /// What an agent does for its node.
     pub node: NodeCare,
+}
+
+/// Where the plugins are that know credentials for registries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialProviders {
+    /// A CredentialProviderConfig, or a directory of such files.
+    pub config: PathBuf,
+    /// The directory of the programs.
+    pub bin_dir: PathBuf,
 }
 
 /// What the log of a container may take when nobody says otherwise: the kubelet's figures.
@@ -400,6 +411,7 @@ impl Config {
             cluster_dns: Vec::new(),
             log_limits: Some(LOG_LIMITS),
             registry_hosts: REGISTRY_HOSTS.into(),
+            credential_providers: None,
             max_pods: MAX_PODS,
             max_images: Some(MAX_IMAGES),
             node: NodeCare::default(),

@@ -57,6 +57,8 @@ pub mod usage;
 
 pub mod metrics;
 
+pub mod program;
+
 pub mod state;
 
 pub mod sys;

@@ -60,7 +60,7 @@ pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
 /// Pulls, and tells how far that has come where somebody looks on.
 fn pull(config: &Config, store: Store, name: &str) -> anyhow::Result<Stored> {
     let reference: Reference = name.parse()?;
-    let (puller, progress) = (Puller::new(store, config), Arc::new(Progress::default()));
+    let (puller, progress) = (Puller::new(store, config)?, Arc::new(Progress::default()));
     let secrets = Keyring::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

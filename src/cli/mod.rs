@@ -46,7 +46,7 @@ use clap::{Args, Parser, Subcommand};
 use ipnet::Ipv4Net;
 
 use crate::config::user_id_pool::UserIdPool;
-use crate::config::{self, Config, Layout};
+use crate::config::{self, Config, CredentialProviders, Layout};
 use crate::container::spec::LogLimits;
 use crate::pod::sysctl::Allowed;
 
@@ -196,6 +196,12 @@ struct Flags {
         default_value = config::REGISTRY_HOSTS
     )]
     registry_hosts: PathBuf,
+    /// A CredentialProviderConfig (kubelet.config.k8s.io/v1), or a directory of them: plugins that are asked for registries' credentials.
+    #[arg(long, global = true, env = "MKUBELET_IMAGE_CREDENTIAL_PROVIDER_CONFIG", value_name = "FILE|DIR")]
+    image_credential_provider_config: Option<PathBuf>,
+    /// Directory of the plugins' programs.
+    #[arg(long, global = true, env = "MKUBELET_IMAGE_CREDENTIAL_PROVIDER_BIN_DIR", value_name = "DIR")]
+    image_credential_provider_bin_dir: Option<PathBuf>,
     /// Domain of the cluster's services: a pod with a subdomain is NAME.SUBDOMAIN.NAMESPACE.svc.DOMAIN.
     #[arg(
         long,
@@ -232,6 +238,14 @@ impl Flags {
         let max_bytes = config::log_max_bytes(&self.container_log_max_size);
         let max_bytes = max_bytes.map_err(|error| anyhow::anyhow!("--container-log-max-size: {error}"))?;
         let max_files = self.container_log_max_files;
+        let credential_providers =
+            match (self.image_credential_provider_config, self.image_credential_provider_bin_dir) {
+                (Some(config), Some(bin_dir)) => Some(CredentialProviders { config, bin_dir }),
+                (None, None) => None,
+                _ => anyhow::bail!(
+                    "--image-credential-provider-config and --image-credential-provider-bin-dir go together"
+                ),
+            };
         let unsafe_sysctls = self.allowed_unsafe_sysctls.iter().map(String::as_str);
         let sysctls = Allowed::with_unsafe(unsafe_sysctls)?;
         Ok(Config {
@@ -241,6 +255,7 @@ impl Flags {
             cluster_domain: self.cluster_domain,
             cluster_dns: self.cluster_dns,
             registry_hosts: self.registry_hosts,
+            credential_providers,
             log_limits: max_bytes.map(|max_bytes| LogLimits { max_bytes, max_files }),
             ..config
         })

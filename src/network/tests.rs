@@ -85,6 +85,7 @@ impl World {
             cluster_dns: Vec::new(),
             log_limits: None,
             registry_hosts: "/nowhere".into(),
+            credential_providers: None,
             max_pods: 110,
             max_images: None,
             node: Default::default(),

@@ -105,7 +105,7 @@ impl Host {
         let images = Store::open(&layout.images()).map_err(|e| Error::chain(&e))?;
         let host = Self {
             network: Network::new(config).map_err(|e| Error::chain(&e))?,
-            puller: Puller::new(images.clone(), config),
+            puller: Puller::new(images.clone(), config).map_err(|e| Error::chain(&e))?,
             images,
             seccomp: Profiles::new(layout.seccomp()),
             pod_max_pids: config.pod_max_pids,

@@ -2,11 +2,13 @@
 
 pub mod admit;
 pub mod apparmor;
+pub mod credential_provider;
 mod environment;
 pub mod etc_files;
 pub mod exec;
 pub mod host;
 pub mod host_name;
+mod node_credentials;
 pub mod observe;
 pub mod oci;
 pub mod owner;

@@ -1,19 +1,20 @@
 //! From what a Pod says about its images to a pull: its policy, its Secrets, the node's own credentials, and whose turn it is.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 
+use super::credential_provider::{self, Providers};
+use super::node_credentials::NodeCredentials;
 use super::observe::ERR_IMAGE_PULL;
 use super::{Error, NotStarted, Notice, Refusal};
 use crate::config::Config;
 use crate::events::Event;
-use crate::image::registry::{self, Endpoint, Grant, Hosts, Keyring, Patience, Progress, Pull, Source};
+use crate::image::registry::{self, Grant, Hosts, Keyring, Patience, Progress, Pull, Source};
 use crate::image::{self, Image, Reference, Store};
 use crate::pod::Pod;
 use crate::pod::objects::{Objects, Secret};
@@ -39,14 +40,17 @@ pub struct Puller {
     store: Store,
     root: PathBuf,
     hosts: Hosts,
+    providers: Providers,
     turns: Semaphore,
 }
 
 impl Puller {
-    /// For a store, on a node that is set up like this.
-    pub fn new(store: Store, config: &Config) -> Self {
+    /// For a store, on a node that is set up like this. Fails when the node's plugins are not as they should be.
+    pub fn new(store: Store, config: &Config) -> Result<Self, credential_provider::Error> {
         let (root, hosts) = (config.layout.root().to_owned(), Hosts::new(&config.registry_hosts));
-        Self { store, root, hosts, turns: Semaphore::new(AT_ONCE) }
+        let providers = config.credential_providers.as_ref().map(Providers::read).transpose()?;
+        let turns = Semaphore::new(AT_ONCE);
+        Ok(Self { store, root, hosts, providers: providers.unwrap_or_default(), turns })
     }
 
     /// Pulls an image, when it is its turn.
@@ -82,22 +86,28 @@ impl Puller {
         progress: Arc<Progress>,
     ) -> Result<image::Stored, registry::Error> {
         let (root, hosts, name) = (self.root.clone(), self.hosts.clone(), reference.clone());
-        let set_up = spawn_blocking(move || (node_keyring(&root), hosts.endpoints(&name)));
+        let set_up = spawn_blocking(move || (NodeCredentials::read(&root), hosts.endpoints(&name)));
         let (nodes, endpoints) = set_up.await.map_err(|error| registry::Error::Refused(error.to_string()))?;
-        let source = |endpoint: Endpoint| {
+        let mut sources = Vec::new();
+        for endpoint in endpoints? {
             // A mirror is shown what is for itself, never what is for the registry whose images it has.
             let host = if endpoint.is_mirror { endpoint.host() } else { reference.registry().to_owned() };
-            let repository = format!("{host}/{}", reference.path());
-            let grants = [(secrets, false), (&nodes, true)].into_iter().flat_map(|(keyring, is_nodes)| {
-                let found = keyring.find(&repository).into_iter();
-                found.map(move |credential| Grant { credential, is_nodes })
-            });
-            Source { credentials: grants.collect(), endpoint }
-        };
-        let sources = endpoints?.into_iter().map(source).collect();
+            let credentials = self.grants(&host, reference.path(), secrets, &nodes).await;
+            sources.push(Source { credentials, endpoint });
+        }
         Pull { store: self.store.clone(), reference, sources, patience: Patience::default(), progress }
             .run()
             .await
+    }
+
+    /// Who may ask a host for a repository, in the kubelet's order: the pod's Secrets, the node's configuration, plugins.
+    async fn grants(&self, host: &str, path: &str, secrets: &Keyring, nodes: &NodeCredentials) -> Vec<Grant> {
+        let repository = format!("{host}/{path}");
+        let of_pod = secrets.find(&repository).into_iter().map(|credential| (credential, false));
+        let mut of_node = nodes.find(&repository);
+        of_node.extend(self.providers.keyring(&repository).await.find(&repository));
+        let of_node = of_node.into_iter().map(|credential| (credential, true));
+        of_pod.chain(of_node).map(|(credential, is_nodes)| Grant { credential, is_nodes }).collect()
     }
 }
 
@@ -191,32 +201,6 @@ fn of_secret(name: &str, secret: &Secret) -> Keyring {
         }
         None => Keyring::default(),
     }
-}
-
-/// The node's own credentials: the first file that can be read, where the kubelet looks for them (`pkg/credentialprovider/config.go`).
-fn node_keyring(root: &Path) -> Keyring {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let working = std::env::current_dir().ok();
-    type Read = fn(&[u8]) -> Result<Keyring, registry::BadConfig>;
-    let kinds: [(&str, &str, Read); 2] = [
-        ("config.json", ".docker/config.json", Keyring::of_config),
-        (".dockercfg", ".dockercfg", Keyring::of_legacy),
-    ];
-    for (name, below_home, read) in kinds {
-        let of_home =
-            [home.as_deref(), Some(Path::new("/"))].into_iter().flatten().map(|dir| dir.join(below_home));
-        let own = [Some(root), working.as_deref()].into_iter().flatten().map(|dir| dir.join(name));
-        for path in own.chain(of_home) {
-            let Ok(bytes) = fs::read(&path) else { continue };
-            match read(&bytes) {
-                Ok(keyring) => return keyring,
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "the node's registry credentials are passed over")
-                }
-            }
-        }
-    }
-    Keyring::default()
 }
 
 #[cfg(test)]
@@ -321,20 +305,5 @@ mod tests {
         let Ok(Notice::Happened(event)) = notices.try_recv() else { panic!("nothing is told") };
         assert_eq!(event.reason, "FailedToRetrieveImagePullSecret");
         assert!(event.message.contains("(gone)"), "{}", event.message);
-    }
-
-    #[test]
-    fn the_nodes_credentials_are_in_the_first_file_that_can_be_read() {
-        let root = tempfile::tempdir().unwrap();
-        fs::write(
-            root.path().join("config.json"),
-            r#"{"auths": {"a.example": {"username": "n", "password": "p"}}}"#,
-        )
-        .unwrap();
-        assert_eq!(node_keyring(root.path()).find("a.example/x").len(), 1);
-        fs::write(root.path().join("config.json"), "{").unwrap();
-        let legacy = r#"{"b.example": {"username": "n", "password": "p"}}"#;
-        fs::write(root.path().join(".dockercfg"), legacy).unwrap();
-        assert_eq!(node_keyring(root.path()).find("b.example/x").len(), 1);
     }
 }

@@ -57,13 +57,20 @@ impl Keyring {
     }
 
     fn of(auths: BTreeMap<String, Auth>) -> Result<Self, BadConfig> {
-        let mut keys = Vec::new();
+        let mut pairs = Vec::new();
         for (location, auth) in auths {
             let credential = auth.credential().map_err(|why| BadConfig(format!("{location}: {why}")))?;
-            keys.extend(credential.map(|credential| (key(&location), credential)));
+            pairs.extend(credential.map(|credential| (location, credential)));
         }
+        Ok(Self::of_pairs(pairs))
+    }
+
+    /// Credentials by what they are for, which is written as in Docker's configuration.
+    pub fn of_pairs(pairs: impl IntoIterator<Item = (String, Credential)>) -> Self {
+        let pairs = pairs.into_iter().map(|(location, credential)| (key(&location), credential));
+        let mut keys: Vec<_> = pairs.collect();
         keys.sort_by(|(a, _), (b, _)| b.cmp(a));
-        Ok(Self { keys })
+        Self { keys }
     }
 
     /// What both have; what is as specific of the other comes after one's own.
@@ -128,8 +135,8 @@ fn key(location: &str) -> String {
     if path.is_empty() { host.to_owned() } else { format!("{host}/{path}") }
 }
 
-/// True if credentials of that key are for that repository.
-fn is_for(key: &str, repository: &str) -> bool {
+/// True if credentials of that key are for that repository (`registry.example:5000/team/app`).
+pub fn is_for(key: &str, repository: &str) -> bool {
     let split = |text: &str| -> (Vec<String>, String, String) {
         let (authority, path) = text.split_once('/').unwrap_or((text, ""));
         let (host, port) = match authority.rsplit_once(':') {

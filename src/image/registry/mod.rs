@@ -29,6 +29,6 @@ pub use credential::Credential;
 pub use endpoint::Endpoint;
 pub use error::Error;
 pub use hosts::Hosts;
-pub use keyring::{BadConfig, Keyring};
+pub use keyring::{BadConfig, Keyring, is_for};
 pub use patience::Patience;
 pub use pull::{Grant, Progress, Pull, Source};
