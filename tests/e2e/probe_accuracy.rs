@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::world::{Run, World, list, until, world};
+use crate::world::{Run, World, list, patient, until, world};
 
 const THRESHOLD: u32 = 3;
 
@@ -68,7 +68,7 @@ fn keep_watch(world: &World, pods: usize, time: Duration) {
     let sick = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     until("the sick container's second start", || (world.ledger().starts("a0") == 2).then_some(()));
     let noticed = Duration::from_nanos(world.ledger().time("a0", "signal")) - sick;
-    assert!(noticed <= Duration::from_secs(1) * THRESHOLD + Duration::from_secs(1), "after {noticed:?}");
+    assert!(noticed <= patient(Duration::from_secs(1) * (THRESHOLD + 1)), "after {noticed:?}");
     run.stop();
 }
 
