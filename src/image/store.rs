@@ -150,9 +150,21 @@ impl Store {
         &self.downloads
     }
 
-    /// A manifest, index or configuration that is there and whole.
-    pub(super) fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
-        if self.blobs.has(digest) { self.blobs.document(digest).ok() } else { None }
+    /// The manifest or configuration of an image that everybody on the node may have, if it is there and whole.
+    ///
+    /// What a private image's say has to be known to have the image: its layers are shared with whoever can name them.
+    pub(super) fn public_document(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let is_public =
+            |entry: &Entry| entry.pulled.as_ref().is_none_or(|pulled| pulled.access == Access::Everyone);
+        let is_of = |entry: &Entry| {
+            entry.manifest == *digest || self.checked(&entry.manifest).is_ok_and(|image| image.id == *digest)
+        };
+        if !self.blobs.has(digest) {
+            return None;
+        }
+        let entries = references::read(&self.dir).ok()?;
+        let known = entries.iter().any(|entry| is_public(entry) && is_of(entry));
+        if known { self.blobs.document(digest).ok() } else { None }
     }
 
     /// Takes in an image whose blobs have been downloaded, under the name that it was asked for by.

@@ -206,10 +206,10 @@ impl Pull {
         Err(Error::Refused(format!("the indexes of {} are nested too deeply", self.reference)))
     }
 
-    /// A manifest or index that an index names, out of the store when it is there.
+    /// A manifest or index that an index names, out of the store when it is anybody's there.
     async fn verified(&self, client: &Client, digest: &Digest) -> Result<Vec<u8>, Error> {
         let (store, known) = (self.store.clone(), digest.clone());
-        if let Some(bytes) = blocking(move || Ok(store.document(&known))).await? {
+        if let Some(bytes) = blocking(move || Ok(store.public_document(&known))).await? {
             return Ok(bytes);
         }
         let path = format!("manifests/{digest}");
@@ -219,7 +219,7 @@ impl Pull {
 
     async fn config(&self, client: &Client, id: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         let (store, known) = (self.store.clone(), id.clone());
-        if let Some(bytes) = blocking(move || Ok(store.document(&known))).await? {
+        if let Some(bytes) = blocking(move || Ok(store.public_document(&known))).await? {
             return Ok(bytes);
         }
         let refuse =

@@ -171,3 +171,34 @@ async fn a_private_image_that_is_in_the_store_is_not_to_be_had_by_its_digest_alo
     assert!(error.contains("401 Unauthorized"), "{error}");
     assert_eq!(access(), Access::Holders([authority::me("secret").fingerprint()].into()));
 }
+
+/// Somebody's own registry may name what it does not have.
+#[tokio::test]
+async fn a_private_image_is_not_to_be_had_by_what_another_registry_calls_its_own() {
+    if !is_root("registry foreign") {
+        return;
+    }
+    let (theirs, mine) = (Registry::secure().await, Registry::plain().await);
+    let manifest = theirs.image("app", Some("1"), "private");
+    theirs.guard(authority::BASIC, "Basic realm=\"r\"");
+    let node = Node::new();
+    let grant = Grant { credential: authority::me("secret"), is_nodes: false };
+    node.pull_as(&theirs, "app:1", vec![grant]).await.unwrap();
+
+    let mut platform = theirs.manifest("app", None, &manifest);
+    platform["platform"] =
+        json!({"os": "linux", "architecture": oci_spec::image::Arch::default().to_string()});
+    mine.manifest(
+        "app",
+        Some("index"),
+        &json!({"schemaVersion": 2, "mediaType": OCI[3], "manifests": [platform]}),
+    );
+    let mut of_it = mine.image("app", None, "mine");
+    of_it["config"] = manifest["config"].clone();
+    mine.manifest("app", Some("config"), &of_it);
+    for name in ["app:index", "app:config"] {
+        let error = problem(&node.pull(&mine, name).await.unwrap_err());
+        assert!(error.contains("404 Not Found"), "{name}: {error}");
+    }
+    assert_eq!(node.store().list().unwrap().len(), 1);
+}
