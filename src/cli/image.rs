@@ -1,5 +1,11 @@
 //! `mkubelet image`: what is in the store.
 
+mod inspect;
+mod list;
+mod load;
+mod prune;
+mod save;
+
 use std::convert::Infallible;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -7,7 +13,7 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::pulls::{ERASE, TICK, human, tell};
+use super::pulls::{ERASE, TICK, tell};
 use super::say;
 use crate::config::Config;
 use crate::image::registry::{Keyring, Progress};
@@ -31,14 +37,25 @@ pub(super) enum Command {
         #[arg(value_name = "NAME")]
         name: String,
     },
+    /// Takes all images of an archive into the store, under the names that they have in it.
+    ///
+    /// The archive is of `docker save`, or a tar archive of an OCI image layout; either may be compressed by gzip or zstd. A directory with such a layout will do, too.
+    Load(load::Arguments),
+    /// Writes images to an archive, for this program or others to load.
+    Save(save::Arguments),
     /// Lists the images.
-    List,
-    /// Removes an image.
+    #[command(visible_alias = "ls")]
+    List(list::Arguments),
+    /// Tells all that is known of images.
+    Inspect(inspect::Arguments),
+    /// Removes images. What a Pod names is not removed.
     Rm {
-        /// The image's name.
-        #[arg(value_name = "NAME")]
-        name: String,
+        /// Names of images, or their ids.
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
     },
+    /// Removes what no name and no Pod needs any more.
+    Prune(prune::Arguments),
 }
 
 pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
@@ -52,8 +69,12 @@ pub(super) fn run(config: &Config, command: Command) -> anyhow::Result<()> {
             let stored = pull(config, store, &name)?;
             say(&format!("{} {}\n", stored.reference, stored.id))
         }
-        Command::List => say(&table(&store.list()?)),
-        Command::Rm { name } => Ok(store.remove(&name)?),
+        Command::Load(arguments) => load::run(&store, &arguments),
+        Command::Save(arguments) => save::run(&store, &arguments),
+        Command::List(arguments) => list::run(&store, &arguments),
+        Command::Inspect(arguments) => inspect::run(&store, &arguments),
+        Command::Rm { names } => names.iter().try_for_each(|name| Ok(store.remove(name)?)),
+        Command::Prune(arguments) => prune::run(&store, &arguments),
     }
 }
 
@@ -93,47 +114,5 @@ async fn show(name: &str, progress: &Progress) -> Infallible {
 fn erase() {
     if io::stderr().is_terminal() {
         let _ = io::stderr().write_all(ERASE.as_bytes());
-    }
-}
-
-/// Name, id, size, time of import.
-fn table(images: &[Stored]) -> String {
-    let mut rows = vec![["NAME".to_owned(), "IMAGE ID".to_owned(), "SIZE".to_owned(), "IMPORTED".to_owned()]];
-    rows.extend(images.iter().map(|image| {
-        let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
-        let replaced = if image.replaced { " (replaced)" } else { "" };
-        [
-            format!("{}{replaced}", image.reference),
-            id.chars().take(12).collect(),
-            human(image.size),
-            image.imported.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        ]
-    }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let [name, id, size, _] = [0, 1, 2, 3].map(width);
-    rows.iter()
-        .map(|row| format!("{:name$}  {:id$}  {:>size$}  {}\n", row[0], row[1], row[2], row[3]))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let image = |reference: &str, size| Stored {
-            reference: reference.into(),
-            id: "sha256:0123456789abcdef".into(),
-            size,
-            imported: jiff::Timestamp::UNIX_EPOCH,
-            replaced: false,
-        };
-        assert_eq!(
-            table(&[image("nginx:1.14", 5_000_000), image("b", 1)]),
-            "NAME        IMAGE ID       SIZE  IMPORTED\n\
-             nginx:1.14  0123456789ab  5.0MB  1970-01-01T00:00:00Z\n\
-             b           0123456789ab     1B  1970-01-01T00:00:00Z\n"
-        );
     }
 }

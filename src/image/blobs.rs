@@ -106,7 +106,8 @@ impl Blobs {
         Ok(())
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    /// Where a blob is.
+    pub(super) fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(digest.hex())
     }
 

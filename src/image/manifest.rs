@@ -1,5 +1,6 @@
 //! Manifests, configurations and indexes: read strictly, checked once, and turned into what the store needs.
 
+use jiff::Timestamp;
 use oci_spec::image::{Arch, Config, Descriptor, ImageConfiguration, ImageIndex, ImageManifest, Os};
 
 use super::digest::Digest;
@@ -62,6 +63,8 @@ pub(crate) struct Checked {
     pub(crate) layers: Vec<LayerInfo>,
     /// How to start a container.
     pub(crate) config: Config,
+    /// When the image was made, if it says so.
+    pub(crate) created: Option<Timestamp>,
 }
 
 /// The manifests that an index lists: images and further indexes.
@@ -158,6 +161,12 @@ pub(crate) fn config(bytes: &[u8], what: &str) -> Result<(Digest, u64), Error> {
     Ok((digest(manifest.config())?, manifest.config().size()))
 }
 
+/// What kind of image manifest this is: OCI's need not say so.
+pub(crate) fn media_type(bytes: &[u8]) -> Result<String, Error> {
+    let said = parse(bytes, "manifest")?.media_type().as_ref().map(ToString::to_string);
+    Ok(said.unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".to_owned()))
+}
+
 /// Checks an image: its manifest, its configuration, and that it is for this machine.
 pub(crate) fn check(manifest: &[u8], config: &[u8]) -> Result<Checked, Error> {
     let manifest_digest = Digest::of(manifest);
@@ -199,9 +208,10 @@ pub(crate) fn check(manifest: &[u8], config: &[u8]) -> Result<Checked, Error> {
             chain_id,
         });
     }
+    let created = config.created().as_ref().and_then(|text| text.parse().ok());
     let config = config.config().clone().unwrap_or_default();
     check_strings(&config).map_err(fail)?;
-    Ok(Checked { manifest: manifest_digest, id, layers, config })
+    Ok(Checked { manifest: manifest_digest, id, layers, config, created })
 }
 
 /// Parses an image configuration.

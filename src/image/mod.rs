@@ -29,5 +29,5 @@ pub(crate) mod unpack;
 pub use error::Error;
 pub use reference::{InvalidReference, Reference};
 pub use references::Access;
-pub use store::{Image, Store, Stored};
+pub use store::{Details, Format, Image, Layer, Pruned, Store, Stored};
 pub use unpack::Error as UnpackError;

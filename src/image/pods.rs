@@ -53,6 +53,8 @@ struct Spec {
     init_containers: Vec<Container>,
     containers: Vec<Container>,
     #[serde(default)]
+    ephemeral_containers: Vec<Container>,
+    #[serde(default)]
     volumes: Vec<Volume>,
 }
 
@@ -86,7 +88,7 @@ fn read_one(path: &Path) -> Option<Pod> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(MAX_RECORD).read_to_end(&mut bytes).ok()?;
     let PodPart { key, spec } = serde_json::from_slice::<Record>(&bytes).ok()?.pod;
-    let containers = spec.init_containers.into_iter().chain(spec.containers);
+    let containers = spec.init_containers.into_iter().chain(spec.containers).chain(spec.ephemeral_containers);
     let volumes = spec.volumes.into_iter().filter_map(|volume| match volume.source {
         Source::Image { image } => Some(image.reference),
         Source::Other(_) => None,
@@ -109,13 +111,14 @@ mod tests {
         let record = r#"{"version": 1, "pod": {"key": {"namespace": "shop", "name": "web"}, "spec": {
             "init_containers": [{"image": "first"}],
             "containers": [{"image": "nginx", "name": "c"}],
+            "ephemeral_containers": [{"image": "debug"}],
             "volumes": [
                 {"name": "a", "source": {"EmptyDir": {"medium": "Disk", "size_limit": null}}},
                 {"name": "b", "source": {"Image": {"reference": "files:1", "pull_policy": "Never"}}},
                 {"name": "c", "source": {"Projected": {"sources": [], "default_mode": 420}}}
             ]}}}"#;
         std::fs::write(pod.join("pod.json"), record).unwrap();
-        let images = ["first", "nginx", "files:1"].map(str::to_owned).to_vec();
+        let images = ["first", "nginx", "debug", "files:1"].map(str::to_owned).to_vec();
         assert_eq!(read(dir.path()), [Pod { name: "shop/web".to_owned(), images }]);
     }
 }

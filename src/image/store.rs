@@ -14,6 +14,11 @@
 //! one process at a time; a process that dies leaves nothing but its part of `ingest`. An index.json that cannot be understood becomes
 //! index.json.bad, and as long as that is there no image is removed for having no name.
 
+mod inspect;
+mod load;
+mod prune;
+mod save;
+
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
@@ -36,6 +41,10 @@ use super::reference::Reference;
 use super::references::{self, Access, Entry, Name, Pulled};
 use super::source::{self, Files, Offer, Source};
 use super::unpack;
+
+pub use inspect::{Details, Layer};
+pub use prune::Pruned;
+pub use save::Format;
 
 /// An image that is ready to be started from.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +70,14 @@ pub struct Stored {
     pub id: String,
     /// Bytes of its blobs.
     pub size: u64,
-    /// When it was imported.
+    /// Digest of its manifest; of a pulled image that which its registry knows it by, which may be an index's.
+    pub digest: String,
+    /// When it was made, if it says so.
+    pub created: Option<Timestamp>,
+    /// When it came into the store under this name.
     pub imported: Timestamp,
+    /// It was imported or loaded: nobody can say where it could be had again.
+    pub is_local: bool,
     /// Another image has its name now; this one is kept while a pod uses that name.
     pub replaced: bool,
 }
@@ -73,6 +88,22 @@ impl Stored {
         let hex = self.id.strip_prefix("sha256:").unwrap_or(&self.id);
         hex.get(..12).unwrap_or(hex)
     }
+
+    /// The name by the digest, `registry/repository@sha256:<hex>`; `None` for a source such as `oci:/path`.
+    pub fn by_digest(&self) -> Option<String> {
+        let reference: Reference = self.reference.parse().ok()?;
+        Some(format!("{}@{}", reference.repository(), self.digest))
+    }
+}
+
+/// Fewer digits of an id mean nothing.
+const SHORTEST_ID: usize = 4;
+
+/// Names of blobs and of layers, as the directories of the store have them.
+#[derive(Debug, Default)]
+struct Needed {
+    blobs: HashSet<String>,
+    layers: HashSet<String>,
 }
 
 /// Images on disk. Several processes may use one store at the same time.
@@ -218,20 +249,48 @@ impl Store {
         Ok(readable.collect())
     }
 
-    /// Forgets a name, and removes what no other image needs. Refused while a pod uses the name.
+    /// Forgets a name, or all names of an image that is given by its id, and removes what no other image needs. Refused while a
+    /// pod uses one of them.
     pub fn remove(&self, name: &str) -> Result<(), Error> {
-        let wanted = Name::parse(name)?;
         let _lock = self.lock()?;
         let mut entries = references::read_to_change(&self.dir)?;
-        let Some(found) = entries.iter().position(|entry| !entry.replaced && wanted.matches(entry)) else {
-            let detail = format!("is not in the store {}", self.dir.display());
-            return Err(Error::NotFound { image: name.to_owned(), detail });
-        };
-        if let Some(pod) = pods::read(&self.pods).into_iter().find(|pod| uses(pod, &entries[found])) {
+        let found: Vec<Entry> = self.find(&entries, name)?.into_iter().cloned().collect();
+        let used = pods::read(&self.pods).into_iter().find(|pod| found.iter().any(|entry| uses(pod, entry)));
+        if let Some(pod) = used {
             return Err(Error::InUse { image: name.to_owned(), pod: pod.name });
         }
-        entries.remove(found);
+        entries.retain(|entry| !found.contains(entry));
         self.replace_references(entries)
+    }
+
+    /// What a person means: a name, or an image's id or the beginning of one, which may have several names.
+    fn find<'e>(&self, entries: &'e [Entry], text: &str) -> Result<Vec<&'e Entry>, Error> {
+        let name = Name::parse(text);
+        let current = || entries.iter().filter(|entry| !entry.replaced);
+        if let Some(named) = name.as_ref().ok().and_then(|name| current().find(|entry| name.matches(entry))) {
+            return Ok(vec![named]);
+        }
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let mut found: Vec<(Digest, &Entry)> = Vec::new();
+        if digits.len() >= SHORTEST_ID
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            // An image that is damaged has no id.
+            let ids = current().filter_map(|entry| Some((self.checked(&entry.manifest).ok()?.id, entry)));
+            found = ids.filter(|(id, _)| id.hex().starts_with(digits)).collect();
+        }
+        match found.first() {
+            Some((first, _)) if found.iter().any(|(id, _)| id != first) => {
+                let detail = "is the beginning of several images' ids".to_owned();
+                Err(Error::NotFound { image: text.to_owned(), detail })
+            }
+            Some(_) => Ok(found.into_iter().map(|(_, entry)| entry).collect()),
+            None => {
+                name?;
+                let detail = format!("is not in the store {}", self.dir.display());
+                Err(Error::NotFound { image: text.to_owned(), detail })
+            }
+        }
     }
 
     fn resolve_name(&self, image: &str, name: &Name) -> Result<Image, Error> {
@@ -289,6 +348,12 @@ impl Store {
 
     /// Takes in what a layout or an archive offers.
     fn admit(&self, files: &dyn Files, offer: Offer, reference: &str) -> Result<Stored, Error> {
+        let (manifest, config) = self.copy_blobs(files, offer)?;
+        self.complete(&manifest, &config, reference, None)
+    }
+
+    /// Copies the layers of what a layout or an archive offers. Gives its manifest and its configuration.
+    fn copy_blobs(&self, files: &dyn Files, offer: Offer) -> Result<(Vec<u8>, Vec<u8>), Error> {
         match offer {
             Offer::Oci { manifest, config } => {
                 for layer in manifest::check(&manifest, &config)?.layers {
@@ -296,19 +361,29 @@ impl Store {
                         self.blobs.add(source::blob(files, &layer.blob)?, &layer.blob, layer.size)?;
                     }
                 }
-                self.complete(&manifest, &config, reference, None)
+                Ok((manifest, config))
             }
             Offer::Docker { config, layers } => {
+                let configuration = manifest::configuration(&config)?;
                 let mut descriptors = Vec::new();
-                for name in layers {
+                for (number, name) in layers.into_iter().enumerate() {
                     let (mut file, size) = source::require(files, &name)?;
                     let mut start = Vec::new();
                     file.by_ref().take(4).read_to_end(&mut start).map_err(Error::invalid(&name))?;
                     let compression = Compression::detect(&start);
                     let (digest, size) = self.blobs.add_unknown(start.as_slice().chain(file), size)?;
+                    // One that is unpacked already, from elsewhere, is looked at no more.
+                    let expected = configuration.rootfs().diff_ids().get(number);
+                    if compression == Compression::None
+                        && let Some(expected) = expected.filter(|expected| **expected != digest.to_string())
+                    {
+                        let reason =
+                            format!("its digest is {digest}, and {expected} by the image configuration");
+                        return Err(Error::Invalid { what: format!("layer {name}"), reason });
+                    }
                     descriptors.push(descriptor(compression.media_type(), &digest, size));
                 }
-                self.complete(&manifest_of(&config, &descriptors), &config, reference, None)
+                Ok((manifest_of(&config, &descriptors), config))
             }
         }
     }
@@ -335,27 +410,38 @@ impl Store {
         reference: &str,
         pulled: Option<Pulled>,
     ) -> Result<Stored, Error> {
+        let entry = Entry { pulled, ..self.prepare(manifest, config, reference)? };
+        self.add_names(vec![entry.clone()])?;
+        self.stored(&entry)
+    }
+
+    /// Unpacks an image whose layers' blobs are there. It has no name yet.
+    fn prepare(&self, manifest: &[u8], config: &[u8], reference: &str) -> Result<Entry, Error> {
         let checked = manifest::check(manifest, config)?;
         self.blobs.add_document(config)?;
         self.blobs.add_document(manifest)?;
         self.unpack(&checked)?;
-
-        let entry = Entry {
+        Ok(Entry {
             reference: reference.to_owned(),
             manifest: checked.manifest,
             size: manifest.len() as u64,
             imported: Timestamp::now(),
             replaced: false,
-            pulled,
-        };
+            pulled: None,
+        })
+    }
+
+    /// Gives images that are there their names, all at once. An image that had one of them before has it no more.
+    fn add_names(&self, new: Vec<Entry>) -> Result<(), Error> {
         let mut entries = references::read_to_change(&self.dir)?;
-        entries.retain(|other| other.reference != entry.reference || other.manifest != entry.manifest);
-        for other in entries.iter_mut().filter(|other| other.reference == entry.reference) {
-            other.replaced = true;
+        for entry in new {
+            entries.retain(|other| other.reference != entry.reference || other.manifest != entry.manifest);
+            for other in entries.iter_mut().filter(|other| other.reference == entry.reference) {
+                other.replaced = true;
+            }
+            entries.push(entry);
         }
-        entries.push(entry.clone());
-        self.replace_references(entries)?;
-        self.stored(&entry)
+        self.replace_references(entries)
     }
 
     /// Writes the names, without those that were replaced and serve nobody, and removes what nothing refers to.
@@ -378,19 +464,24 @@ impl Store {
     }
 
     fn remove_unreferenced(&self, entries: &[Entry]) -> Result<(), Error> {
-        let mut blobs = HashSet::new();
-        let mut layers = HashSet::new();
+        let needed = self.needed(entries)?;
+        self.layers.retain(|name| needed.layers.contains(name))?;
+        self.blobs.retain(|name| needed.blobs.contains(name))?;
+        self.downloads.sweep()
+    }
+
+    /// What these images are made of.
+    fn needed(&self, entries: &[Entry]) -> Result<Needed, Error> {
+        let mut needed = Needed::default();
         for entry in entries {
             let checked = self.checked(&entry.manifest)?;
-            blobs.extend([checked.manifest.hex().to_owned(), checked.id.hex().to_owned()]);
+            needed.blobs.extend([checked.manifest.hex().to_owned(), checked.id.hex().to_owned()]);
             for layer in &checked.layers {
-                blobs.insert(layer.blob.hex().to_owned());
-                layers.insert(layer.chain_id.hex().to_owned());
+                needed.blobs.insert(layer.blob.hex().to_owned());
+                needed.layers.insert(layer.chain_id.hex().to_owned());
             }
         }
-        self.layers.retain(|name| layers.contains(name))?;
-        self.blobs.retain(|name| blobs.contains(name))?;
-        self.downloads.sweep()
+        Ok(needed)
     }
 
     /// Reads a stored image's documents.
@@ -429,11 +520,15 @@ impl Store {
     fn stored(&self, entry: &Entry) -> Result<Stored, Error> {
         let checked = self.checked(&entry.manifest)?;
         let layers: u64 = checked.layers.iter().map(|layer| layer.size).sum();
+        let of_registry = entry.pulled.as_ref().map(|pulled| pulled.digest.to_string());
         Ok(Stored {
             reference: entry.reference.clone(),
             size: entry.size + self.blobs.size(&checked.id)? + layers,
             id: checked.id.to_string(),
+            digest: of_registry.unwrap_or_else(|| entry.manifest.to_string()),
+            created: checked.created,
             imported: entry.imported,
+            is_local: entry.pulled.is_none() && matches!(Name::parse(&entry.reference), Ok(Name::Stored(_))),
             replaced: entry.replaced,
         })
     }

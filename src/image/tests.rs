@@ -1,6 +1,9 @@
 //! The store as a whole: where images come from, what is found again, what is kept and what goes. Also what the tests
 //! of this room share.
 
+mod archives;
+mod prune;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;

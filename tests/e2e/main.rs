@@ -19,6 +19,7 @@ mod exit_status;
 mod failpoints;
 mod hooks;
 mod identity;
+mod image_archives;
 mod images;
 mod init;
 mod inside;

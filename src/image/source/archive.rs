@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
+use super::spool::is_compressed;
 use super::{Content, Files, refuse};
 use crate::image::error::Error;
-use crate::image::manifest::Compression;
 use crate::image::unpack::members::{Kind, Members};
 
 /// Members of an archive: a layer or a document each, and directories.
@@ -36,19 +36,27 @@ enum Place {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let file = File::options()
-            .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK)
-            .open(path)
-            .map_err(Error::io("open", path))?;
-        let mut start = [0; 4];
-        if file.read_exact_at(&mut start, 0).is_ok() && Compression::detect(&start) != Compression::None {
-            return Err(refuse(path, "the archive is compressed; decompress it first"));
+        let file = open_file(path)?;
+        if is_compressed(&file) {
+            return Err(refuse(
+                path,
+                "the archive is compressed; decompress it first, or load it: mkubelet image load",
+            ));
         }
+        Self::of(file, path)
+    }
+
+    /// An archive that is open; `path` is what the person called it.
+    pub(super) fn of(file: File, path: &Path) -> Result<Self, Error> {
         let members = members(&file)
             .map_err(|error| refuse(path, &format!("not a tar archive of an image: {error}")))?;
         Ok(Self { path: path.to_owned(), file, members })
     }
+}
+
+/// Opens a file that is not waited for, should it have become a FIFO.
+pub(super) fn open_file(path: &Path) -> Result<File, Error> {
+    File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).map_err(Error::io("open", path))
 }
 
 impl Files for Archive {

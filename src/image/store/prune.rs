@@ -1,0 +1,110 @@
+//! Throwing away what nobody needs, and how much room that makes.
+
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::super::{durable, pods, references};
+use super::{Entry, Error, Store, Stored, uses};
+
+/// What `st_blocks` counts in, bytes (stat(3type)).
+const BLOCK: u64 = 512;
+
+/// What was thrown away, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Images with their names.
+    pub images: Vec<Stored>,
+    /// Blobs that no image has.
+    pub blobs: usize,
+    /// Unpacked layers that no image has.
+    pub layers: usize,
+    /// Bytes of the disk.
+    pub freed: u64,
+}
+
+impl Store {
+    /// Removes images whose name has moved on, and what no image has, unless a pod needs it; with `all` every image that no pod
+    /// names. `dry_run` removes nothing.
+    pub fn prune(&self, all: bool, dry_run: bool) -> Result<Pruned, Error> {
+        self.discard(|entry| all || entry.replaced, dry_run)
+    }
+
+    /// Removes the images for which `is_unwanted` holds and that no pod names, with what no image has.
+    fn discard(&self, is_unwanted: impl Fn(&Entry) -> bool, dry_run: bool) -> Result<Pruned, Error> {
+        // Whoever takes the lock removes what a process that died left.
+        let left = taken(std::slice::from_ref(&self.ingest));
+        let _lock = if dry_run { None } else { Some(self.lock()?) };
+        if references::is_incomplete(&self.dir) {
+            let reason = "its names may be of images that are in use, so none is removed".to_owned();
+            return Err(Error::Invalid {
+                what: self.dir.join("index.json.bad").display().to_string(),
+                reason,
+            });
+        }
+        let entries = references::read(&self.dir)?;
+        let pods = pods::read(&self.pods);
+        let goes = |entry: &Entry| is_unwanted(entry) && !pods.iter().any(|pod| uses(pod, entry));
+        let (gone, kept): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(goes);
+        let needed = self.needed(&kept)?;
+        let of = |dir: &str, needed: &HashSet<String>| -> Result<Vec<PathBuf>, Error> {
+            let dir = self.dir.join(dir);
+            let names = durable::names(&dir)?.into_iter().filter(|name| !needed.contains(name));
+            Ok(names.map(|name| dir.join(name)).collect())
+        };
+        let (blobs, layers) = (of("blobs/sha256", &needed.blobs)?, of("layers", &needed.layers)?);
+        let pruned = Pruned {
+            // One that is damaged goes without a word.
+            images: gone.iter().filter_map(|entry| self.stored(entry).ok()).collect(),
+            blobs: blobs.len(),
+            layers: layers.len(),
+            freed: left + taken(&blobs) + taken(&layers),
+        };
+        if !dry_run {
+            references::write(&self.dir, &self.ingest, &kept)?;
+            self.remove_unreferenced(&kept)?;
+        }
+        Ok(pruned)
+    }
+}
+
+/// Bytes of the disk that these files and directories take, each file once.
+fn taken(paths: &[PathBuf]) -> u64 {
+    let mut seen = HashSet::new();
+    paths.iter().map(|path| of_tree(path, &mut seen)).sum()
+}
+
+/// What vanishes meanwhile takes nothing.
+fn of_tree(path: &Path, seen: &mut HashSet<u64>) -> u64 {
+    let (mut bytes, mut waiting) = (0, vec![path.to_owned()]);
+    while let Some(path) = waiting.pop() {
+        let Ok(metadata) = path.symlink_metadata() else { continue };
+        if metadata.nlink() == 1 || metadata.is_dir() || seen.insert(metadata.ino()) {
+            bytes += metadata.blocks() * BLOCK;
+        }
+        if metadata.is_dir() {
+            waiting.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_two_names_takes_its_room_once_and_a_link_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("d")).unwrap();
+        let before = taken(&[dir.path().to_owned()]);
+        fs::write(dir.path().join("d/a"), vec![1; 1 << 16]).unwrap();
+        fs::hard_link(dir.path().join("d/a"), dir.path().join("b")).unwrap();
+        std::os::unix::fs::symlink("/", dir.path().join("root")).unwrap();
+        nix::unistd::sync();
+        let more = taken(&[dir.path().to_owned()]) - before;
+        assert!((1 << 16..(1 << 16) + (1 << 14)).contains(&more), "{more}");
+        assert_eq!(taken(&[dir.path().join("none")]), 0);
+    }
+}
