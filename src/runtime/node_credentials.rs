@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::image::registry::{BadConfig, Credential, Keyring};
+use crate::image::registry::{BadConfig, Credential, Helpers, Keyring};
 
 /// What is in the first file that can be read, where the kubelet looks for them (`pkg/credentialprovider/config.go`).
 #[derive(Debug, Default)]
 pub(super) struct NodeCredentials {
     keyring: Keyring,
+    /// Programs that are asked; only the node's own configuration can name some.
+    helpers: Helpers,
 }
 
 impl NodeCredentials {
@@ -39,16 +41,21 @@ impl NodeCredentials {
     }
 
     fn of_config(bytes: &[u8]) -> Result<Self, BadConfig> {
-        Ok(Self { keyring: Keyring::of_config(bytes)? })
+        Ok(Self { keyring: Keyring::of_config(bytes)?, helpers: Helpers::of_config(bytes)? })
     }
 
     fn of_legacy(bytes: &[u8]) -> Result<Self, BadConfig> {
-        Ok(Self { keyring: Keyring::of_legacy(bytes)? })
+        Ok(Self { keyring: Keyring::of_legacy(bytes)?, helpers: Helpers::default() })
     }
 
-    /// Those for a repository, to be tried in turn.
-    pub(super) fn find(&self, repository: &str) -> Vec<Credential> {
-        self.keyring.find(repository)
+    /// Those for a repository, to be tried in turn: what the registry's helper knows, then what is written.
+    pub(super) async fn find(&self, repository: &str) -> Vec<Credential> {
+        let registry = repository.split('/').next().unwrap_or_default();
+        let told = self.helpers.credential(registry).await.unwrap_or_else(|error| {
+            tracing::warn!(registry, %error, "the registry's credential helper is passed over");
+            None
+        });
+        told.into_iter().chain(self.keyring.find(repository)).collect()
     }
 }
 
@@ -56,16 +63,16 @@ impl NodeCredentials {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_nodes_credentials_are_in_the_first_file_that_can_be_read() {
+    #[tokio::test]
+    async fn the_nodes_credentials_are_in_the_first_file_that_can_be_read() {
         let root = tempfile::tempdir().unwrap();
-        let of = |repository: &str| NodeCredentials::read(root.path()).find(repository).len();
+        let of = async |repository: &str| NodeCredentials::read(root.path()).find(repository).await.len();
         let config = r#"{"auths": {"a.example": {"username": "n", "password": "p"}}}"#;
         fs::write(root.path().join("config.json"), config).unwrap();
-        assert_eq!(of("a.example/x"), 1);
+        assert_eq!(of("a.example/x").await, 1);
         fs::write(root.path().join("config.json"), "{").unwrap();
         let legacy = r#"{"b.example": {"username": "n", "password": "p"}}"#;
         fs::write(root.path().join(".dockercfg"), legacy).unwrap();
-        assert_eq!(of("b.example/x"), 1);
+        assert_eq!(of("b.example/x").await, 1);
     }
 }

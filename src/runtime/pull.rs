@@ -104,7 +104,7 @@ impl Puller {
     async fn grants(&self, host: &str, path: &str, secrets: &Keyring, nodes: &NodeCredentials) -> Vec<Grant> {
         let repository = format!("{host}/{path}");
         let of_pod = secrets.find(&repository).into_iter().map(|credential| (credential, false));
-        let mut of_node = nodes.find(&repository);
+        let mut of_node = nodes.find(&repository).await;
         of_node.extend(self.providers.keyring(&repository).await.find(&repository));
         let of_node = of_node.into_iter().map(|credential| (credential, true));
         of_pod.chain(of_node).map(|(credential, is_nodes)| Grant { credential, is_nodes }).collect()

@@ -172,7 +172,7 @@ impl Client {
             if let Some(authorization) = authorization.filter(|_| self.is_own(&url)) {
                 request = request.header(AUTHORIZATION, authorization.clone());
             }
-            let response = request.send().await.map_err(|error| failed(&url, &error))?;
+            let response = request.send().await.map_err(|error| failure(get_of(&url), &error))?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(response);
             }
@@ -204,6 +204,7 @@ impl Client {
         let headers = response.headers().get_all(WWW_AUTHENTICATE);
         let challenges = headers.iter().filter_map(|header| header.to_str().ok()).flat_map(challenge::parse);
         let is_secret = self.endpoint.base.scheme() == "https";
+        let mut failed = None;
         for challenge in challenges {
             let found = match (&challenge, &self.credential) {
                 // Credentials never go over http, for all on the way to read.
@@ -219,7 +220,14 @@ impl Client {
                 }
                 (Challenge::Bearer { .. }, Some(Credential::Token(token))) => format!("Bearer {token}"),
                 (Challenge::Bearer { realm, service, scope }, _) => {
-                    format!("Bearer {}", self.token(realm, service.as_deref(), scope.as_deref()).await?)
+                    match self.token(realm, service.as_deref(), scope.as_deref()).await {
+                        Ok(token) => format!("Bearer {token}"),
+                        // Another way in may be open.
+                        Err(error) => {
+                            failed.get_or_insert(error);
+                            continue;
+                        }
+                    }
                 }
                 (Challenge::Basic, Some(Credential::Basic { username, password })) => {
                     basic(username, password)
@@ -234,7 +242,7 @@ impl Client {
             *authorization = Some(found);
             return Ok(authorization.clone());
         }
-        Ok(None)
+        failed.map_or(Ok(None), Err)
     }
 
     /// Asks a token service (<https://distribution.github.io/distribution/spec/auth/token/>).
@@ -247,24 +255,29 @@ impl Client {
         let is_fit = |url: &Url| {
             url.scheme() == "https" || url.scheme() == "http" && self.endpoint.base.scheme() == "http"
         };
-        let Some(mut url) = realm.parse::<Url>().ok().filter(is_fit) else {
+        let Some(url) = realm.parse::<Url>().ok().filter(is_fit) else {
             let reason = format!("the token service {realm:?} is not reached over https");
             return Err(Error::Answer { request: get_of(&self.endpoint.base), reason });
         };
         let pull = format!("repository:{}:pull", self.repository);
-        let mut query: Vec<(&str, &str)> = vec![("scope", scope.unwrap_or(&pull))];
-        query.extend(service.map(|service| ("service", service)));
+        let scope = scope.unwrap_or(&pull);
+        let service = service.map(|service| ("service", service));
         let mut failures = 0;
-        let request = get_of(&url);
+        let method = if matches!(self.credential, Some(Credential::Identity(_))) { "POST" } else { "GET" };
+        let request = format!("{method} {}", plain(&url));
         let bytes = loop {
             let asked = match &self.credential {
                 Some(Credential::Identity(token)) => {
                     let mut form = url.clone();
-                    form.query_pairs_mut().clear().extend_pairs(&query).extend_pairs([
-                        ("grant_type", "refresh_token"),
-                        ("refresh_token", token),
-                        ("client_id", "mkubelet"),
-                    ]);
+                    form.query_pairs_mut()
+                        .clear()
+                        .append_pair("scope", scope)
+                        .extend_pairs(service)
+                        .extend_pairs([
+                            ("grant_type", "refresh_token"),
+                            ("refresh_token", token),
+                            ("client_id", "mkubelet"),
+                        ]);
                     let body = form.query().unwrap_or_default().to_owned();
                     self.http
                         .post(url.clone())
@@ -273,7 +286,8 @@ impl Client {
                 }
                 credential => {
                     let mut address = url.clone();
-                    address.query_pairs_mut().extend_pairs(&query);
+                    let scopes = scope.split_whitespace().map(|scope| ("scope", scope));
+                    address.query_pairs_mut().extend_pairs(scopes).extend_pairs(service);
                     let asked = self.http.get(address);
                     match credential {
                         Some(Credential::Basic { username, password }) => {
@@ -284,7 +298,7 @@ impl Client {
                 }
             };
             let answered = async {
-                let response = asked.send().await.map_err(|error| failed(&url, &error))?;
+                let response = asked.send().await.map_err(|error| failure(request.clone(), &error))?;
                 let response = successful(&request, response).await?;
                 body(response, MAX_WORDS, &request).await
             };
@@ -293,7 +307,6 @@ impl Client {
                 Err(error) => self.wait(error, &mut failures).await?,
             }
         };
-        url.set_query(None);
         let token: Option<Token> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let token =
             token.and_then(|token| token.token.or(token.access_token)).filter(|token| !token.is_empty());
@@ -324,8 +337,7 @@ pub(super) fn broken(request: String, error: reqwest::Error) -> Error {
     Error::Broken { request, reason: causes(&error.without_url()) }
 }
 
-fn failed(url: &Url, error: &reqwest::Error) -> Error {
-    let request = get_of(url);
+fn failure(request: String, error: &reqwest::Error) -> Error {
     let source = std::error::Error::source(error);
     let reason = source.map_or_else(|| error.to_string(), causes);
     if error.is_connect() {
@@ -335,14 +347,19 @@ fn failed(url: &Url, error: &reqwest::Error) -> Error {
     }
 }
 
-/// Method and address. A query may be a secret: that of a redirect often is a signature.
+/// Method and address.
 fn get_of(url: &Url) -> String {
+    format!("GET {}", plain(url))
+}
+
+/// An address to be told. A query may be a secret: that of a redirect often is a signature.
+fn plain(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_query(None);
     url.set_fragment(None);
     let _ = url.set_username("");
     let _ = url.set_password(None);
-    format!("GET {url}")
+    url
 }
 
 fn basic(username: &str, password: &str) -> String {

@@ -88,9 +88,11 @@ impl Keyring {
             found.map(|(_, credential)| credential.clone()).collect::<Vec<_>>()
         };
         let found = of(&|key| is_for(key, repository));
-        let is_hub =
-            repository.split('/').next().is_some_and(|host| matches!(host, "docker.io" | DOCKER_HUB));
-        if found.is_empty() && is_hub { of(&|key| key == DOCKER_HUB) } else { found }
+        if found.is_empty() && repository.split('/').next().is_some_and(is_hub) {
+            of(&|key| key == DOCKER_HUB)
+        } else {
+            found
+        }
     }
 }
 
@@ -118,12 +120,12 @@ impl Auth {
 }
 
 /// Where an error of JSON is, without what is there.
-fn bad(error: serde_json::Error) -> BadConfig {
+pub(super) fn bad(error: serde_json::Error) -> BadConfig {
     BadConfig(format!("line {}, column {}", error.line(), error.column()))
 }
 
 /// Host and path of a key; `/v1/` and `/v2/` are no paths.
-fn key(location: &str) -> String {
+pub(super) fn key(location: &str) -> String {
     let bare =
         location.strip_prefix("https://").or_else(|| location.strip_prefix("http://")).unwrap_or(location);
     let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
@@ -133,6 +135,11 @@ fn key(location: &str) -> String {
     };
     let path = path.trim_end_matches('/');
     if path.is_empty() { host.to_owned() } else { format!("{host}/{path}") }
+}
+
+/// True for the names that Docker's own registry goes by.
+pub(super) fn is_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | DOCKER_HUB)
 }
 
 /// True if credentials of that key are for that repository (`registry.example:5000/team/app`).

@@ -60,6 +60,8 @@ pub(super) struct Asked {
     pub(super) path: String,
     pub(super) range: Option<String>,
     pub(super) authorization: Option<String>,
+    /// What a POST brought along.
+    pub(super) form: String,
 }
 
 pub(super) struct Registry {
@@ -199,10 +201,13 @@ fn router(shared: &Arc<Shared>) -> Router {
 }
 
 async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let path = request.uri().path_and_query().unwrap().as_str().strip_prefix("/v2/").unwrap().to_owned();
-    let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let (request, body) = request.into_parts();
+    let form = String::from_utf8(axum::body::to_bytes(body, 4096).await.unwrap().to_vec()).unwrap();
+    let path = request.uri.path_and_query().unwrap().as_str().strip_prefix("/v2/").unwrap().to_owned();
+    let header = |name| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     let (range, authorization) = (header(header::RANGE), header(header::AUTHORIZATION));
-    let asked = Asked { path: path.clone(), range: range.clone(), authorization: authorization.clone() };
+    let asked =
+        Asked { path: path.clone(), range: range.clone(), authorization: authorization.clone(), form };
     shared.asked.lock().unwrap().push(asked);
     let path = path.split('?').next().unwrap().to_owned();
 
