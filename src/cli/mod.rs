@@ -264,6 +264,9 @@ impl Flags {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::image::unpack_layer() {
+        return code;
+    }
     let fail = |error: anyhow::Error| {
         complain(&format!("{error:#}"));
         ExitCode::FAILURE

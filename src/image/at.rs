@@ -17,9 +17,6 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use xattr::FileExt;
 
-/// Marks a directory that hides what the layers below have under its name.
-pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
-
 /// Opens the directory, for everything else here.
 pub(crate) fn open_root(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
@@ -65,15 +62,6 @@ pub(crate) fn is_dir(stat: &FileStat) -> bool {
 /// True for overlayfs' mark of a name that hides what the layers below have under it.
 pub(crate) fn is_whiteout(stat: &FileStat) -> bool {
     kind(stat) == SFlag::S_IFCHR && stat.st_rdev == 0
-}
-
-/// True for a directory that hides what the layers below have in theirs.
-pub(crate) fn is_opaque(dir: &File) -> io::Result<bool> {
-    match dir.get_xattr(OPAQUE) {
-        Ok(value) => Ok(value.as_deref() == Some(b"y")),
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENOTSUP) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// The names in a directory, sorted, without `.` and `..`.

@@ -4,17 +4,15 @@
 //! while each layer's own root has the mode that the image says.
 
 use std::fs::{self, File, Permissions};
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::syncfs;
 
 use super::blobs::Blobs;
-use super::digest::Digesting;
 use super::durable;
 use super::error::Error;
-use super::manifest::{Compression, LayerInfo};
+use super::manifest::LayerInfo;
 use super::unpack;
 use crate::failpoint;
 
@@ -54,11 +52,8 @@ impl Layers {
 
         let blob = blobs.open_blob(&layer.blob)?;
         let fail = |source| Error::Unpack { layer: layer.blob.to_string(), source };
-        let archive =
-            decompress(blob, layer.compression).map_err(|error| fail(unpack::Error::Archive(error)))?;
-        let mut archive = Digesting::new(archive, unpack::LIMITS.bytes);
-        unpack::unpack(&mut archive, &scratch, below, &unpack::LIMITS).map_err(fail)?;
-        let (found, _) = archive.finish();
+        let found =
+            unpack::unpack(blob, layer.compression, &scratch, below, &unpack::LIMITS).map_err(fail)?;
         if found != layer.diff_id {
             let expected = layer.diff_id.to_string();
             return Err(fail(unpack::Error::DiffId { expected, found: found.to_string() }));
@@ -89,13 +84,4 @@ impl Layers {
         }
         Ok(())
     }
-}
-
-fn decompress(blob: File, compression: Compression) -> std::io::Result<Box<dyn Read>> {
-    Ok(match compression {
-        Compression::None => Box::new(std::io::BufReader::with_capacity(64 * 1024, blob)),
-        // Several members, as parallel and seekable compressors write them, are one stream.
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
-        Compression::Zstd => Box::new(zstd::Decoder::new(blob)?),
-    })
 }

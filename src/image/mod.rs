@@ -31,3 +31,8 @@ pub use reference::{InvalidReference, Reference};
 pub use references::Access;
 pub use store::{Details, Format, Image, Layer, Pruned, Store, Stored};
 pub use unpack::Error as UnpackError;
+
+/// Unpacks a layer and ends, if this process was started for that by another of this program; `None` for any other.
+pub fn unpack_layer() -> Option<std::process::ExitCode> {
+    unpack::child_main()
+}

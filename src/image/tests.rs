@@ -107,8 +107,8 @@ pub(super) fn tree(root: &Path) -> HashMap<String, String> {
             let kind = metadata.file_type();
             let text = if kind.is_dir() {
                 todo.push(path.clone());
-                let opaque = xattr::get(&path, "trusted.overlay.opaque").unwrap().is_some();
-                if opaque { "opaque directory".to_owned() } else { "directory".to_owned() }
+                assert_eq!(xattr::get(&path, "trusted.overlay.opaque").unwrap(), None);
+                "directory".to_owned()
             } else if kind.is_symlink() {
                 format!("-> {}", fs::read_link(&path).unwrap().display())
             } else if kind.is_char_device() && metadata.rdev() == 0 {

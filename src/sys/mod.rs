@@ -13,4 +13,6 @@ pub mod mount_api;
 pub mod process;
 pub mod seccomp;
 pub mod terminal;
+#[cfg(test)]
+mod test_binary;
 pub mod tree;

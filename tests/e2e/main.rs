@@ -49,6 +49,7 @@ mod status;
 mod stop;
 mod streams;
 mod termination_message;
+mod unpacking;
 mod user_namespaces;
 mod volumes;
 mod walkthroughs;

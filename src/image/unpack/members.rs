@@ -15,7 +15,7 @@ use tar::{EntryType, Header};
 /// Size of a header, and what data is padded to.
 const BLOCK: u64 = 512;
 
-/// Longest extension header. Holds the largest extended attribute (64 KiB) several times.
+/// All extension headers of a member. Hold the largest extended attribute (64 KiB) several times.
 const MAX_EXTENSION: u64 = 1 << 20;
 
 /// A member, apart from its data.
@@ -72,6 +72,7 @@ impl<R: Read> Members<R> {
     /// The next member; `None` at the end of the archive. The previous member's data is passed over.
     pub(crate) fn next(&mut self) -> io::Result<Option<Member>> {
         let mut extensions = Extensions::default();
+        let mut room = MAX_EXTENSION;
         loop {
             self.pass_over_data()?;
             let Some(header) = self.header()? else {
@@ -85,7 +86,7 @@ impl<R: Read> Members<R> {
                 EntryType::GNULongName
                 | EntryType::GNULongLink
                 | EntryType::XHeader
-                | EntryType::XGlobalHeader => self.extension(&header)?,
+                | EntryType::XGlobalHeader => self.extension(&header, &mut room)?,
                 _ => return self.member(&header, extensions).map(Some),
             };
             match header.entry_type() {
@@ -143,13 +144,13 @@ impl<R: Read> Members<R> {
         Ok(Some(header))
     }
 
-    fn extension(&mut self, header: &Header) -> io::Result<Vec<u8>> {
+    fn extension(&mut self, header: &Header, room: &mut u64) -> io::Result<Vec<u8>> {
         let size = header.entry_size()?;
-        if size > MAX_EXTENSION {
-            return Err(invalid(&format!(
-                "an extension header of {size} bytes; at most {MAX_EXTENSION} are read"
-            )));
-        }
+        *room = room.checked_sub(size).ok_or_else(|| {
+            invalid(&format!(
+                "an extension header of {size} bytes; at most {MAX_EXTENSION} are read for one entry"
+            ))
+        })?;
         self.expect_data(size);
         let mut text = Vec::new();
         self.data().read_to_end(&mut text)?;

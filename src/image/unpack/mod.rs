@@ -3,34 +3,45 @@
 //! The archive is a stranger's. Its entries are made by name within open directories, see `tree`; they keep their
 //! owners, modes (setuid too) and capabilities, for nobody of the host can reach them below a directory of mode 0700.
 //! Whiteouts become overlayfs' own, and hide only what the layers below brought, never what the same archive did.
+//!
+//! All of that happens in processes of their own, see `process`: what reads a stranger's bytes has nothing else in reach.
 
 mod attributes;
+mod child;
+mod decompress;
+mod error;
 pub(crate) mod members;
+mod patient;
+mod process;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::fcntl::{AtFlags, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{
     FchmodatFlags, FileStat, Mode, SFlag, UtimensatFlags, fchmodat, futimens, makedev, mkdirat, mknodat,
     utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{fchownat, linkat, symlinkat};
-use pathrs::RootRef;
-use pathrs::flags::{OpenFlags, ResolverFlags};
 
 use self::attributes::Attributes;
 use self::members::{Kind, Member, Members};
 use self::tree::{Below, Directory, Place, Tree, below};
 use super::at;
+
+pub(super) use self::child::main as child_main;
+pub use self::error::Error;
+pub(super) use self::process::unpack;
 
 /// What starts the name of an entry that hides something.
 const WHITEOUT: &[u8] = b".wh.";
@@ -42,68 +53,25 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const AUFS: &[u8] = b".wh..wh.";
 
 /// How much one layer may be.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limits {
     /// Entries in the archive.
-    pub(super) entries: u64,
+    pub(crate) entries: u64,
     /// Bytes of the archive, uncompressed.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     /// Components of a path.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
+    /// Extended attributes of an entry.
+    pub(crate) attributes: usize,
 }
 
 /// Several times what the largest public images have.
-pub(super) const LIMITS: Limits = Limits { entries: 2_000_000, bytes: 128 << 30, depth: 256 };
+pub(super) const LIMITS: Limits =
+    Limits { entries: 2_000_000, bytes: 128 << 30, depth: 256, attributes: 256 };
 
-/// Why a layer cannot be unpacked.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The archive cannot be read to its end, or is none.
-    #[error("the archive is damaged: {0}")]
-    Archive(#[source] io::Error),
-    /// An entry that is not allowed.
-    #[error("entry {name:?}: {reason}")]
-    Entry {
-        /// As written in the archive.
-        name: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The kernel refused to make an entry.
-    #[error("entry {name:?}")]
-    Make {
-        /// As written in the archive.
-        name: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The archive has more entries than are allowed.
-    #[error("more than {0} entries")]
-    TooManyEntries(u64),
-    /// The layer's own directory, or one below it, cannot be used.
-    #[error("cannot prepare or complete the layer's directory")]
-    Layer(#[source] io::Error),
-    /// The uncompressed archive is not what the image's configuration says.
-    #[error("its content has the digest {found}, but the image's configuration says {expected}")]
-    DiffId {
-        /// By the configuration.
-        expected: String,
-        /// By the bytes.
-        found: String,
-    },
-}
-
-/// Unpacks an archive into an empty directory; `lowers` are the layers below it, topmost first.
-///
-/// What is left in the directory after an error is of no use.
-pub(super) fn unpack(
-    archive: impl Read,
-    top: &Path,
-    lowers: &[PathBuf],
-    limits: &Limits,
-) -> Result<(), Error> {
-    let tree = Tree::open(top, lowers).map_err(Error::Layer)?;
+/// Fills an empty directory with the members of an archive; `lowers` are the layers below it, topmost first.
+pub(crate) fn fill(archive: impl Read, top: File, lowers: Vec<File>, limits: &Limits) -> Result<(), Error> {
+    let tree = Tree::new(top, lowers).map_err(Error::Layer)?;
     let mut layer = Layer { tree, limits: *limits, times: BTreeMap::new() };
     let mut members = Members::new(archive);
     let mut entries = 0;
@@ -133,16 +101,17 @@ impl Layer {
         let Some(last) = path.pop() else {
             return self.root(member).map_err(|source| Error::Make { name: name(), source });
         };
+        let refuse = |reason: &str| Err(Error::Entry { name: name(), reason: reason.to_owned() });
         if let Kind::CharDevice { major: 0, minor: 0 } = member.kind {
-            let reason = "a device 0:0, which overlayfs would take for a mark of its own".to_owned();
-            return Err(Error::Entry { name: name(), reason });
+            return refuse("a device 0:0, which overlayfs would take for a mark of its own");
+        }
+        if member.attributes.len() > self.limits.attributes {
+            return refuse(&format!("more than {} extended attributes", self.limits.attributes));
         }
         let made = match last.as_bytes().strip_prefix(WHITEOUT) {
             Some(_) if last.as_bytes() == OPAQUE => self.opaque(&path),
             Some(_) if last.as_bytes().starts_with(AUFS) => Ok(()),
-            Some(b"" | b"." | b"..") => {
-                return Err(Error::Entry { name: name(), reason: "a whiteout of no name".to_owned() });
-            }
+            Some(b"" | b"." | b"..") => return refuse("a whiteout of no name"),
             Some(hidden) => self.white_out(&path, OsStr::from_bytes(hidden)),
             None => match &member.kind {
                 Kind::HardLink(target) => {
@@ -170,7 +139,8 @@ impl Layer {
 
     fn opaque(&mut self, path: &[OsString]) -> io::Result<()> {
         let directory = self.tree.directory(path)?;
-        self.tree.make_opaque(&directory.path, &directory.top)
+        self.tree.make_opaque(&directory.path);
+        Ok(())
     }
 
     fn white_out(&mut self, parent: &[OsString], name: &OsStr) -> io::Result<()> {
@@ -188,7 +158,7 @@ impl Layer {
         let path = parent.path.join(name);
         if place == Place::Replaced {
             // What was here hid the directory of that name below, and so does what takes its place.
-            self.tree.make_opaque(&path, &directory)?;
+            self.tree.make_opaque(&path);
         }
         let attributes = Attributes::from(member);
         attributes.apply(&directory)?;
@@ -251,12 +221,12 @@ impl Layer {
     fn finish(self) -> io::Result<()> {
         let root = self.tree.root();
         self.tree.finish()?;
-        let root = RootRef::from_fd(std::os::fd::AsFd::as_fd(&root.top))
-            .with_resolver_flags(ResolverFlags::NO_SYMLINKS);
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
         for (path, mtime) in self.times {
             let path = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
-            let flags = OpenFlags::O_RDONLY | OpenFlags::O_DIRECTORY | OpenFlags::O_CLOEXEC;
-            match root.open_subpath(path, flags) {
+            match openat2(&root.top, path, how) {
                 Ok(directory) => futimens(&directory, &TimeSpec::UTIME_OMIT, &mtime)?,
                 // A later entry took its place.
                 Err(_) => continue,

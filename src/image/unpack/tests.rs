@@ -1,7 +1,11 @@
 //! Archives as strangers write them, and what overlayfs will see of them.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+mod breakouts;
+mod hostile;
+mod processes;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use tar::EntryType;
 use tempfile::TempDir;
@@ -9,20 +13,26 @@ use tempfile::TempDir;
 use super::*;
 use crate::image::tests::{Tar, is_root, tree};
 
-const SMALL: Limits = Limits { entries: 100, bytes: 1 << 20, depth: 16 };
+const SMALL: Limits = Limits { entries: 100, bytes: 1 << 20, depth: 16, attributes: 4 };
 
-/// Layers on top of each other, and a file outside that must not change.
+/// Layers on top of each other, and files outside that must not change.
 struct Layers {
     dir: TempDir,
     paths: Vec<PathBuf>,
+    before: Vec<String>,
 }
 
 impl Layers {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("outside")).unwrap();
-        fs::write(dir.path().join("outside/canary"), "canary").unwrap();
-        Self { dir, paths: Vec::new() }
+        let outside = dir.path().join("outside");
+        fs::create_dir_all(outside.join("empty")).unwrap();
+        for (name, mode) in [("canary", 0o400), ("other", 0o640)] {
+            fs::write(outside.join(name), "canary").unwrap();
+            fs::set_permissions(outside.join(name), Permissions::from_mode(mode)).unwrap();
+        }
+        let before = look(&outside);
+        Self { dir, paths: Vec::new(), before }
     }
 
     /// Unpacks a layer on top of those before.
@@ -33,16 +43,31 @@ impl Layers {
     fn add_bytes(&mut self, archive: &[u8]) -> Result<PathBuf, Error> {
         let path = self.dir.path().join(self.paths.len().to_string());
         fs::create_dir(&path).unwrap();
-        let result = unpack(archive, &path, &self.paths, &SMALL);
+        let lowers = self.paths.iter().map(|lower| at::open_root(lower).unwrap()).collect();
+        let result = fill(archive, at::open_root(&path).unwrap(), lowers, &SMALL);
         self.paths.insert(0, path.clone());
-        assert_eq!(fs::read_to_string(self.dir.path().join("outside/canary")).unwrap(), "canary");
-        assert_eq!(fs::read_dir(self.dir.path().join("outside")).unwrap().count(), 1);
+        assert_eq!(look(&self.dir.path().join("outside")), self.before);
         result.map(|()| path)
     }
 
     fn outside(&self) -> String {
         self.dir.path().join("outside").display().to_string()
     }
+}
+
+/// All that could change of a directory and what is below it.
+fn look(path: &Path) -> Vec<String> {
+    let metadata = path.symlink_metadata().unwrap();
+    let bytes = if metadata.is_file() { fs::read(path).unwrap() } else { Vec::new() };
+    let (inode, links, owner) = (metadata.ino(), metadata.nlink(), (metadata.uid(), metadata.gid()));
+    let changed = (metadata.mode(), metadata.mtime_nsec(), metadata.ctime_nsec());
+    let mut seen = vec![format!("{} {inode} {links} {owner:?} {changed:?} {bytes:?}", path.display())];
+    if metadata.is_dir() {
+        let mut entries: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        seen.extend(entries.iter().flat_map(|entry| look(entry)));
+    }
+    seen
 }
 
 /// What one layer alone becomes.
@@ -64,8 +89,12 @@ fn compare(layer: &Path, expected: &[(&str, &str)]) {
 }
 
 fn refused(archive: Tar) -> String {
-    let error = Layers::new().add(archive).unwrap_err();
-    match std::error::Error::source(&error) {
+    line(&Layers::new().add(archive).unwrap_err())
+}
+
+/// An error with its cause.
+fn line(error: &Error) -> String {
+    match std::error::Error::source(error) {
         Some(source) if !error.to_string().contains(&source.to_string()) => format!("{error}: {source}"),
         _ => error.to_string(),
     }
@@ -201,24 +230,47 @@ fn whiteouts_hide_what_is_below_and_nothing_else() {
     check_on(
         lower(),
         Tar::new().file("d/c", "c").file(".wh.d", ""),
-        &[("d", "opaque directory"), ("d/c", "c")],
+        &[("d", "directory"), ("d/a", "whiteout"), ("d/b", "whiteout"), ("d/c", "c")],
     );
     check_on(
         lower(),
         Tar::new().file(".wh.d", "").file("d/c", "c"),
-        &[("d", "opaque directory"), ("d/c", "c")],
+        &[("d", "directory"), ("d/a", "whiteout"), ("d/b", "whiteout"), ("d/c", "c")],
     );
-    check_on(lower(), Tar::new().file("d", "file").dir("d"), &[("d", "opaque directory")]);
+    check_on(
+        lower(),
+        Tar::new().file("d", "file").dir("d"),
+        &[("d", "directory"), ("d/a", "whiteout"), ("d/b", "whiteout")],
+    );
     // A whole directory.
     check_on(
         lower(),
         Tar::new().file("d/c", "c").file("d/.wh..wh..opq", ""),
-        &[("d", "opaque directory"), ("d/c", "c")],
+        &[("d", "directory"), ("d/a", "whiteout"), ("d/b", "whiteout"), ("d/c", "c")],
     );
     check_on(
         lower(),
         Tar::new().file(".wh..wh..opq", "").file("d/c", "c"),
-        &[("d", "opaque directory"), ("d/c", "c"), ("f", "whiteout")],
+        &[("d", "directory"), ("d/a", "whiteout"), ("d/b", "whiteout"), ("d/c", "c"), ("f", "whiteout")],
+    );
+    // What is hidden is so at any depth, and what the same layer brought is seen at any depth.
+    let deep =
+        || Tar::new().dir("d").dir("d/e").file("d/e/a", "").file("d/e/b", "").dir("d/f").file("d/f/a", "");
+    check_on(
+        deep(),
+        Tar::new().file("d/e/b", "new").file("d/.wh..wh..opq", "").file("d/e/.wh..wh..opq", ""),
+        &[
+            ("d", "directory"),
+            ("d/e", "directory"),
+            ("d/e/a", "whiteout"),
+            ("d/e/b", "new"),
+            ("d/f", "whiteout"),
+        ],
+    );
+    check_on(
+        deep(),
+        Tar::new().file("d/.wh..wh..opq", "").file("d/e", "file"),
+        &[("d", "directory"), ("d/e", "file"), ("d/f", "whiteout")],
     );
     // Nothing to hide: no mark that somebody could see.
     check_on(lower(), Tar::new().file(".wh.nothing", ""), &[]);

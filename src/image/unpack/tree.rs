@@ -5,10 +5,11 @@
 //! component at a time, and the directories on the way are made in the new layer with the attributes that they have
 //! below. An absolute symlink starts at the layer's root, and `..` stops there.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -16,11 +17,10 @@ use std::rc::Rc;
 use nix::fcntl::readlinkat;
 use nix::sys::stat::{FileStat, Mode, SFlag, mkdirat, mknodat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use pathrs::RootRef;
-use xattr::FileExt;
 
 use super::attributes::Attributes;
 use crate::image::at;
+use crate::sys::tree::remove_at;
 
 /// Symlinks on the way to one entry, as the kernel counts them.
 const MAX_SYMLINKS: usize = 40;
@@ -32,7 +32,7 @@ const MAX_PATH: usize = 4096;
 pub(super) struct Tree {
     root: Rc<Directory>,
     /// Directories of the new layer, by path, that hide what is below them.
-    opaque: HashSet<PathBuf>,
+    opaque: BTreeSet<PathBuf>,
     /// The parent of the entry before, as its path was written: archives list directories' entries together.
     last: Option<(Vec<OsString>, Rc<Directory>)>,
 }
@@ -70,14 +70,12 @@ pub(super) enum Place {
 
 impl Tree {
     /// A tree whose new layer is the directory `top`; `lowers` are the layers below it, topmost first.
-    pub(super) fn open(top: &Path, lowers: &[PathBuf]) -> io::Result<Tree> {
-        let lowers: Vec<File> = lowers.iter().map(|lower| at::open_root(lower)).collect::<io::Result<_>>()?;
-        let top = at::open_root(top)?;
+    pub(super) fn new(top: File, lowers: Vec<File>) -> io::Result<Tree> {
         if let Some(lower) = lowers.first() {
             Attributes::of(lower)?.apply(&top)?;
         }
         let root = Rc::new(Directory { path: PathBuf::new(), top, lowers });
-        Ok(Tree { root, opaque: HashSet::new(), last: None })
+        Ok(Tree { root, opaque: BTreeSet::new(), last: None })
     }
 
     /// The layers' root.
@@ -112,9 +110,7 @@ impl Tree {
         }
         self.last = None;
         if at::is_dir(&stat) {
-            RootRef::from_fd(std::os::fd::AsFd::as_fd(&parent.top))
-                .remove_all(name)
-                .map_err(io::Error::other)?;
+            remove_at(parent.top.as_fd(), name)?;
         } else {
             unlinkat(&parent.top, name, UnlinkatFlags::NoRemoveDir)?;
         }
@@ -125,40 +121,45 @@ impl Tree {
     /// directory of this layer is no longer merged with theirs.
     pub(super) fn white_out(&mut self, parent: &Directory, name: &OsStr) -> io::Result<()> {
         match at::stat(&parent.top, name)? {
-            Some(stat) if at::is_dir(&stat) => {
-                let directory = at::open_dir(&parent.top, name)?;
-                self.make_opaque(&parent.path.join(name), &directory)
-            }
-            Some(_) => Ok(()),
+            Some(stat) if at::is_dir(&stat) => self.make_opaque(&parent.path.join(name)),
+            Some(_) => {}
             // A mark where there is nothing to hide would be seen as a device by whoever lists the directory.
-            None if matches!(below(parent, name)?, Below::Nothing) => Ok(()),
-            None => Ok(mknodat(&parent.top, name, SFlag::S_IFCHR, Mode::empty(), 0)?),
+            None if matches!(below(parent, name)?, Below::Nothing) => {}
+            None => mark(parent, name)?,
         }
+        Ok(())
     }
 
     /// Hides what the layers below have in a directory.
-    pub(super) fn make_opaque(&mut self, path: &Path, directory: &File) -> io::Result<()> {
+    ///
+    /// That is marked at the end, name by name. Overlayfs has a mark for a whole directory, but not for a layer's root, and
+    /// setting it takes CAP_SYS_ADMIN.
+    pub(super) fn make_opaque(&mut self, path: &Path) {
         self.last = None;
         self.opaque.insert(path.to_owned());
-        if path.as_os_str().is_empty() || self.root.lowers.is_empty() {
-            // Overlayfs does not look at the mark on a layer's root, see `finish`; below the lowest layer nothing is.
-            return Ok(());
-        }
-        directory.set_xattr(at::OPAQUE, b"y")
     }
 
     /// To be called after the last entry.
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        if !self.opaque.contains(Path::new("")) {
-            return Ok(());
+    pub(super) fn finish(self) -> io::Result<()> {
+        let is_covered = |path: &Path| path.ancestors().skip(1).any(|above| self.opaque.contains(above));
+        for path in self.opaque.iter().filter(|path| !is_covered(path)) {
+            if let Some(directory) = self.merged(path)? {
+                hide(&directory)?;
+            }
         }
-        // The root itself cannot hide what is below, so each name in it does.
-        let root = self.root();
-        let mut names = HashSet::new();
-        for lower in &root.lowers {
-            names.extend(at::names(lower)?);
+        Ok(())
+    }
+
+    /// The directory of that path with all that is below it, hidden or not; `None` when something else took its place.
+    fn merged(&self, path: &Path) -> io::Result<Option<Rc<Directory>>> {
+        let mut here = self.root();
+        for name in path {
+            match at::stat(&here.top, name)? {
+                Some(stat) if at::is_dir(&stat) => here = Rc::new(within(&here, name)?),
+                _ => return Ok(None),
+            }
         }
-        names.iter().try_for_each(|name| self.white_out(&root, name))
+        Ok(Some(here))
     }
 
     fn walk(&mut self, path: &[OsString]) -> io::Result<Rc<Directory>> {
@@ -225,7 +226,7 @@ impl Tree {
             Some(stat) if at::is_whiteout(&stat) => {
                 unlinkat(&here.top, name, UnlinkatFlags::NoRemoveDir)?;
                 let top = make_directory(here, name, &Attributes::default())?;
-                self.make_opaque(&path, &top)?;
+                self.make_opaque(&path);
                 Ok(Step::Into(Directory { path, top, lowers: Vec::new() }))
             }
             Some(_) => not_a_directory(),
@@ -254,12 +255,7 @@ pub(super) fn below(parent: &Directory, name: &OsStr) -> io::Result<Below> {
         match at::stat(lower, name)? {
             None => {}
             Some(stat) if at::is_dir(&stat) => {
-                let part = at::open_dir(lower, name)?;
-                let opaque = at::is_opaque(&part)?;
-                parts.push(part);
-                if opaque {
-                    break;
-                }
+                parts.push(at::open_dir(lower, name)?);
             }
             Some(stat) if !at::is_whiteout(&stat) && parts.is_empty() => {
                 return Ok(Below::Other(lower.try_clone()?, stat));
@@ -268,6 +264,37 @@ pub(super) fn below(parent: &Directory, name: &OsStr) -> io::Result<Below> {
         }
     }
     Ok(if parts.is_empty() { Below::Nothing } else { Below::Directory(parts) })
+}
+
+/// A directory of the new layer within another, with what is below it.
+fn within(parent: &Directory, name: &OsStr) -> io::Result<Directory> {
+    let lowers = match below(parent, name)? {
+        Below::Directory(lowers) => lowers,
+        Below::Nothing | Below::Other(..) => Vec::new(),
+    };
+    Ok(Directory { path: parent.path.join(name), top: at::open_dir(&parent.top, name)?, lowers })
+}
+
+/// Marks what the layers below have in a directory, but for what the new layer has there itself.
+fn hide(directory: &Directory) -> io::Result<()> {
+    let mut names = BTreeSet::new();
+    for lower in &directory.lowers {
+        names.extend(at::names(lower)?);
+    }
+    for name in &names {
+        match (at::stat(&directory.top, name)?, below(directory, name)?) {
+            (_, Below::Nothing) => {}
+            (None, _) => mark(directory, name)?,
+            (Some(stat), Below::Directory(_)) if at::is_dir(&stat) => hide(&within(directory, name)?)?,
+            (Some(_), _) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Hides one name, as overlayfs has it.
+fn mark(parent: &Directory, name: &OsStr) -> io::Result<()> {
+    Ok(mknodat(&parent.top, name, SFlag::S_IFCHR, Mode::empty(), 0)?)
 }
 
 enum Step {

@@ -53,6 +53,11 @@ impl Process {
         self.field("State").starts_with('Z')
     }
 
+    /// True if a signal has stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.field("State").starts_with('T')
+    }
+
     pub(crate) fn parent(&self) -> i32 {
         self.field("PPid").parse().unwrap_or_default()
     }
