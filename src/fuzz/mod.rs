@@ -7,6 +7,7 @@
 mod archive;
 mod image;
 mod journal;
+mod layer;
 mod log;
 mod manifest;
 mod protobuf;
@@ -21,10 +22,11 @@ mod user;
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name that its file and its corpus have.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("archive", archive::check),
     ("image", image::check),
     ("journal", journal::check),
+    ("layer", layer::check),
     ("log", log::check),
     ("manifest", manifest::check),
     ("protobuf", protobuf::check),

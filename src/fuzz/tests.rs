@@ -47,6 +47,7 @@ replayed! {
     any_archive_is_read_in_bounds_and_alike_however_it_is_skipped: "archive",
     any_image_is_refused_or_checked_and_never_steers_the_runtime: "image",
     any_journal_is_understood_up_to_a_line_or_set_aside: "journal",
+    any_layer_changes_nothing_outside_of_its_directory: "layer",
     any_log_yields_bounded_lines_however_it_is_cut: "log",
     any_manifest_is_pods_with_safe_names_or_problems_of_one_line: "manifest",
     any_object_in_protobuf_is_refused_or_one_in_proportion_to_its_bytes: "protobuf",
