@@ -2,6 +2,7 @@
 
 pub mod kubelet;
 pub mod node;
+pub mod pulls;
 pub mod user_id_pool;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use node::NodeCare;
+use pulls::PullLimits;
 use user_id_pool::UserIdPool;
 
 use crate::container::spec::LogLimits;
@@ -259,6 +261,8 @@ pub struct Config {
     pub registry_hosts: PathBuf,
     /// Plugins that are asked for registries' credentials.
     pub credential_providers: Option<CredentialProviders>,
+    /// How many images are pulled at a time, and how often.
+    pub pulls: PullLimits,
     /// Pods that the node may have, as its Node object tells.
     pub max_pods: u32,
     /// Images that its Node object tells of; `None` is any number.
@@ -412,6 +416,7 @@ impl Config {
             log_limits: Some(LOG_LIMITS),
             registry_hosts: REGISTRY_HOSTS.into(),
             credential_providers: None,
+            pulls: PullLimits::default(),
             max_pods: MAX_PODS,
             max_images: Some(MAX_IMAGES),
             node: NodeCare::default(),

@@ -206,7 +206,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn run(config: Config, arguments: &Arguments) -> anyhow::Result<()> {
     let config = &arguments.complete(config);
     let sources = Sources::new(&arguments.manifests)?;
-    let config = &Config { node: arguments.node.care()?, ..config.clone() };
+    let (node, pulls) = (arguments.node.care()?, arguments.node.pulls()?);
+    let config = &Config { node, pulls, ..config.clone() };
     heap::prepare();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(serve(config, arguments, sources));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::config::node::{NodeCare, Reserved};
+use crate::config::pulls::PullLimits;
 use crate::eviction::threshold::{TRANSITION, Written, duration, pairs};
 use crate::shutdown::Shutdown;
 use crate::shutdown::groups::{self, Groups};
@@ -38,6 +39,18 @@ pub(super) struct NodeFlags {
     /// Likewise the agent and what belongs to it.
     #[arg(long, value_name = "RESOURCE=QUANTITY,...", value_parser = equal, default_value = "", hide_default_value = true)]
     kube_reserved: Pairs,
+    /// Pull images one after the other; false is all at once, unless --max-parallel-image-pulls says how many. Given neither, four.
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    serialize_image_pulls: Option<bool>,
+    /// Images that are pulled at the same time.
+    #[arg(long, value_name = "NUMBER")]
+    max_parallel_image_pulls: Option<u32>,
+    /// Pulls that may begin in a second, the others fail and are tried again later; 0 is any number.
+    #[arg(long, value_name = "NUMBER", default_value_t = PullLimits::default().per_second)]
+    registry_qps: u32,
+    /// Pulls that may begin at once, where there is such a limit.
+    #[arg(long, value_name = "NUMBER", default_value_t = PullLimits::default().burst)]
+    registry_burst: u32,
     /// A shutdown of the machine waits so long for pods to end, with the help of systemd-logind; 0s is not at all.
     #[arg(
         long,
@@ -108,6 +121,14 @@ impl NodeFlags {
         let shutdown = Shutdown { groups, logind_conf_dir: self.logind_conf_dir.clone() };
         Ok(NodeCare { eviction, reserved, shutdown })
     }
+
+    /// What pulls may take.
+    pub(super) fn pulls(&self) -> anyhow::Result<PullLimits> {
+        let limits =
+            PullLimits { per_second: self.registry_qps, burst: self.registry_burst, ..PullLimits::default() };
+        let limits = limits.with(self.serialize_image_pulls, self.max_parallel_image_pulls);
+        limits.map_err(|why| anyhow::anyhow!("invalid configuration: {why}"))
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +154,21 @@ mod tests {
         assert_eq!(both.reserved, Reserved { cpu_millis: 1500, memory: 1 << 30, ephemeral_storage: 0 });
         let wrong = care(&["--kube-reserved=gpu=1"]).unwrap_err();
         assert_eq!(wrong.to_string(), "--kube-reserved: cannot reserve \"gpu\" resource");
+    }
+
+    #[test]
+    fn pulls_are_limited_by_the_kubelets_flags() {
+        let pulls = |line: &[&str]| {
+            let flags: NodeFlags = parsed(["agent"].iter().chain(line).copied()).unwrap();
+            flags.pulls().map_err(|error| error.to_string())
+        };
+        assert_eq!(pulls(&[]), Ok(PullLimits::default()));
+        for flag in ["--serialize-image-pulls", "--serialize-image-pulls=true"] {
+            let limits = PullLimits { at_once: Some(1), per_second: 5, burst: 7 };
+            assert_eq!(pulls(&[flag, "--registry-qps=5", "--registry-burst", "7"]), Ok(limits));
+        }
+        let both = pulls(&["--serialize-image-pulls=true", "--max-parallel-image-pulls=2"]).unwrap_err();
+        assert!(both.starts_with("invalid configuration: maxParallelImagePulls cannot be larger"), "{both}");
     }
 
     #[test]

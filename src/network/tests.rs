@@ -86,6 +86,7 @@ impl World {
             log_limits: None,
             registry_hosts: "/nowhere".into(),
             credential_providers: None,
+            pulls: Default::default(),
             max_pods: 110,
             max_images: None,
             node: Default::default(),

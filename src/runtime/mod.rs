@@ -17,6 +17,7 @@ pub mod pod_files;
 pub mod pod_logs;
 pub mod pod_runtime;
 pub mod pull;
+mod pull_rate;
 pub mod reaper;
 pub mod resize;
 pub mod resources;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, mpsc};
@@ -11,17 +11,16 @@ use tokio::task::spawn_blocking;
 use super::credential_provider::{self, Providers};
 use super::node_credentials::NodeCredentials;
 use super::observe::ERR_IMAGE_PULL;
+use super::pull_rate::Rate;
 use super::{Error, NotStarted, Notice, Refusal};
 use crate::config::Config;
+use crate::config::pulls::PullLimits;
 use crate::events::Event;
 use crate::image::registry::{self, Grant, Hosts, Keyring, Patience, Progress, Pull, Source};
 use crate::image::{self, Image, Reference, Store};
 use crate::pod::Pod;
 use crate::pod::objects::{Objects, Secret};
 use crate::pod::spec::PullPolicy;
-
-/// Images that are pulled at the same time on a node.
-const AT_ONCE: usize = 4;
 
 /// How an image was pulled.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +41,8 @@ pub struct Puller {
     hosts: Hosts,
     providers: Providers,
     turns: Semaphore,
+    /// How often pulls may begin, if that is limited.
+    rate: Option<Mutex<Rate>>,
 }
 
 impl Puller {
@@ -49,8 +50,11 @@ impl Puller {
     pub fn new(store: Store, config: &Config) -> Result<Self, credential_provider::Error> {
         let (root, hosts) = (config.layout.root().to_owned(), Hosts::new(&config.registry_hosts));
         let providers = config.credential_providers.as_ref().map(Providers::read).transpose()?;
-        let turns = Semaphore::new(AT_ONCE);
-        Ok(Self { store, root, hosts, providers: providers.unwrap_or_default(), turns })
+        let PullLimits { at_once, per_second, burst } = config.pulls;
+        let at_once = at_once.and_then(|most| usize::try_from(most).ok()).unwrap_or(Semaphore::MAX_PERMITS);
+        let turns = Semaphore::new(at_once.min(Semaphore::MAX_PERMITS));
+        let rate = (per_second > 0).then(|| Mutex::new(Rate::new(per_second, burst, Instant::now())));
+        Ok(Self { store, root, hosts, providers: providers.unwrap_or_default(), turns, rate })
     }
 
     /// Pulls an image, when it is its turn.
@@ -66,9 +70,17 @@ impl Puller {
         let asked = Instant::now();
         let _turn = self.turns.acquire().await.map_err(|error| refused(error.to_string()))?;
         let begun = Instant::now();
+        if !self.may_begin(begun) {
+            return Err(refused("pull QPS exceeded".to_owned()));
+        }
         let pulled = self.fetch(reference, &secrets.keyring, progress).await;
         let stored = pulled.map_err(|error| refused(Error::chain(&error).0))?;
         Ok(Pulled { took: begun.elapsed(), waited: begun - asked, size: stored.size })
+    }
+
+    fn may_begin(&self, now: Instant) -> bool {
+        let Some(rate) = &self.rate else { return true };
+        rate.lock().unwrap_or_else(PoisonError::into_inner).take(now)
     }
 
     /// True if one of these credentials, by their fingerprints, is for that image and among the pod's.

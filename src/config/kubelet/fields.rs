@@ -57,10 +57,10 @@ pub static FIELDS: &[Field] = &[
     field("authorization.mode", Text, Nothing(AUTHORITY)),
     field("authorization.webhook.cacheAuthorizedTTL", Duration, Nothing(AUTHORITY)),
     field("authorization.webhook.cacheUnauthorizedTTL", Duration, Nothing(AUTHORITY)),
-    field("registryPullQPS", Count, Nothing(REGISTRY)),
-    field("registryBurst", Number, Nothing(REGISTRY)),
-    field("imagePullCredentialsVerificationPolicy", Text, Nothing(REGISTRY)),
-    field("preloadedImagesVerificationAllowlist", Texts, Nothing(REGISTRY)),
+    field("registryPullQPS", Count, Flag("registry-qps")),
+    field("registryBurst", Number, Flag("registry-burst")),
+    field("imagePullCredentialsVerificationPolicy", Text, Always(&["NeverVerifyPreloadedImages"])),
+    field("preloadedImagesVerificationAllowlist", Texts, Refused),
     field("eventRecordQPS", Count, Nothing("events are told as they happen, repeated ones together")),
     field("eventBurst", Number, Nothing("events are told as they happen, repeated ones together")),
     field("enableDebuggingHandlers", Bool, Always(&["true"])),
@@ -121,8 +121,8 @@ pub static FIELDS: &[Field] = &[
     field("contentType", Text, Nothing(CLUSTER)),
     field("kubeAPIQPS", Count, Nothing(CLUSTER)),
     field("kubeAPIBurst", Number, Nothing(CLUSTER)),
-    field("serializeImagePulls", Bool, Nothing(REGISTRY)),
-    field("maxParallelImagePulls", Count, Nothing(REGISTRY)),
+    field("serializeImagePulls", Bool, Flag("serialize-image-pulls")),
+    field("maxParallelImagePulls", Count, Flag("max-parallel-image-pulls")),
     field("evictionHard", Map("<"), Flag("eviction-hard")),
     field("evictionSoft", Map("<"), Flag("eviction-soft")),
     field("evictionSoftGracePeriod", Map("="), Flag("eviction-soft-grace-period")),
@@ -192,7 +192,6 @@ const CLUSTER: &str = "the API server is this very process";
 const EVENTS: &str = "what changes is acted upon when it changes";
 const GO: &str = "it is about Go's runtime";
 const NFTABLES: &str = "rules are nftables', in a table of its own";
-const REGISTRY: &str = "four images at a time are pulled, whatever their registries";
 const ROTATION: &str = "whoever writes a log rotates it, at once";
 const RUNTIME: &str = "this node runs containers itself";
 
