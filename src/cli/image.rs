@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Subcommand;
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::pulls::{ERASE, TICK, tell};
+use super::pulls::{ERASE, TICK, columns, tell};
 use super::say;
 use crate::config::Config;
 use crate::image::registry::{Keyring, Progress};
@@ -92,8 +93,21 @@ fn pull(config: &Config, store: Store, name: &str) -> anyhow::Result<Stored> {
                 Ok(pulled?)
             }
             never = show(name, &progress) => match never {},
+            () = interrupted() => {
+                erase();
+                anyhow::bail!("interrupted; what has come of {name:?} is kept for the next pull")
+            }
         }
     })
+}
+
+/// Waits for Ctrl-C or SIGTERM: a pull that ends by itself leaves no program of credentials behind, and no line.
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// Tells a pull's progress on a terminal. Never returns.
@@ -104,7 +118,7 @@ async fn show(name: &str, progress: &Progress) -> Infallible {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        let line = tell(name, progress.bytes());
+        let line = tell(name, progress.bytes(), columns(io::stderr()));
         let mut stderr = io::stderr().lock();
         // Nobody reads: nobody to tell.
         let _ = write!(stderr, "{ERASE}{line}").and_then(|()| stderr.flush());

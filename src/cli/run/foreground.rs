@@ -16,7 +16,7 @@ use crate::cli::complain;
 use crate::cli::console::{Console, Progress};
 use crate::cli::events::Events;
 use crate::cli::print::{Printer, Style};
-use crate::cli::pulls::{ERASE, Pulls, TICK};
+use crate::cli::pulls::{ERASE, Pulls, TICK, columns};
 use crate::config::{Config, Layout};
 use crate::logs::{Entry, Follower};
 use crate::pod::{Manifest, Pod, PodUid};
@@ -202,7 +202,8 @@ impl Screen {
 
     /// Tells how far pulls have come, when there is nothing else to tell.
     fn tell_pulls(&mut self) {
-        let line = self.pulls.as_mut().map(Pulls::line).unwrap_or_default();
+        let columns = columns(std::io::stdout());
+        let line = self.pulls.as_mut().map(|pulls| pulls.line(columns)).unwrap_or_default();
         if self.backlog.is_empty() {
             self.console.print(format!("{ERASE}{line}").into_bytes());
             self.has_line = !line.is_empty();

@@ -10,7 +10,6 @@ mod same;
 mod shell;
 mod show;
 mod streams;
-mod terminal;
 mod turns;
 mod yaml;
 

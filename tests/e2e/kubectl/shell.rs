@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::each;
-use super::terminal::Terminal;
-use crate::world::{Container, Pod, http_get, patient};
+use crate::world::{Container, Pod, Terminal, http_get, patient};
 
 /// Where rootfs/build has left the example images.
 const IMAGES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/rootfs/out");

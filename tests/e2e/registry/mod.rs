@@ -4,6 +4,8 @@ mod helpers;
 mod plugins;
 mod private;
 mod server;
+mod slow;
+mod terminal;
 
 use serde_json::{Value, json};
 
@@ -138,6 +140,25 @@ fn an_image_can_be_pulled_by_hand_and_a_name_that_is_none_is_told() {
             "{line}"
         );
         run.stop();
+    });
+}
+
+#[test]
+fn a_pull_beyond_the_rate_of_a_kubelet_configuration_fails_until_it_is_its_turn() {
+    world(|world| {
+        // Nobody listens there.
+        let of = |name: &str| container(world, name, &format!("127.0.0.1:1/{name}:1"), &["wait"]);
+        world.manifests().put(&world.pod("p", [of("a"), of("b")]));
+        let config = json!({
+            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+            "staticPodPath": world.path("manifests"), "registryPullQPS": 1, "registryBurst": 1,
+        });
+        let config = world.write("kubelet.json", &config.to_string());
+        let agent = world.agent_with(&["--config", config.to_str().unwrap()], None);
+        for why in ["pull QPS exceeded", "Connection refused"] {
+            agent.expect_where(why, |line| line.contains("Waiting (ErrImagePull): ") && line.contains(why));
+        }
+        agent.clear(world);
     });
 }
 

@@ -10,6 +10,7 @@ mod process;
 mod run;
 mod slot;
 mod snapshot;
+mod terminal;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,6 +33,7 @@ pub(crate) use process::{Process, kill, namespace};
 pub(crate) use run::{Ended, Run};
 use slot::Slot;
 use snapshot::Snapshot;
+pub(crate) use terminal::Terminal;
 
 /// Nothing that works takes this long; what hangs is reported after it.
 pub(crate) static HANG: LazyLock<Duration> = LazyLock::new(|| patient(Duration::from_secs(60)));

@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::pty::{Winsize, openpty};
 
-use crate::world::until;
+use super::until;
 
-pub(super) struct Terminal {
+/// A running program and its terminal.
+pub(crate) struct Terminal {
     keyboard: File,
     child: Child,
     shown: Arc<Mutex<String>>,
@@ -20,8 +22,13 @@ pub(super) struct Terminal {
 
 impl Terminal {
     /// Starts a program with a terminal of 40 rows and 132 columns of its own.
-    pub(super) fn start(command: &Command) -> Self {
-        let size = Winsize { ws_row: 40, ws_col: 132, ws_xpixel: 0, ws_ypixel: 0 };
+    pub(crate) fn start(command: &Command) -> Self {
+        Self::start_with(command, 132)
+    }
+
+    /// Likewise with another number of columns.
+    pub(crate) fn start_with(command: &Command, columns: u16) -> Self {
+        let size = Winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pair = openpty(Some(&size), None).unwrap();
         // setsid(1) makes it the terminal that controls the program.
         let mut session = Command::new("setsid");
@@ -45,28 +52,34 @@ impl Terminal {
     }
 
     /// Waits for a text on the screen, after those that were waited for before.
-    pub(super) fn expect(&mut self, text: &str) {
+    pub(crate) fn expect(&mut self, text: &str) {
         let shown = Arc::clone(&self.shown);
         let find = || shown.lock().unwrap()[self.read..].find(text);
         self.read += until(&format!("{text:?} on the screen"), find) + text.len();
     }
 
+    /// Makes the window another size.
+    pub(crate) fn resize(&self, columns: u16) {
+        mkubelet::sys::terminal::set_size(self.keyboard.as_fd(), 40, columns).unwrap();
+    }
+
     /// Types a line.
-    pub(super) fn enter(&mut self, line: &str) {
+    pub(crate) fn enter(&mut self, line: &str) {
         self.press(&format!("{line}\n"));
     }
 
     /// Types keys.
-    pub(super) fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
-    pub(super) fn shown(&self) -> String {
+    /// All that has been on the screen, with what moved its cursor.
+    pub(crate) fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }
 
     /// Waits for the program's end, and returns its exit code.
-    pub(super) fn end(mut self) -> i32 {
+    pub(crate) fn end(mut self) -> i32 {
         let what = format!("the program's end; it showed {:?}", self.shown());
         let status = until(&what, || self.child.try_wait().unwrap());
         status.code().unwrap_or(-1)
