@@ -4,7 +4,7 @@
 //! waits any more; only what has left the group can live on.
 //!
 //! An agent's reaper waits for whatever child ends, and would take the ends of programs away from here. So a program is known from before
-//! it can end until its end has been seen: the reaper asks [`running`], and is woken by [`released`].
+//! it can end until its end has been seen ([`Spared`]): the reaper asks [`running`], and is woken by [`released`].
 
 use std::collections::BTreeSet;
 use std::io;
@@ -122,28 +122,52 @@ pub async fn released() {
     RELEASED.notified().await;
 }
 
+/// A child that is left to whoever started it, for as long as they keep this. Without it the reaper may be faster, and the child's number
+/// is anybody's then.
+#[derive(Debug)]
+pub struct Spared {
+    pid: i32,
+}
+
+impl Spared {
+    /// Starts a child. `start` gives it with its process id.
+    pub fn start<C>(start: impl FnOnce() -> io::Result<(C, Option<u32>)>) -> io::Result<(C, Self)> {
+        let mut running = running();
+        let (child, pid) = start()?;
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+        running.insert(pid);
+        Ok((child, Self { pid }))
+    }
+}
+
+impl Drop for Spared {
+    fn drop(&mut self) {
+        running().remove(&self.pid);
+        RELEASED.notify_one();
+    }
+}
+
 /// The first process of a program; its group is killed when this goes.
 struct Leader {
     child: Child,
-    pid: i32,
     exited: AsyncFd<OwnedFd>,
     is_reaped: bool,
+    /// Last, as what is above is dropped before.
+    spared: Spared,
 }
 
 impl Leader {
     fn start(mut command: Command) -> Result<Self, Error> {
-        let mut running = running();
-        let child = command.spawn().map_err(Error::Start)?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
-        let exited = open_pidfd(pid).and_then(watch);
-        match exited {
-            Ok(exited) => {
-                running.insert(pid);
-                Ok(Self { child, pid, exited, is_reaped: false })
-            }
+        let started = Spared::start(|| {
+            let child = command.spawn()?;
+            let pid = child.id();
+            Ok((child, pid))
+        });
+        let (child, spared) = started.map_err(Error::Start)?;
+        match open_pidfd(spared.pid).and_then(watch) {
+            Ok(exited) => Ok(Self { child, exited, is_reaped: false, spared }),
             Err(error) => {
-                drop(running);
-                kill(pid);
+                kill(spared.pid);
                 Err(Error::Start(error))
             }
         }
@@ -175,11 +199,11 @@ impl Leader {
             match early {
                 Some(output) => {
                     self.exited().await?;
-                    kill(self.pid);
+                    kill(self.spared.pid);
                     output
                 }
                 None => {
-                    kill(self.pid);
+                    kill(self.spared.pid);
                     timeout(LINGER, exchange).await.map_err(|_| Error::LeftOpen)??
                 }
             }
@@ -194,10 +218,8 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         if !self.is_reaped {
-            kill(self.pid);
+            kill(self.spared.pid);
         }
-        running().remove(&self.pid);
-        RELEASED.notify_one();
     }
 }
 

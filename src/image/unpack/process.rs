@@ -24,6 +24,7 @@ use super::patient::Patient;
 use super::{Error, Limits};
 use crate::image::digest::{Digest, Digesting};
 use crate::image::manifest::Compression;
+use crate::program::Spared;
 
 /// One that has neither read nor written for so long is stuck. Disks that are slow are faster.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -126,6 +127,8 @@ pub(super) struct Process {
     child: Child,
     answer: Option<Patient>,
     patience: Duration,
+    /// Its end is nobody else's, until it has been waited for.
+    _spared: Spared,
 }
 
 impl Process {
@@ -144,9 +147,14 @@ impl Process {
         command.arg0("mkubelet").arg(WORD).args(role.words(std::process::id()));
         // A signal of the terminal is for this process, which then ends the other.
         command.env_clear().process_group(0).stdin(input).stdout(output).stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(failed)?;
+        let started = Spared::start(|| {
+            let child = command.spawn()?;
+            let pid = child.id();
+            Ok((child, Some(pid)))
+        });
+        let (mut child, spared) = started.map_err(failed)?;
         let (input, output, answer) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let mut process = Self { role: role.verb(), child, answer: None, patience };
+        let mut process = Self { role: role.verb(), child, answer: None, patience, _spared: spared };
         process.answer = Some(process.pipe(answer.map(OwnedFd::from))?);
         Ok((process, input, output))
     }
