@@ -5,11 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::server::{Registry, with_private_registry};
 use crate::images::layout;
-use crate::world::{Pod, World, world};
+use crate::world::{Pod, Process, World, until, world};
 
 const VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
 
@@ -146,6 +148,38 @@ fn a_plugin_that_fails_is_logged_and_another_one_is_asked() {
             denied.stop();
             configure(world, registry, &["failing", "wrong", "knowing"].map(provider));
             run(world, &pod(world, registry, "let-in", &["app:1"])).wait().success();
+        });
+    });
+}
+
+#[test]
+fn a_plugin_that_hangs_ends_with_whoever_waits_for_it() {
+    world(|world| {
+        with_private_registry(world, |registry| {
+            let pids = world.path("pids");
+            let script = format!("sleep 1000 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", pids.display());
+            program(world, "hangs", &script);
+            configure(world, registry, &[provider("hangs")]);
+            let begun = || until("the plugin to begin", || fs::read_to_string(&pids).ok());
+            let expect_gone = |begun: String| {
+                for pid in begun.split_whitespace() {
+                    let is_gone = || Process::of(pid.parse().unwrap()).is_none_or(|left| left.is_zombie());
+                    until("the plugin to be gone", || is_gone().then_some(()));
+                }
+                fs::remove_file(&pids).unwrap();
+            };
+
+            let run = run(world, &pod(world, registry, "p", &["app:1"]));
+            let of_run = begun();
+            run.stop();
+            expect_gone(of_run);
+
+            let mut command = mkubelet(world);
+            let mut pull = command.args(["image", "pull", &registry.name("app:1")]).spawn().unwrap();
+            let of_pull = begun();
+            signal::kill(Pid::from_raw(pull.id().cast_signed()), Signal::SIGTERM).unwrap();
+            assert_eq!(pull.wait().unwrap().code(), Some(1));
+            expect_gone(of_pull);
         });
     });
 }
