@@ -5,6 +5,8 @@
 
 pub mod active;
 pub mod api;
+mod collector;
+pub mod desired;
 pub mod heap;
 mod known;
 mod kubelet;
@@ -22,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use active::Active;
+use desired::Desired;
 use k8s_openapi::api::core::v1::PodStatus;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
@@ -62,6 +65,8 @@ pub struct Agent {
     statics: watch::Sender<StaticPods>,
     /// How the node is.
     health: watch::Sender<Health>,
+    /// The images that its sources want.
+    desired: watch::Sender<Desired>,
     /// Of an agent that serves sources.
     _only_one: Option<Ownership>,
 }
@@ -111,7 +116,8 @@ impl Agent {
         let rooms = Rooms::of_node(config.max_pods);
         let metrics = Arc::default();
         let shared = Shared { host, updates, retire: true, active, health: receiver, metrics, rooms };
-        Ok(Self { shared, say, statics: watch::Sender::default(), health, _only_one: None })
+        let (statics, desired) = (watch::Sender::default(), watch::Sender::default());
+        Ok(Self { shared, say, statics, health, desired, _only_one: None })
     }
 
     /// The node, as this agent uses it.
@@ -127,6 +133,11 @@ impl Agent {
     /// How the node is, to be told by whoever finds out.
     pub fn health(&self) -> watch::Sender<Health> {
         self.health.clone()
+    }
+
+    /// The images that its sources want.
+    pub fn desired(&self) -> watch::Receiver<Desired> {
+        self.desired.subscribe()
     }
 
     /// What this agent counts.
@@ -170,6 +181,7 @@ impl Agent {
             }
             error => Error::chain(&error),
         })?;
+        self.desired.send_replace(Desired::of(sources));
         let shared = Shared { retire: false, ..self.shared };
         Ok(EventLoop::serving(Self { shared, _only_one: Some(only_one), ..self }, sources))
     }
@@ -211,6 +223,8 @@ impl Keeper for Agent {
     }
 
     fn wanted(&self, event: &SourceEvent) {
+        let pods = event.pods.iter().map(|wanted| &wanted.pod);
+        self.desired.send_modify(|desired| desired.tell(event.source, pods));
         if event.source == SourceKind::Api {
             return;
         }

@@ -24,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Say;
 use super::active::Active;
+use super::collector::Collector;
+use super::desired::Desired;
 use super::known::Known;
 use super::kubelet::Operations;
 use super::meter::Counters;
@@ -66,6 +68,8 @@ pub struct Node {
     pub statics: watch::Receiver<StaticPods>,
     /// The pods that the agent looks after.
     pub active: Active,
+    /// The images that its sources want.
+    pub desired: watch::Receiver<Desired>,
     /// How the node is.
     pub health: watch::Sender<Health>,
     /// Tells a person.
@@ -196,10 +200,22 @@ impl Node {
         tokio::spawn(reporter.run(receiver));
         let facts = facts(&name, config, &self.host);
         let active = self.active;
+        let reader = Reader { root: config.layout.root().to_owned(), images: config.layout.images() };
+        let collector = Collector {
+            node: name.clone(),
+            store: self.host.images.clone(),
+            reader: reader.clone(),
+            policy: config.node.images,
+            desired: self.desired,
+            recorder: recorder.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        tokio::spawn(collector.clone().run());
         let pressured = Pressured {
             name: name.clone(),
             host: Arc::clone(&self.host),
-            reader: Reader { root: config.layout.root().to_owned(), images: config.layout.images() },
+            reader,
+            collector,
             active: active.clone(),
             recorder: recorder.clone(),
             health: self.health.clone(),

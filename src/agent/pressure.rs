@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::active::Active;
+use super::collector::Collector;
 use crate::cluster::health::Health;
 use crate::cluster::recorder::Recorder;
 use crate::config::Layout;
@@ -34,6 +35,7 @@ pub(super) struct Pressured {
     pub(super) name: String,
     pub(super) host: Arc<Host>,
     pub(super) reader: Reader,
+    pub(super) collector: Collector,
     pub(super) active: Active,
     pub(super) recorder: Recorder,
     pub(super) health: watch::Sender<Health>,
@@ -87,6 +89,13 @@ impl Node for Pressured {
     async fn reclaim(&self, signal: Signal) -> bool {
         if !matches!(signal.resource(), Resource::EphemeralStorage | Resource::Inodes) {
             return false;
+        }
+        // With a disk of their own images are no room for what containers write, nor that for them.
+        let is_of_images = matches!(signal, Signal::ImageFsAvailable | Signal::ImageFsInodesFree);
+        let is_apart = self.reader.has_image_fs();
+        let has_collected = (is_of_images || !is_apart) && self.collector.free_all().await;
+        if is_of_images && is_apart {
+            return has_collected;
         }
         let (host, over) = (Arc::clone(&self.host), self.active.over());
         let removed = spawn_blocking(move || {

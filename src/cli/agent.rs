@@ -223,7 +223,7 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
     let (updates, receiver) = mpsc::unbounded_channel();
     let agent = Agent::new(config, updates, complain)?;
     let (host, statics, metrics) = (Arc::clone(agent.host()), agent.statics(), agent.metrics());
-    let (active, health) = (agent.active(), agent.health());
+    let (active, health, desired) = (agent.active(), agent.health(), agent.desired());
     let events = agent.keep(&sources.kinds())?;
     listen(leave, &events.sender());
     let configuration = arguments.in_force.clone();
@@ -232,6 +232,7 @@ async fn serve(config: &Config, arguments: &Arguments, sources: Sources) -> anyh
         events: events.sender(),
         statics,
         active,
+        desired,
         health,
         say: complain,
         configuration,

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::config::node::{NodeCare, Reserved};
 use crate::config::pulls::PullLimits;
 use crate::eviction::threshold::{TRANSITION, Written, duration, pairs};
+use crate::image::collect::Policy;
 use crate::shutdown::Shutdown;
 use crate::shutdown::groups::{self, Groups};
 
@@ -33,6 +34,18 @@ pub(super) struct NodeFlags {
     /// The most seconds that a pod has to end when it is evicted for a soft threshold.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     eviction_max_pod_grace_period: u64,
+    /// Remove images that nobody uses when the disk that they are on is used to so many percent; 100 is never.
+    #[arg(long, value_name = "PERCENT", default_value_t = 85, allow_negative_numbers = true)]
+    image_gc_high_threshold: i64,
+    /// Until it is used to no more than this.
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, allow_negative_numbers = true)]
+    image_gc_low_threshold: i64,
+    /// None that came, or was used, less than this before.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2m")]
+    minimum_image_ttl_duration: Duration,
+    /// However much room there is: remove images that were not used for longer than this; 0s is never.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    image_maximum_gc_age: Duration,
     /// What the machine's own programs are to have, and pods are not: cpu, memory, ephemeral-storage.
     #[arg(long, value_name = "RESOURCE=QUANTITY,...", value_parser = equal, default_value = "", hide_default_value = true)]
     system_reserved: Pairs,
@@ -119,7 +132,14 @@ impl NodeFlags {
         };
         let groups = groups.read().map_err(|why| anyhow::anyhow!("invalid configuration: {why}"))?;
         let shutdown = Shutdown { groups, logind_conf_dir: self.logind_conf_dir.clone() };
-        Ok(NodeCare { eviction, reserved, shutdown })
+        let images = Policy::new(
+            self.image_gc_high_threshold,
+            self.image_gc_low_threshold,
+            self.minimum_image_ttl_duration,
+            self.image_maximum_gc_age,
+        );
+        let images = images.map_err(|why| anyhow::anyhow!("invalid configuration: {why}"))?;
+        Ok(NodeCare { eviction, reserved, shutdown, images })
     }
 
     /// What pulls may take.
@@ -188,6 +208,27 @@ mod tests {
             "invalid configuration: Cannot specify both shutdownGracePeriodByPodPriority and shutdownGracePeriod at the same time"
         );
         assert!(groups(&["--shutdown-grace-period=soon"]).is_err());
+    }
+
+    #[test]
+    fn images_go_as_with_a_kubelet_unless_somebody_says_otherwise() {
+        let images = |line: &[&str]| {
+            let flags: NodeFlags =
+                parsed(["agent"].iter().chain(line).copied()).map_err(|error| error.to_string())?;
+            flags.care().map(|care| care.images).map_err(|error| error.to_string())
+        };
+        assert_eq!(images(&[]), Ok(Policy::default()));
+        let asked = [
+            "--image-gc-high-threshold=70",
+            "--image-gc-low-threshold=60",
+            "--minimum-image-ttl-duration=0s",
+            "--image-maximum-gc-age=24h",
+        ];
+        assert_eq!(images(&asked), Policy::new(70, 60, Duration::ZERO, Duration::from_secs(86_400)));
+        assert_eq!(
+            images(&["--image-gc-low-threshold=-1"]).unwrap_err(),
+            "invalid configuration: imageGCLowThresholdPercent (--image-gc-low-threshold) -1 must be between 0 and 100, inclusive"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::eviction::signal::Signal;
 use crate::eviction::threshold::Eviction;
+use crate::image::collect::Policy;
 use crate::pod::downward::Allocatable;
 use crate::pod::quantity::Quantity;
 use crate::shutdown::Shutdown;
@@ -17,6 +18,8 @@ pub struct NodeCare {
     pub reserved: Reserved,
     /// How pods end when the machine goes down.
     pub shutdown: Shutdown,
+    /// When images go that nobody uses.
+    pub images: Policy,
 }
 
 /// What is kept from the pods, for the system and for the agent: thousandths of a processor, and bytes.
@@ -34,7 +37,12 @@ pub struct Reserved {
 impl Default for NodeCare {
     fn default() -> Self {
         let eviction = Eviction { thresholds: Vec::new(), ..Eviction::default() };
-        Self { eviction, reserved: Reserved::default(), shutdown: Shutdown::default() }
+        Self {
+            eviction,
+            reserved: Reserved::default(),
+            shutdown: Shutdown::default(),
+            images: Policy::default(),
+        }
     }
 }
 

@@ -213,6 +213,21 @@ impl Event {
         Self::of_pod(Kind::Warning, "EvictionThresholdMet", message)
     }
 
+    /// Images that went were not enough.
+    pub fn free_disk_space_failed(message: &str) -> Self {
+        Self::of_pod(Kind::Warning, "FreeDiskSpaceFailed", message)
+    }
+
+    /// The disk of the images has no size.
+    pub fn invalid_disk_capacity(message: &str) -> Self {
+        Self::of_pod(Kind::Warning, "InvalidDiskCapacity", message)
+    }
+
+    /// Images could not be thrown away, again.
+    pub fn image_gc_failed(message: &str) -> Self {
+        Self::of_pod(Kind::Warning, "ImageGCFailed", message)
+    }
+
     /// The node cannot run the pod at all.
     pub fn refused(why: &str) -> Self {
         Self::of_pod(Kind::Warning, "FailedAdmission", why)

@@ -4,12 +4,15 @@
 //! blobs are kept by digest, its layers unpacked once and shared by every image and container that is built on them; a
 //! container gets them as the lower layers of an overlay and never writes to them.
 //!
+//! What nobody uses goes as `collect` says; who asks it does so with an agent's clock and disk.
+//!
 //! Every byte of an image is a stranger's: digests and sizes are checked while streaming, names are resolved inside the
 //! layer one component at a time, and nothing is seen under its final name before it is complete and verified.
 //! Knows OCI, not Kubernetes. Everything here blocks, but `registry`, which waits for the network.
 
 mod at;
 mod blobs;
+pub mod collect;
 mod digest;
 mod downloads;
 mod durable;

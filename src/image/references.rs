@@ -80,6 +80,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// True for an image that was imported or loaded under a name: nobody can say where it could be had again.
+    pub(super) fn is_local(&self) -> bool {
+        self.pulled.is_none() && matches!(Name::parse(&self.reference), Ok(Name::Stored(_)))
+    }
+
     fn has_digest(&self, digest: &str) -> bool {
         let pulled = self.pulled.as_ref().is_some_and(|pulled| pulled.digest.to_string() == digest);
         pulled || self.manifest.to_string() == digest

@@ -15,6 +15,7 @@
 //! index.json.bad, and as long as that is there no image is removed for having no name.
 
 mod inspect;
+mod keep;
 mod load;
 mod prune;
 mod save;
@@ -255,12 +256,19 @@ impl Store {
         let _lock = self.lock()?;
         let mut entries = references::read_to_change(&self.dir)?;
         let found: Vec<Entry> = self.find(&entries, name)?.into_iter().cloned().collect();
-        let used = pods::read(&self.pods).into_iter().find(|pod| found.iter().any(|entry| uses(pod, entry)));
-        if let Some(pod) = used {
+        let user = |found: &[Entry]| {
+            pods::read(&self.pods).into_iter().find(|pod| found.iter().any(|entry| uses(pod, entry)))
+        };
+        if let Some(pod) = user(&found) {
             return Err(Error::InUse { image: name.to_owned(), pod: pod.name });
         }
         entries.retain(|entry| !found.contains(entry));
-        self.replace_references(entries)
+        self.replace_references(entries)?;
+        if references::read(&self.dir)?.iter().any(|entry| found.contains(entry)) {
+            let pod = user(&found).map(|pod| pod.name).unwrap_or_default();
+            return Err(Error::InUse { image: name.to_owned(), pod });
+        }
+        Ok(())
     }
 
     /// What a person means: a name, or an image's id or the beginning of one, which may have several names.
@@ -450,7 +458,12 @@ impl Store {
             let pods = pods::read(&self.pods);
             entries.retain(|entry| !entry.replaced || pods.iter().any(|pod| uses(pod, entry)));
         }
-        references::write(&self.dir, &self.ingest, &entries)?;
+        let is_kept = |old: &Entry| {
+            entries.iter().any(|new| new.reference == old.reference && new.manifest == old.manifest)
+        };
+        let mut gone = references::read(&self.dir)?;
+        gone.retain(|old| !is_kept(old));
+        self.write_names(&mut entries, gone)?;
 
         if references::is_incomplete(&self.dir) {
             // What the damaged index named may be in use.
@@ -508,6 +521,7 @@ impl Store {
     }
 
     fn image(&self, checked: Checked, reference: &str) -> Image {
+        self.mark_used(&checked.manifest);
         Image {
             id: checked.id.to_string(),
             reference: reference.to_owned(),
@@ -528,7 +542,7 @@ impl Store {
             digest: of_registry.unwrap_or_else(|| entry.manifest.to_string()),
             created: checked.created,
             imported: entry.imported,
-            is_local: entry.pulled.is_none() && matches!(Name::parse(&entry.reference), Ok(Name::Stored(_))),
+            is_local: entry.is_local(),
             replaced: entry.replaced,
         })
     }

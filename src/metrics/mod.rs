@@ -34,6 +34,7 @@ pub struct Metrics {
     turns: Histograms<1>,
     requests: Counters<8>,
     evictions: Counters<1>,
+    collected_images: Counters<1>,
     shutdown: Mutex<Option<LastShutdown>>,
 }
 
@@ -74,6 +75,7 @@ impl Default for Metrics {
             turns: Histograms::new(["operation_type"], &TURNS),
             requests: Counters::new(REQUEST),
             evictions: Counters::new(["eviction_signal"]),
+            collected_images: Counters::new(["reason"]),
             shutdown: Mutex::default(),
         }
     }
@@ -106,6 +108,11 @@ impl Metrics {
     /// A pod goes for this signal of eviction.
     pub fn evicted(&self, signal: &str) {
         self.evictions.add([signal], 1);
+    }
+
+    /// An image was thrown away: for its `age`, or for `space`.
+    pub fn image_collected(&self, reason: &str) {
+        self.collected_images.add([reason], 1);
     }
 
     /// A request was answered.
@@ -141,6 +148,8 @@ impl Metrics {
         text.counters("apiserver_request_total", help, &self.requests);
         let help = "Cumulative number of pod evictions by eviction signal";
         text.counters("kubelet_evictions", help, &self.evictions);
+        let help = "Total number of images garbage collected by the kubelet, whether through disk usage or image age.";
+        text.counters("kubelet_image_garbage_collected_total", help, &self.collected_images);
         let shutdown = *self.shutdown.lock().unwrap_or_else(PoisonError::into_inner);
         let seconds = |time: Option<Timestamp>| time.map_or(0.0, |time| time.as_duration().as_secs_f64());
         let help = "Last graceful shutdown start time since unix epoch in seconds";
@@ -190,6 +199,7 @@ mod tests {
         metrics.pod_started(Duration::from_millis(700));
         metrics.turned(Duration::from_micros(1));
         metrics.evicted("memory.available");
+        metrics.image_collected("space");
         let answer = Answered {
             verb: "LIST",
             group: "",
@@ -218,6 +228,7 @@ mod tests {
             "kubelet_pod_start_duration_seconds_count 1",
             "apiserver_request_total{verb=\"LIST\",group=\"\",version=\"v1\",resource=\"pods\",subresource=\"\",scope=\"namespace\",component=\"apiserver\",code=\"200\"} 2",
             "kubelet_evictions{eviction_signal=\"memory.available\"} 1",
+            "kubelet_image_garbage_collected_total{reason=\"space\"} 1",
             "kubelet_running_pods 2",
             "kubelet_graceful_shutdown_start_time_seconds 1.5",
             "kubelet_graceful_shutdown_end_time_seconds 0",

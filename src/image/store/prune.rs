@@ -28,11 +28,18 @@ impl Store {
     /// Removes images whose name has moved on, and what no image has, unless a pod needs it; with `all` every image that no pod
     /// names. `dry_run` removes nothing.
     pub fn prune(&self, all: bool, dry_run: bool) -> Result<Pruned, Error> {
-        self.discard(|entry| all || entry.replaced, dry_run)
+        let goes = |entry: &Entry, _: &[Entry], pods: &[pods::Pod]| {
+            (all || entry.replaced) && !pods.iter().any(|pod| uses(pod, entry))
+        };
+        self.discard(goes, dry_run)
     }
 
-    /// Removes the images for which `is_unwanted` holds and that no pod names, with what no image has.
-    fn discard(&self, is_unwanted: impl Fn(&Entry) -> bool, dry_run: bool) -> Result<Pruned, Error> {
+    /// Removes the images for which `goes` holds, which is told of all of them and of all pods, with what no image has.
+    pub(super) fn discard(
+        &self,
+        goes: impl Fn(&Entry, &[Entry], &[pods::Pod]) -> bool,
+        dry_run: bool,
+    ) -> Result<Pruned, Error> {
         // Whoever takes the lock removes what a process that died left.
         let left = taken(std::slice::from_ref(&self.ingest));
         let _lock = if dry_run { None } else { Some(self.lock()?) };
@@ -45,8 +52,14 @@ impl Store {
         }
         let entries = references::read(&self.dir)?;
         let pods = pods::read(&self.pods);
-        let goes = |entry: &Entry| is_unwanted(entry) && !pods.iter().any(|pod| uses(pod, entry));
-        let (gone, kept): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(goes);
+        let (mut gone, mut kept): (Vec<Entry>, Vec<Entry>) =
+            entries.iter().cloned().partition(|entry| goes(entry, &entries, &pods));
+        // One that is damaged goes without a word.
+        let mut images: Vec<Stored> = gone.iter().filter_map(|entry| self.stored(entry).ok()).collect();
+        if !dry_run {
+            gone = self.write_names(&mut kept, gone)?;
+            images.retain(|image| gone.iter().any(|entry| entry.reference == image.reference));
+        }
         let needed = self.needed(&kept)?;
         let of = |dir: &str, needed: &HashSet<String>| -> Result<Vec<PathBuf>, Error> {
             let dir = self.dir.join(dir);
@@ -55,17 +68,32 @@ impl Store {
         };
         let (blobs, layers) = (of("blobs/sha256", &needed.blobs)?, of("layers", &needed.layers)?);
         let pruned = Pruned {
-            // One that is damaged goes without a word.
-            images: gone.iter().filter_map(|entry| self.stored(entry).ok()).collect(),
+            images,
             blobs: blobs.len(),
             layers: layers.len(),
             freed: left + taken(&blobs) + taken(&layers),
         };
         if !dry_run {
-            references::write(&self.dir, &self.ingest, &kept)?;
             self.remove_unreferenced(&kept)?;
         }
         Ok(pruned)
+    }
+
+    /// Writes the names, and then takes those back that a pod needs by now: it was written down before it looked for its images, and
+    /// until this moment it may have found them. What is returned is gone for good.
+    pub(super) fn write_names(&self, kept: &mut Vec<Entry>, gone: Vec<Entry>) -> Result<Vec<Entry>, Error> {
+        references::write(&self.dir, &self.ingest, kept)?;
+        let pods = pods::read(&self.pods);
+        let is_needed = |entry: &Entry| pods.iter().any(|pod| uses(pod, entry));
+        let (back, gone): (Vec<Entry>, Vec<Entry>) = gone.into_iter().partition(is_needed);
+        if !back.is_empty() {
+            for entry in back {
+                let has_moved = kept.iter().any(|other| other.reference == entry.reference);
+                kept.push(Entry { replaced: entry.replaced || has_moved, ..entry });
+            }
+            references::write(&self.dir, &self.ingest, kept)?;
+        }
+        Ok(gone)
     }
 }
 
@@ -92,7 +120,41 @@ fn of_tree(path: &Path, seen: &mut HashSet<u64>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Digest;
     use super::*;
+    use crate::image::tests::is_root;
+
+    #[test]
+    fn a_pod_that_comes_while_names_are_removed_keeps_its_image() {
+        if !is_root("a_pod_that_comes_while_names_are_removed_keeps_its_image") {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (root, pod) = (dir.path().join("root"), dir.path().join("pods/u1"));
+        for path in [&root, &pod] {
+            fs::create_dir_all(path).unwrap();
+        }
+        let store = Store::open(&dir.path().join("images")).unwrap();
+        for name in ["wanted", "moved", "unwanted"] {
+            store.import(&root, name).unwrap();
+        }
+        // All of them were chosen to go, one has another image by now, and then a pod was written down.
+        let gone = references::read(&store.dir).unwrap();
+        let mut kept = vec![Entry { manifest: Digest::of(b"another"), ..gone[1].clone() }];
+        let record = r#"{"pod": {"key": {"namespace": "n", "name": "p"}, "spec": {"containers": [
+            {"image": "wanted"}, {"image": "moved"}]}}}"#;
+        fs::write(pod.join("pod.json"), record).unwrap();
+        let gone: Vec<String> =
+            store.write_names(&mut kept, gone).unwrap().into_iter().map(|entry| entry.reference).collect();
+        assert_eq!(gone, ["docker.io/library/unwanted:latest"]);
+        let names: Vec<(String, bool)> = references::read(&store.dir)
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.reference, entry.replaced))
+            .collect();
+        let [wanted, moved] = ["wanted", "moved"].map(|name| format!("docker.io/library/{name}:latest"));
+        assert_eq!(names, [(moved.clone(), false), (wanted, false), (moved, true)]);
+    }
 
     #[test]
     fn a_file_with_two_names_takes_its_room_once_and_a_link_leads_nowhere() {

@@ -1,5 +1,6 @@
 //! Pods whose images come from a registry: pulled, asked for again, missing, and found later.
 
+mod collect;
 mod helpers;
 mod plugins;
 mod private;
