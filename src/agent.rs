@@ -8,6 +8,7 @@ pub mod api;
 mod collector;
 pub mod desired;
 pub mod heap;
+mod images;
 mod known;
 mod kubelet;
 mod look;

@@ -15,7 +15,6 @@ use std::time::Instant;
 
 use axum::Router;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ContainerImage;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -26,6 +25,7 @@ use super::Say;
 use super::active::Active;
 use super::collector::Collector;
 use super::desired::Desired;
+use super::images::images;
 use super::known::Known;
 use super::kubelet::Operations;
 use super::meter::Counters;
@@ -235,7 +235,7 @@ impl Node {
         let shutdown = config.node.shutdown.clone();
         tokio::spawn(async move { shutdown::run(shutdown, going_down.recalled().await).await });
         let (host, most, health) = (self.host, config.max_images, self.health.subscribe());
-        let images = move || images(&host, most);
+        let images = move || images(host.images.list().unwrap_or_default(), most);
         tokio::spawn(registration::keep(client.clone(), facts, images, health, recorder));
         let (mirrors, events) = (news.clone(), self.events);
         let node = source::api::Node { name, sysctls: config.sysctls.clone() };
@@ -262,15 +262,4 @@ fn facts(name: &str, config: &Config, host: &Host) -> Facts {
         huge_pages: host.huge_pages(),
         system: node::system(),
     }
-}
-
-/// The images that the node has, largest first, no more than that many of them.
-fn images(host: &Host, most: Option<usize>) -> Vec<ContainerImage> {
-    let mut stored = host.images.list().unwrap_or_default();
-    stored.sort_by_key(|image| std::cmp::Reverse(image.size));
-    let image = |image: crate::image::Stored| ContainerImage {
-        names: Some(vec![image.reference]),
-        size_bytes: i64::try_from(image.size).ok(),
-    };
-    stored.into_iter().take(most.unwrap_or(usize::MAX)).map(image).collect()
 }

@@ -72,6 +72,7 @@ fn told(config: oci_spec::image::Config) -> Option<ContainerConfig> {
         reference: "i".into(),
         layers: vec!["/l".into()],
         config,
+        repo_digest: None,
         access: None,
     };
     let start = oci::Start {

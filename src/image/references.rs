@@ -85,6 +85,12 @@ impl Entry {
         self.pulled.is_none() && matches!(Name::parse(&self.reference), Ok(Name::Stored(_)))
     }
 
+    /// What the registry of a pulled image knows it by: `registry/repository@sha256:<hex>`.
+    pub(super) fn repo_digest(&self) -> Option<String> {
+        let reference: Reference = self.reference.parse().ok()?;
+        Some(format!("{}@{}", reference.repository(), self.pulled.as_ref()?.digest))
+    }
+
     fn has_digest(&self, digest: &str) -> bool {
         let pulled = self.pulled.as_ref().is_some_and(|pulled| pulled.digest.to_string() == digest);
         pulled || self.manifest.to_string() == digest

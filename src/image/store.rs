@@ -52,6 +52,8 @@ pub use save::Format;
 pub struct Image {
     /// Digest of the image's configuration, `sha256:<hex>`.
     pub id: String,
+    /// What the registry that it was pulled from knows it by: `registry/repository@sha256:<hex>`.
+    pub repo_digest: Option<String>,
     /// The normalised name; or the source as it was written (`dir:/path`).
     pub reference: String,
     /// Directories, the topmost layer first; at least one. Never written to.
@@ -310,12 +312,13 @@ impl Store {
             return Err(Error::NotFound { image: image.to_owned(), detail });
         };
         let access = entry.pulled.as_ref().map(|pulled| pulled.access.clone());
+        let repo_digest = entry.repo_digest();
         let checked = self.checked(&entry.manifest)?;
         if !self.is_unpacked(&checked) {
             let _lock = self.lock()?;
             self.unpack(&checked)?;
         }
-        Ok(Image { access, ..self.image(checked, &entry.reference) })
+        Ok(Image { access, repo_digest, ..self.image(checked, &entry.reference) })
     }
 
     fn resolve_source(&self, image: &str, path: &Path) -> Result<Image, Error> {
@@ -527,6 +530,7 @@ impl Store {
             reference: reference.to_owned(),
             layers: checked.layers.iter().rev().map(|layer| self.layers.path(layer)).collect(),
             config: checked.config,
+            repo_digest: None,
             access: None,
         }
     }
@@ -575,6 +579,7 @@ fn directory(image: &str, path: &Path) -> Result<Image, Error> {
         reference: image.to_owned(),
         layers: vec![path.to_owned()],
         config: Config::default(),
+        repo_digest: None,
         access: None,
     })
 }

@@ -154,7 +154,8 @@ pub fn config(start: Start<'_>, layout: &Layout, node: &NodeFacts) -> Result<Con
         id: id.to_owned(),
         name: spec.name.to_string(),
         attempt,
-        image_id: Some(image.id.clone()),
+        // As a kubelet with containerd tells it: one that no registry knows has its own digest.
+        image_id: Some(image.repo_digest.as_ref().unwrap_or(&image.id).clone()),
         stays: pod.spec.is_ephemeral(&spec.name),
         target: spec.target.as_ref().map(ToString::to_string),
         log_path: layout.container_log(&pod.key, &pod.uid, &spec.name, attempt),

@@ -228,7 +228,7 @@ mod tests {
 
     fn found(access: Option<Access>) -> Result<Image, image::Error> {
         let (id, reference) = ("sha256:1".to_owned(), "x".to_owned());
-        Ok(Image { id, reference, layers: vec![], config: Config::default(), access })
+        Ok(Image { id, reference, layers: vec![], config: Config::default(), repo_digest: None, access })
     }
 
     fn missing() -> Result<Image, image::Error> {

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::conditions::{self, Fact};
 use super::echo;
+use crate::image::Reference;
 use crate::pod::spec::{QosClass, RestartAction};
 use crate::pod::{ContainerSpec, Pod};
 use crate::runtime::observe::{Container, Ended, Ending, Observed, PostStart, Resize, Sandbox, State};
@@ -235,6 +236,7 @@ impl View<'_> {
         };
         let running = known.running();
         let id = running.map(|r| &r.id).or(known.ended().map(|e| &e.id));
+        let image = known.old_image.as_ref().filter(|_| running.is_some()).unwrap_or(&spec.image);
         let ready = match is_init && !spec.is_sidecar() {
             true => known.ended().is_some_and(|ended| ended.code() == 0) && waiting.is_none(),
             false => self.is_ready(spec),
@@ -250,7 +252,7 @@ impl View<'_> {
         };
         ContainerStatus {
             name: spec.name.to_string(),
-            image: known.old_image.as_ref().filter(|_| running.is_some()).unwrap_or(&spec.image).clone(),
+            image: if id.is_some() { whole_name(image) } else { image.clone() },
             image_id: known.image_id.clone().unwrap_or_default(),
             container_id: id.map(|id| container_id(id)),
             state: Some(state),
@@ -395,6 +397,11 @@ fn go_duration(duration: Duration) -> String {
         (0, seconds) => format!("{seconds}s"),
         (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
+}
+
+/// The name of a container's image as containerd tells it, with registry and tag, once there is a container.
+fn whole_name(image: &str) -> String {
+    image.parse::<Reference>().map_or_else(|_| image.to_owned(), |name| name.to_string())
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ fn image(config: Value) -> Image {
         reference: "busybox".into(),
         layers: vec!["/l2".into(), "/l1".into()],
         config,
+        repo_digest: None,
         access: None,
     }
 }

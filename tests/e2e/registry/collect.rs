@@ -39,6 +39,15 @@ fn only_the_unused_image_goes(world: &World, flags: &[&str], then: impl FnOnce()
         agent.expect_running("used", "used", 0);
         until("the image to be removed", || (!listed(world).contains(&unused)).then_some(()));
         then();
+        // Both are told as by a kubelet with containerd.
+        let status = world.container_status("used").unwrap();
+        assert_eq!(status["image"], used.as_str());
+        let image_id = status["imageID"].as_str().unwrap().to_owned();
+        assert!(image_id.starts_with(&format!("{}@sha256:", used.trim_end_matches(":1"))), "{image_id}");
+        let node: Value =
+            serde_json::from_slice(&world.output(&["get", "nodes", "-o", "json"]).stdout).unwrap();
+        let images = node["items"][0]["status"]["images"].as_array().unwrap();
+        assert!(images.iter().any(|image| image["names"] == json!([image_id, used])), "{images:?}");
         let list = listed(world);
         assert!(list.contains(&used) && list.contains("docker.io/library/imported:1"), "{list}");
         agent.clear(world);
