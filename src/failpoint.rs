@@ -99,9 +99,13 @@ pub const POINTS: &[&str] = &[
     "objects.applied",
     "objects.flushing",
     "objects.flushed",
-    // Images: a blob is there without its name; it has it. So for a layer. A layer that nobody needs has no name any more; it is gone.
+    // Images: a blob is there without its name; it has it, among those that are on their way, and in the store. A layer's directory is there and
+    // empty; it is full, without its name; it has it. A layer that nobody needs has no name any more; it is gone.
+    "download.received",
+    "download.kept",
     "blob.received",
     "blob.kept",
+    "layer.begun",
     "layer.unpacked",
     "layer.kept",
     "layer.moved",

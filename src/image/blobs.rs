@@ -83,13 +83,6 @@ impl Blobs {
         self.publish(&file, digest)
     }
 
-    /// Copies a blob, and says what its digest and size are. It may have at most `limit` bytes.
-    pub(super) fn add_unknown(&self, input: impl Read, limit: u64) -> Result<(Digest, u64), Error> {
-        let (file, digest, size) = self.receive(input, limit)?;
-        self.publish(&file, &digest)?;
-        Ok((digest, size))
-    }
-
     /// Takes in a file of the same file system that has been checked and is on the disk.
     pub(super) fn adopt(&self, file: &Path, digest: &Digest) -> Result<(), Error> {
         self.publish(file, digest)

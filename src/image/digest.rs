@@ -71,6 +71,12 @@ impl<R: Read> Digesting<R> {
     pub(crate) fn finish(self) -> (Digest, u64) {
         (Digest::of_hash(self.hash), self.size)
     }
+
+    /// Digest and number of all bytes, which nobody else wants.
+    pub(crate) fn read_over(mut self) -> io::Result<(Digest, u64)> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(self.finish())
+    }
 }
 
 impl<R: Read> Read for Digesting<R> {

@@ -1,4 +1,4 @@
-//! Blobs on their way from a registry: `downloads/<hex>.part` grows, `downloads/<hex>` is complete and verified.
+//! Blobs on their way into the store, from a registry or a file: `downloads/<hex>.part` grows, `downloads/<hex>` is complete and verified.
 //!
 //! A download takes minutes, and the store's lock is not held meanwhile; so these files are not in `ingest`, which
 //! whoever takes that lock empties. A part has a lock of its own: one pull at a time fetches a blob, of all processes,
@@ -7,7 +7,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -18,9 +17,13 @@ use super::blobs::Blobs;
 use super::digest::Digest;
 use super::durable;
 use super::error::Error;
+use crate::failpoint;
 
 /// What nobody has come back for in this time goes.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What is copied at once, bytes.
+const PIECE: usize = 1 << 20;
 
 /// Ends the name of a blob that is not complete.
 const PART: &str = ".part";
@@ -52,7 +55,7 @@ impl Downloads {
         while !self.has(digest) {
             let file = durable::lock(&path)?;
             // Whoever had the lock may have completed the blob, and the name may be gone or another file's.
-            if is_at(&file, &path) && !self.has(digest) {
+            if durable::is_at(&file, &path) && !self.has(digest) {
                 let part = Part::of(file, path.clone(), self.path(digest), digest.clone(), size);
                 return part.map(Some).map_err(Error::io("read", &path));
             }
@@ -60,9 +63,46 @@ impl Downloads {
         Ok(None)
     }
 
+    /// Copies a blob that need not be waited for. True if it was not there.
+    pub(super) fn copy(&self, mut input: impl Read, digest: &Digest, size: u64) -> Result<bool, Error> {
+        let Some(part) = self.begin(digest, size)? else { return Ok(false) };
+        let mut part = part.restart()?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match input.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => part = part.write(&piece[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::invalid(format!("blob {digest}"))(error)),
+            }
+        }
+        part.finish().map(|()| true)
+    }
+
+    /// Opens a blob that is complete.
+    pub(super) fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
+        let path = self.path(digest);
+        // Whoever takes it in meanwhile moves it from there to here.
+        let (before, coming) =
+            (self.blobs.open_blob(digest), File::open(&path).map_err(Error::io("open", &path)));
+        before.or(coming).or_else(|_| self.blobs.open_blob(digest))
+    }
+
     /// Moves a blob that is complete into the store, whose lock is held.
     pub(super) fn take_in(&self, digest: &Digest) -> Result<(), Error> {
-        if self.blobs.has(digest) { Ok(()) } else { self.blobs.adopt(&self.path(digest), digest) }
+        if self.blobs.has(digest) {
+            return Ok(());
+        }
+        if !self.path(digest).is_file() {
+            let reason = "it went meanwhile, with the last image that had it; try again".to_owned();
+            return Err(Error::Invalid { what: format!("blob {digest}"), reason });
+        }
+        self.blobs.adopt(&self.path(digest), digest)
+    }
+
+    /// Removes a complete blob that came for an image that is no good.
+    pub(super) fn forget(&self, digest: &Digest) -> Result<(), Error> {
+        durable::remove(&self.path(digest))
     }
 
     /// Removes what nobody has come back for.
@@ -166,7 +206,10 @@ impl Part {
             return Err(self.discard(format!("its bytes have the digest {found}")));
         }
         self.file.sync_all().map_err(Error::io("write", &self.path))?;
-        durable::rename(&self.path, &self.complete)
+        failpoint::reached("download.received");
+        durable::rename(&self.path, &self.complete)?;
+        failpoint::reached("download.kept");
+        Ok(())
     }
 
     fn empty(&mut self) -> io::Result<()> {
@@ -189,18 +232,9 @@ impl Part {
 /// One that nothing has come of is of no use to the next.
 impl Drop for Part {
     fn drop(&mut self) {
-        if self.have == 0 && is_at(&self.file, &self.path) {
+        if self.have == 0 && durable::is_at(&self.file, &self.path) {
             let _ = durable::remove(&self.path);
         }
-    }
-}
-
-/// True if this is the file that has the name now.
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(mine), Ok(named)) => identity(mine) == identity(named),
-        _ => false,
     }
 }
 

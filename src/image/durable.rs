@@ -1,7 +1,7 @@
 //! Files and directories that are seen complete or not at all, and are still there after a power loss.
 
 use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -18,15 +18,46 @@ pub(super) fn make_directory(path: &Path) -> Result<(), Error> {
 
 /// Opens a file, which is made when it is missing, and waits until nobody else has it locked.
 pub(super) fn lock(path: &Path) -> Result<Flock<File>, Error> {
+    lock_as(path, FlockArg::LockExclusive)?.ok_or_else(|| Error::io("lock", path)(Errno::EWOULDBLOCK))
+}
+
+/// Likewise together with others who do the same.
+pub(super) fn lock_shared(path: &Path) -> Result<Flock<File>, Error> {
+    lock_as(path, FlockArg::LockShared)?.ok_or_else(|| Error::io("lock", path)(Errno::EWOULDBLOCK))
+}
+
+/// Likewise alone, without waiting; `None` when somebody has it locked.
+pub(super) fn try_lock(path: &Path) -> Result<Option<Flock<File>>, Error> {
+    lock_as(path, FlockArg::LockExclusiveNonblock)
+}
+
+fn lock_as(path: &Path, how: FlockArg) -> Result<Option<Flock<File>>, Error> {
     let options = File::options().create(true).read(true).write(true).truncate(false).open(path);
     let mut file = options.map_err(Error::io("open", path))?;
     loop {
-        match Flock::lock(file, FlockArg::LockExclusive) {
-            Ok(lock) => return Ok(lock),
+        match Flock::lock(file, how) {
+            Ok(lock) => return Ok(Some(lock)),
             Err((unlocked, Errno::EINTR)) => file = unlocked,
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
             Err((_, errno)) => return Err(Error::io("lock", path)(errno)),
         }
     }
+}
+
+/// True if this is the file that has the name now: one that was locked may have been removed meanwhile.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(mine), Ok(named)) => identity(mine) == identity(named),
+        _ => false,
+    }
+}
+
+/// A file on the file system of a directory that has no name: whatever happens to this process, nothing of it stays.
+pub(super) fn unnamed(dir: &Path) -> Result<File, Error> {
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600).custom_flags(nix::libc::O_TMPFILE);
+    options.open(dir).map_err(Error::io("create a file in", dir))
 }
 
 /// Replaces a file. `scratch` is a name of the same file system that nobody else uses.

@@ -5,13 +5,15 @@
 //!   oci-layout, index.json    names, see `references`
 //!   blobs/sha256/<hex>        manifests, configurations, packed layers, see `blobs`
 //!   layers/<chain id>/        unpacked layers, see `layers`
-//!   ingest/                   what is being made; emptied by whoever takes the lock
-//!   downloads/                blobs that are being pulled, without the lock, see `downloads`
-//!   lock                      flock'ed by the one process that changes the store
+//!   downloads/                blobs on their way, without the lock, see `downloads`
+//!   unpacking/                layers on their way, likewise, each with a lock of its own
+//!   ingest/                   what else is being made; emptied by whoever takes the lock
+//!   lock                      flock'ed by the one process that changes what has a name
 //! ```
 //!
-//! Reading takes no lock: what is under a final name is complete, and index.json is replaced as a whole. Changing does,
-//! one process at a time; a process that dies leaves nothing but its part of `ingest`. An index.json that cannot be understood becomes
+//! Reading takes no lock: what is under a final name is complete, and index.json is replaced as a whole. Giving names and taking them
+//! away does, for a moment, one process at a time; fetching and unpacking is done before. A process that dies leaves nothing but its part of
+//! `ingest`, `downloads` and `unpacking`. An index.json that cannot be understood becomes
 //! index.json.bad, and as long as that is there no image is removed for having no name.
 
 mod inspect;
@@ -22,7 +24,7 @@ mod save;
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -31,11 +33,11 @@ use oci_spec::image::Config;
 use serde_json::{Value, json};
 
 use super::blobs::Blobs;
-use super::digest::Digest;
+use super::digest::{Digest, Digesting};
 use super::downloads::Downloads;
 use super::durable;
 use super::error::Error;
-use super::layers::Layers;
+use super::layers::{Held, Layers};
 use super::manifest::{self, Checked, Compression};
 use super::pods;
 use super::reference::Reference;
@@ -109,6 +111,16 @@ struct Needed {
     layers: HashSet<String>,
 }
 
+/// An image whose blobs and layers are there, and held. It has no name yet.
+struct Prepared {
+    /// The names are to be put into this.
+    entry: Entry,
+    manifest: Vec<u8>,
+    config: Vec<u8>,
+    checked: Checked,
+    _layers: Vec<Held>,
+}
+
 /// Images on disk. Several processes may use one store at the same time.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -169,13 +181,9 @@ impl Store {
         match source::open(source)? {
             Source::Files(files) => {
                 let offer = source::offer(files.as_ref())?;
-                let _lock = self.lock()?;
                 self.admit(files.as_ref(), offer, &reference)
             }
-            Source::Directory => {
-                let _lock = self.lock()?;
-                self.admit_directory(source, &reference)
-            }
+            Source::Directory => self.admit_directory(source, &reference),
         }
     }
 
@@ -227,13 +235,12 @@ impl Store {
         {
             return self.stored(&entry);
         }
-        let _lock = self.lock()?;
-        let entry = known(&references::read(&self.dir)?);
-        for layer in &checked.layers {
-            self.downloads.take_in(&layer.blob)?;
-        }
-        let pulled = grant(entry.as_ref());
-        self.complete(manifest, config, &reference, Some(pulled))
+        let prepared = self.prepare(manifest.to_vec(), config.to_vec())?;
+        let lock = self.lock()?;
+        let pulled = grant(known(&references::read(&self.dir)?).as_ref());
+        let entry = Entry { reference, pulled: Some(pulled), ..prepared.entry.clone() };
+        self.publish(lock, vec![prepared], vec![entry.clone()])?;
+        self.stored(&entry)
     }
 
     /// What is in the store, by name. An image whose blobs are damaged is left out, and the log says so.
@@ -315,8 +322,8 @@ impl Store {
         let repo_digest = entry.repo_digest();
         let checked = self.checked(&entry.manifest)?;
         if !self.is_unpacked(&checked) {
-            let _lock = self.lock()?;
             self.unpack(&checked)?;
+            self.sweep();
         }
         Ok(Image { access, repo_digest, ..self.image(checked, &entry.reference) })
     }
@@ -331,11 +338,6 @@ impl Store {
             return Err(Error::Source { path: path.to_owned(), reason });
         };
         let offer = source::offer(files.as_ref())?;
-        if let Some(checked) = self.have(&offer, image)? {
-            return Ok(self.image(checked, image));
-        }
-        let _lock = self.lock()?;
-        // Another pod with this image may have been first.
         if let Some(checked) = self.have(&offer, image)? {
             return Ok(self.image(checked, image));
         }
@@ -359,17 +361,40 @@ impl Store {
 
     /// Takes in what a layout or an archive offers.
     fn admit(&self, files: &dyn Files, offer: Offer, reference: &str) -> Result<Stored, Error> {
-        let (manifest, config) = self.copy_blobs(files, offer)?;
-        self.complete(&manifest, &config, reference, None)
+        self.copying(|copied| {
+            let (manifest, config) = self.copy_blobs(files, offer, copied)?;
+            self.complete(manifest, config, reference)
+        })
+    }
+
+    /// Does what copies blobs. Those that nobody had go again when it fails.
+    fn copying<T>(&self, work: impl FnOnce(&mut Vec<Digest>) -> Result<T, Error>) -> Result<T, Error> {
+        let mut copied = Vec::new();
+        let done = work(&mut copied);
+        if done.is_err() {
+            for digest in &copied {
+                if let Err(error) = self.downloads.forget(digest) {
+                    tracing::warn!(%error, store = %self.dir.display(), "what could not be taken in takes space for now");
+                }
+            }
+        }
+        done
     }
 
     /// Copies the layers of what a layout or an archive offers. Gives its manifest and its configuration.
-    fn copy_blobs(&self, files: &dyn Files, offer: Offer) -> Result<(Vec<u8>, Vec<u8>), Error> {
+    fn copy_blobs(
+        &self,
+        files: &dyn Files,
+        offer: Offer,
+        copied: &mut Vec<Digest>,
+    ) -> Result<(Vec<u8>, Vec<u8>), Error> {
         match offer {
             Offer::Oci { manifest, config } => {
                 for layer in manifest::check(&manifest, &config)?.layers {
-                    if !self.blobs.has(&layer.blob) {
-                        self.blobs.add(source::blob(files, &layer.blob)?, &layer.blob, layer.size)?;
+                    if !self.downloads.has(&layer.blob)
+                        && self.downloads.copy(source::blob(files, &layer.blob)?, &layer.blob, layer.size)?
+                    {
+                        copied.push(layer.blob);
                     }
                 }
                 Ok((manifest, config))
@@ -382,7 +407,9 @@ impl Store {
                     let mut start = Vec::new();
                     file.by_ref().take(4).read_to_end(&mut start).map_err(Error::invalid(&name))?;
                     let compression = Compression::detect(&start);
-                    let (digest, size) = self.blobs.add_unknown(start.as_slice().chain(file), size)?;
+                    let (digest, size) = Digesting::new(start.as_slice().chain(file), size)
+                        .read_over()
+                        .map_err(Error::invalid(&name))?;
                     // One that is unpacked already, from elsewhere, is looked at no more.
                     let expected = configuration.rootfs().diff_ids().get(number);
                     if compression == Compression::None
@@ -391,6 +418,9 @@ impl Store {
                         let reason =
                             format!("its digest is {digest}, and {expected} by the image configuration");
                         return Err(Error::Invalid { what: format!("layer {name}"), reason });
+                    }
+                    if self.downloads.copy(source::require(files, &name)?.0, &digest, size)? {
+                        copied.push(digest.clone());
                     }
                     descriptors.push(descriptor(compression.media_type(), &digest, size));
                 }
@@ -401,45 +431,68 @@ impl Store {
 
     /// Takes in a plain directory.
     fn admit_directory(&self, source: &Path, reference: &str) -> Result<Stored, Error> {
-        let packed = self.ingest.join("layer.tar");
-        let file = File::create(&packed).map_err(Error::io("create", &packed))?;
-        source::write_layer(source, std::io::BufWriter::new(file))?;
-        let file = File::open(&packed).map_err(Error::io("open", &packed))?;
-        let (digest, size) = self.blobs.add_unknown(file, unpack::LIMITS.bytes)?;
-        durable::remove(&packed)?;
+        let failed = |action| Error::io(action, &self.dir);
+        let mut packed = durable::unnamed(&self.dir)?;
+        source::write_layer(source, std::io::BufWriter::new(&packed))?;
+        packed.rewind().map_err(failed("read a file in"))?;
+        let (digest, size) =
+            Digesting::new(&packed, unpack::LIMITS.bytes).read_over().map_err(failed("read a file in"))?;
+        packed.rewind().map_err(failed("read a file in"))?;
         // Not compressed: the blob is the archive, so its digest is the diff id.
         let config = source::directory_config(&digest);
         let layer = descriptor(Compression::None.media_type(), &digest, size);
-        self.complete(&manifest_of(&config, &[layer]), &config, reference, None)
+        self.copying(|copied| {
+            if self.downloads.copy(packed, &digest, size)? {
+                copied.push(digest);
+            }
+            self.complete(manifest_of(&config, &[layer]), config, reference)
+        })
     }
 
     /// Unpacks an image whose layers' blobs are there, and gives it its name.
-    fn complete(
-        &self,
-        manifest: &[u8],
-        config: &[u8],
-        reference: &str,
-        pulled: Option<Pulled>,
-    ) -> Result<Stored, Error> {
-        let entry = Entry { pulled, ..self.prepare(manifest, config, reference)? };
-        self.add_names(vec![entry.clone()])?;
+    fn complete(&self, manifest: Vec<u8>, config: Vec<u8>, reference: &str) -> Result<Stored, Error> {
+        let prepared = self.prepare(manifest, config)?;
+        let entry = Entry { reference: reference.to_owned(), ..prepared.entry.clone() };
+        self.publish(self.lock()?, vec![prepared], vec![entry.clone()])?;
         self.stored(&entry)
     }
 
     /// Unpacks an image whose layers' blobs are there. It has no name yet.
-    fn prepare(&self, manifest: &[u8], config: &[u8], reference: &str) -> Result<Entry, Error> {
-        let checked = manifest::check(manifest, config)?;
-        self.blobs.add_document(config)?;
-        self.blobs.add_document(manifest)?;
-        self.unpack(&checked)?;
-        Ok(Entry {
-            reference: reference.to_owned(),
-            manifest: checked.manifest,
+    fn prepare(&self, manifest: Vec<u8>, config: Vec<u8>) -> Result<Prepared, Error> {
+        let checked = manifest::check(&manifest, &config)?;
+        let layers = self.unpack(&checked)?;
+        let entry = Entry {
+            reference: String::new(),
+            manifest: checked.manifest.clone(),
             size: manifest.len() as u64,
             imported: Timestamp::now(),
             replaced: false,
             pulled: None,
-        })
+        };
+        Ok(Prepared { entry, manifest, config, checked, _layers: layers })
+    }
+
+    /// Takes images that are prepared into the store, under the names of these entries.
+    fn publish(&self, lock: Flock<File>, images: Vec<Prepared>, entries: Vec<Entry>) -> Result<(), Error> {
+        for image in &images {
+            for layer in &image.checked.layers {
+                self.downloads.take_in(&layer.blob)?;
+            }
+            self.blobs.add_document(&image.config)?;
+            self.blobs.add_document(&image.manifest)?;
+        }
+        self.add_names(entries)?;
+        drop((lock, images));
+        // Their locks serve nobody any more.
+        self.sweep();
+        Ok(())
+    }
+
+    /// Removes what is left of unpacking. That it cannot be removed now is no failure of what was asked for.
+    fn sweep(&self) {
+        if let Err(error) = self.layers.sweep() {
+            tracing::warn!(%error, store = %self.dir.display(), "cannot remove what unpacking has left");
+        }
     }
 
     /// Gives images that are there their names, all at once. An image that had one of them before has it no more.
@@ -512,15 +565,14 @@ impl Store {
         image.layers.iter().all(|layer| self.layers.has(layer))
     }
 
-    fn unpack(&self, image: &Checked) -> Result<(), Error> {
-        let mut below = Vec::new();
+    /// Sees to it that an image's layers are there. Whoever waits for one holds those below it alone, so no two wait for each other.
+    fn unpack(&self, image: &Checked) -> Result<Vec<Held>, Error> {
+        let (mut below, mut held) = (Vec::new(), Vec::new());
         for layer in &image.layers {
-            if !self.layers.has(layer) {
-                self.layers.add(layer, &below, &self.blobs)?;
-            }
+            held.push(self.layers.provide(layer, &below, || self.downloads.open_blob(&layer.blob))?);
             below.insert(0, self.layers.path(layer));
         }
-        Ok(())
+        Ok(held)
     }
 
     fn image(&self, checked: Checked, reference: &str) -> Image {
@@ -557,6 +609,7 @@ impl Store {
         for name in durable::names(&self.ingest)? {
             durable::remove(&self.ingest.join(name))?;
         }
+        self.sweep();
         Ok(lock)
     }
 }

@@ -3,10 +3,11 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::image::digest::Digesting;
+use crate::image::durable;
 use crate::image::error::Error;
 use crate::image::manifest::Compression;
 use crate::image::unpack;
@@ -23,13 +24,7 @@ pub(super) fn is_compressed(file: &File) -> bool {
 /// Copies a stream, decompressed, to a file below the directory `scratch`.
 pub(super) fn spool(mut stream: impl Read, origin: &Path, scratch: &Path) -> Result<File, Error> {
     let read = || Error::io("read", origin);
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .custom_flags(nix::libc::O_TMPFILE)
-        .open(scratch)
-        .map_err(Error::io("create a file in", scratch))?;
+    let mut file = durable::unnamed(scratch)?;
     let mut start = Vec::new();
     stream.by_ref().take(START as u64).read_to_end(&mut start).map_err(read())?;
     let compression = Compression::detect(&start);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::super::source::{self, Files, Named, Offer};
 use super::super::{manifest, references};
-use super::{Entry, Error, Reference, Store, Stored};
+use super::{Digest, Entry, Error, Reference, Store, Stored};
 
 impl Store {
     /// Takes in what is at a path: an archive of `docker save` or of an OCI image layout, compressed or not, or such a layout.
@@ -35,11 +35,12 @@ impl Store {
                 manifest::check(manifest, config)?;
             }
         }
-        let _lock = self.lock()?;
-        let loaded = self.take_in(files, images);
+        let loaded = self.copying(|copied| self.take_in(files, images, copied));
         if loaded.is_err() && !references::is_incomplete(&self.dir) {
             // What was complete of it is no use to anybody.
-            let tidied = references::read(&self.dir).and_then(|entries| self.remove_unreferenced(&entries));
+            let tidied = self.lock().and_then(|_lock| {
+                references::read(&self.dir).and_then(|entries| self.remove_unreferenced(&entries))
+            });
             if let Err(error) = tidied {
                 tracing::warn!(%error, store = %self.dir.display(), "what could not be loaded takes space for now");
             }
@@ -47,14 +48,20 @@ impl Store {
         loaded
     }
 
-    fn take_in(&self, files: &dyn Files, images: Vec<(Vec<String>, Offer)>) -> Result<Vec<Stored>, Error> {
-        let mut entries = Vec::new();
+    fn take_in(
+        &self,
+        files: &dyn Files,
+        images: Vec<(Vec<String>, Offer)>,
+        copied: &mut Vec<Digest>,
+    ) -> Result<Vec<Stored>, Error> {
+        let (mut prepared, mut entries) = (Vec::new(), Vec::new());
         for (names, offer) in images {
-            let (manifest, config) = self.copy_blobs(files, offer)?;
-            let entry = self.prepare(&manifest, &config, "")?;
-            entries.extend(names.into_iter().map(|reference| Entry { reference, ..entry.clone() }));
+            let (manifest, config) = self.copy_blobs(files, offer, copied)?;
+            let image = self.prepare(manifest, config)?;
+            entries.extend(names.into_iter().map(|reference| Entry { reference, ..image.entry.clone() }));
+            prepared.push(image);
         }
-        self.add_names(entries.clone())?;
+        self.publish(self.lock()?, prepared, entries.clone())?;
         entries.iter().map(|entry| self.stored(entry)).collect()
     }
 }

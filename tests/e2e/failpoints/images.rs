@@ -9,10 +9,13 @@ use crate::world::World;
 pub(super) const POINTS: &[&[&str]] = &[IMPORT, REMOVAL];
 
 const IMPORT: &[&str] = &[
-    "blob.received",
-    "blob.kept",
+    "download.received",
+    "download.kept",
+    "layer.begun",
     "layer.unpacked",
     "layer.kept",
+    "blob.received",
+    "blob.kept",
     "index.json.created",
     "index.json.written",
     "index.json.synced",

@@ -2,6 +2,7 @@
 
 mod collect;
 mod helpers;
+mod kills;
 mod plugins;
 mod private;
 mod server;
