@@ -24,8 +24,11 @@ pub(super) fn run(store: &Store, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn text(pruned: &Pruned, is_dry_run: bool, is_for_a_person: bool) -> String {
-    let (verb, freed) =
-        if is_dry_run { ("Would remove", "that would be free") } else { ("Removed", "reclaimed space") };
+    let (verb, freed) = if is_dry_run {
+        ("Would remove", "space that would be reclaimed")
+    } else {
+        ("Removed", "reclaimed space")
+    };
     let mut text = String::new();
     for image in &pruned.images {
         let replaced = if image.replaced { " (replaced)" } else { "" };
@@ -64,6 +67,6 @@ mod tests {
             "Removed image: docker.io/library/a:1 (replaced) 0123456789ab\n\
              Removed blobs: 3, unpacked layers: 1\nTotal reclaimed space: 12345678B\n"
         );
-        assert!(text(&pruned, true, true).ends_with("Total that would be free: 12.3MB\n"));
+        assert!(text(&pruned, true, true).ends_with("Total space that would be reclaimed: 12.3MB\n"));
     }
 }

@@ -41,7 +41,9 @@ impl Store {
         dry_run: bool,
     ) -> Result<Pruned, Error> {
         // Whoever takes the lock removes what a process that died left.
-        let left = taken(std::slice::from_ref(&self.ingest));
+        let left: Vec<PathBuf> =
+            durable::names(&self.ingest)?.into_iter().map(|name| self.ingest.join(name)).collect();
+        let left = taken(&left);
         let _lock = if dry_run { None } else { Some(self.lock()?) };
         if references::is_incomplete(&self.dir) {
             let reason = "its names may be of images that are in use, so none is removed".to_owned();

@@ -138,14 +138,14 @@ impl<R: Read> Members<R> {
             .enumerate()
             .map(|(i, b)| if (148..156).contains(&i) { 32 } else { u32::from(*b) })
             .sum();
-        if header.cksum()? != sum {
+        if readable("checksum", header.cksum())? != sum {
             return Err(invalid("a header has a wrong checksum"));
         }
         Ok(Some(header))
     }
 
     fn extension(&mut self, header: &Header, room: &mut u64) -> io::Result<Vec<u8>> {
-        let size = header.entry_size()?;
+        let size = readable("size", header.entry_size())?;
         *room = room.checked_sub(size).ok_or_else(|| {
             invalid(&format!(
                 "an extension header of {size} bytes; at most {MAX_EXTENSION} are read for one entry"
@@ -181,7 +181,7 @@ impl<R: Read> Members<R> {
         };
         // Only files have data; some programs repeat a file's size in a hard link to it.
         let size = match kind {
-            Kind::File => extensions.size.map_or_else(|| header.entry_size(), Ok)?,
+            Kind::File => extensions.size.map_or_else(|| readable("size", header.entry_size()), Ok)?,
             _ => 0,
         };
         self.expect_data(size);
@@ -319,7 +319,12 @@ fn seconds(text: &[u8]) -> io::Result<i64> {
 
 /// A field of a header; one that was left blank is 0.
 fn field(bytes: &[u8], read: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
-    if bytes.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { read() }
+    if bytes.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { readable("number", read()) }
+}
+
+/// A number of a header. What is there instead is not repeated: it is whatever somebody has written.
+fn readable<T>(field: &str, read: io::Result<T>) -> io::Result<T> {
+    read.map_err(|_| invalid(&format!("a header whose {field} cannot be read")))
 }
 
 /// The largest number means "unchanged" to chown, and is nobody's.
@@ -331,11 +336,11 @@ fn id(number: u64) -> io::Result<u32> {
 }
 
 fn major(header: &Header) -> io::Result<u32> {
-    header.device_major()?.ok_or_else(|| invalid("a device without a number"))
+    readable("device", header.device_major())?.ok_or_else(|| invalid("a device without a number"))
 }
 
 fn minor(header: &Header) -> io::Result<u32> {
-    header.device_minor()?.ok_or_else(|| invalid("a device without a number"))
+    readable("device", header.device_minor())?.ok_or_else(|| invalid("a device without a number"))
 }
 
 fn read_over<R: Read>(input: &mut R, count: u64) -> io::Result<()> {

@@ -380,6 +380,12 @@ fn an_archive_that_is_cut_or_goes_on_is_refused() {
     let mut flipped = whole.clone();
     flipped[0] ^= 1;
     assert!(matches!(Layers::new().add_bytes(&flipped), Err(Error::Archive(_))));
+    let text = "root:x:0:0:root:/root:/bin/sh\n".repeat(40);
+    let told = line(&Layers::new().add_bytes(text.as_bytes()).unwrap_err());
+    assert_eq!(
+        told, "the archive is damaged: a header whose checksum cannot be read",
+        "and not a word of the text"
+    );
     let more = [whole.as_slice(), b"more"].concat();
     assert!(matches!(Layers::new().add_bytes(&more), Err(Error::Archive(_))));
     // Padding is not: tar fills a record of twenty blocks.
