@@ -11,7 +11,7 @@ mod terminal;
 
 use serde_json::{Value, json};
 
-use self::server::with_registry;
+pub(crate) use self::server::with_registry;
 use crate::images::layout;
 use crate::world::{Container, World, world};
 

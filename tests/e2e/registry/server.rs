@@ -15,7 +15,7 @@ use crate::world::{World, until};
 const PASSWORDS: &str = "me:$2y$05$CDW3PBvGMIlR4aJDYeuoYukCptX5SrGAbXnJAFdNhiB0N70ZdalQS\n";
 
 /// Runs a test with a registry that anybody may ask, by http; says SKIPPED aloud where there is none, or fails under `CI=true`.
-pub(super) fn with_registry(world: &World, test: impl FnOnce(&Registry)) {
+pub(crate) fn with_registry(world: &World, test: impl FnOnce(&Registry)) {
     with(world, false, test);
 }
 
@@ -40,7 +40,7 @@ fn is_installed(program: &str) -> bool {
 }
 
 /// A registry that runs as long as this lives.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     server: Child,
     address: SocketAddr,
     /// The certificate of a private one, which is its own authority.
@@ -92,12 +92,12 @@ impl Registry {
     }
 
     /// The name of an image in it: `app:1` is `127.0.0.1:PORT/app:1`.
-    pub(super) fn name(&self, image: &str) -> String {
+    pub(crate) fn name(&self, image: &str) -> String {
         format!("{}/{image}", self.address)
     }
 
     /// Copies an OCI image layout into it, in the format of OCI or of Docker (`v2s2`).
-    pub(super) fn push(&self, layout: &Path, image: &str, format: &str) {
+    pub(crate) fn push(&self, layout: &Path, image: &str, format: &str) {
         let mut command = Command::new("/usr/bin/skopeo");
         command.args(["--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", "--format", format]);
         if self.certificate.is_some() {
