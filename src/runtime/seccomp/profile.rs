@@ -161,7 +161,9 @@ pub enum Operator {
 impl Profile {
     /// Reads a profile. The error says what is wrong, and where, in one line.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let profile: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        // The name of a field may have a line's end in it.
+        let on_one_line = |error: serde_json::Error| error.to_string().replace(char::is_control, " ");
+        let profile: Self = serde_json::from_slice(json).map_err(on_one_line)?;
         profile.check()?;
         Ok(profile)
     }
