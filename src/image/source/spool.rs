@@ -2,7 +2,7 @@
 //! happens to this process, nothing of it stays.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -28,12 +28,8 @@ pub(super) fn spool(mut stream: impl Read, origin: &Path, scratch: &Path) -> Res
     let mut start = Vec::new();
     stream.by_ref().take(START as u64).read_to_end(&mut start).map_err(read())?;
     let compression = Compression::detect(&start);
-    let whole = BufReader::with_capacity(64 * 1024, io::Cursor::new(start).chain(stream));
-    let plain: Box<dyn Read + '_> = match compression {
-        Compression::None => Box::new(whole),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(whole)),
-        Compression::Zstd => Box::new(zstd::Decoder::new(whole).map_err(read())?),
-    };
+    let whole = io::Cursor::new(start).chain(stream);
+    let plain = unpack::decompress(whole, compression).map_err(read())?;
     io::copy(&mut Digesting::new(plain, unpack::LIMITS.bytes), &mut file).map_err(read())?;
     file.rewind().map_err(read())?;
     Ok(file)

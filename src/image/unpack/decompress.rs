@@ -1,4 +1,4 @@
-//! What a layer's archive is packed with, taken away.
+//! What an archive is packed with, taken away.
 
 use std::io::{self, BufReader, Read};
 
@@ -8,7 +8,7 @@ use crate::image::manifest::Compression;
 const PIECE: usize = 64 * 1024;
 
 /// The archive in a blob.
-pub(super) fn decompress<'b>(
+pub(in crate::image) fn decompress<'b>(
     blob: impl Read + 'b,
     compression: Compression,
 ) -> io::Result<Box<dyn Read + 'b>> {

@@ -40,6 +40,7 @@ use self::tree::{Below, Directory, Place, Tree, below};
 use super::at;
 
 pub(super) use self::child::main as child_main;
+pub(super) use self::decompress::decompress;
 pub use self::error::Error;
 pub(super) use self::process::unpack;
 
