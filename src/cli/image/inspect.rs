@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
+use super::list::time;
 use crate::cli::client::output;
 use crate::cli::say;
 use crate::image::{Details, Store};
@@ -55,7 +56,7 @@ fn document(details: Details) -> Value {
         ("RepoTags", json!(details.names)),
         ("RepoDigests", json!(details.digests)),
         ("Size", json!(details.size)),
-        ("Imported", json!(details.imported.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())),
+        ("Imported", json!(time(details.imported))),
         ("Pinned", json!(details.is_local)),
         ("LayersData", Value::from(layers.collect::<Vec<_>>())),
     ];

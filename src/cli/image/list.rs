@@ -76,7 +76,8 @@ fn table(images: &[Stored], is_wide: bool) -> String {
     rows.iter().map(line).collect()
 }
 
-fn time(time: Timestamp) -> String {
+/// A time as Kubernetes writes it.
+pub(super) fn time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
