@@ -15,6 +15,9 @@ use tar::{EntryType, Header};
 /// Size of a header, and what data is padded to.
 const BLOCK: u64 = 512;
 
+/// Bytes of a name that an error tells.
+const MAX_SHOWN: usize = 256;
+
 /// All extension headers of a member. Hold the largest extended attribute (64 KiB) several times.
 const MAX_EXTENSION: u64 = 1 << 20;
 
@@ -172,7 +175,7 @@ impl<R: Read> Members<R> {
             EntryType::Char => Kind::CharDevice { major: major(header)?, minor: minor(header)? },
             EntryType::Block => Kind::BlockDevice { major: major(header)?, minor: minor(header)? },
             other => {
-                let name = String::from_utf8_lossy(&path).into_owned();
+                let name = shown(&path);
                 return Err(invalid(&format!(
                     "entry {name:?} is of a type that is not supported ({:?})",
                     other.as_byte() as char
@@ -354,6 +357,12 @@ fn read_over<R: Read>(input: &mut R, count: u64) -> io::Result<()> {
 fn seek_over<R: Seek>(input: &mut R, count: u64) -> io::Result<()> {
     let count = i64::try_from(count).map_err(|_| invalid("an entry larger than a file can be"))?;
     input.seek(SeekFrom::Current(count)).map(drop)
+}
+
+/// A name as errors tell it: its beginning, for it may have a million bytes, and what is told goes into events and logs.
+pub(super) fn shown(name: &[u8]) -> String {
+    let beginning = String::from_utf8_lossy(&name[..name.len().min(MAX_SHOWN)]);
+    if name.len() > MAX_SHOWN { format!("{beginning}…") } else { beginning.into_owned() }
 }
 
 fn invalid(text: &str) -> io::Error {

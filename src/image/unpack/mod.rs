@@ -96,7 +96,7 @@ struct Layer {
 
 impl Layer {
     fn add(&mut self, member: &Member, members: &mut Members<impl Read>) -> Result<(), Error> {
-        let name = || String::from_utf8_lossy(&member.path).into_owned();
+        let name = || members::shown(&member.path);
         let mut path = components(&member.path, self.limits.depth)
             .map_err(|reason| Error::Entry { name: name(), reason: reason.to_owned() })?;
         let Some(last) = path.pop() else {
@@ -118,7 +118,7 @@ impl Layer {
                 Kind::HardLink(target) => {
                     let target = components(target, self.limits.depth).map_err(|reason| Error::Entry {
                         name: name(),
-                        reason: format!("its target {:?}: {reason}", String::from_utf8_lossy(target)),
+                        reason: format!("its target {:?}: {reason}", members::shown(target)),
                     })?;
                     self.hard_link(&path, &last, target)
                 }

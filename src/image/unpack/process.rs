@@ -29,8 +29,8 @@ use crate::program::Spared;
 /// One that has neither read nor written for so long is stuck. Disks that are slow are faster.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The longest answer that is read, bytes. A name in it may have [`super::members::MAX_EXTENSION`], six times as long when it is escaped.
-const MAX_ANSWER: u64 = 8 << 20;
+/// The longest answer that is read, bytes. A name in it is cut, and is six times as long when it is escaped.
+const MAX_ANSWER: u64 = 64 << 10;
 
 /// What is passed on at once, bytes.
 const PIECE: usize = 256 * 1024;

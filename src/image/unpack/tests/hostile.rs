@@ -123,6 +123,9 @@ fn names_are_bytes_of_bounded_length() {
         let error = refused(named(name));
         assert!(error.contains(reason), "{name:?}: {error}");
     }
+    // An error tells the beginning of a name.
+    let told = refused(Tar::new().pax(&[("path", &[b'n'; 100_000])]).file("x", ""));
+    assert!((256..1024).contains(&told.len()) && told.contains("nnn…"), "{told}");
     // A path that links make longer than the kernel takes.
     let component = "c".repeat(250);
     let mut archive = Tar::new();
